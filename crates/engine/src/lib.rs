@@ -1,0 +1,1 @@
+//! The SPADE generator, compiled for speed.

@@ -1,0 +1,1 @@
+//! Bytes to typed pixels and back: label maps, instance maps, pictures.

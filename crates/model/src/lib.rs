@@ -1,0 +1,1 @@
+//! The SPADE networks as readable, differentiable candle functions.
