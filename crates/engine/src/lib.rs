@@ -1,1 +1,18 @@
 //! The SPADE generator, compiled for speed.
+//!
+//! `spadework-model` says what is right; this crate is a second writing of the same function and is held to it by
+//! tests. A [`Planner`] turns a mask into a [`Plan`] on any thread; an [`Engine`] belongs to one device's thread and
+//! turns planned masks into pictures. Neither does I/O, holds a clock or draws random numbers.
+
+mod engine;
+mod error;
+mod input;
+mod plain;
+mod plan;
+mod settings;
+
+pub use engine::Engine;
+pub use error::EngineError;
+pub use input::{Input, Posterior};
+pub use plan::{Plan, Planner};
+pub use settings::{Device, Precision, Settings};

@@ -1,0 +1,72 @@
+//! One model on one device.
+
+use spadework_imaging::RgbImage;
+use spadework_model::{Architecture, Tensors};
+
+use crate::{EngineError, Input, Planner, Posterior, Precision, Settings, plain::Plain};
+
+/// One model on one device, used by that device's thread alone.
+pub struct Engine {
+    architecture: Architecture,
+    plain: Plain,
+}
+
+impl Engine {
+    /// Builds the engine from folded tensors under their published names.
+    ///
+    /// # Errors
+    /// When the device cannot be had, or a tensor is missing or misshapen.
+    pub fn load(
+        architecture: &Architecture,
+        generator: &Tensors,
+        encoder: Option<&Tensors>,
+        settings: Settings,
+    ) -> Result<Self, EngineError> {
+        Ok(Self {
+            architecture: architecture.clone(),
+            plain: Plain::load(architecture, generator, encoder, settings)?,
+        })
+    }
+
+    /// Plans masks for this engine, on any thread.
+    pub fn planner(&self) -> Planner {
+        Planner::new(&self.architecture)
+    }
+
+    /// The precision this engine computes in.
+    pub fn precision(&self) -> Precision {
+        Precision::Highest
+    }
+
+    /// Pictures, one for each input, in order. A picture does not depend on its batch.
+    ///
+    /// Bytes are truncated, not rounded, as the published code does: `trunc(clip((x + 1) / 2 · 255, 0, 255))`.
+    pub fn generate(&mut self, inputs: &[Input]) -> Result<Vec<RgbImage>, EngineError> {
+        let picture = self.architecture.picture();
+        self.generate_tensor(inputs)?
+            .iter()
+            .map(|values| to_rgb(values, picture.width, picture.height))
+            .collect()
+    }
+
+    /// The network's own numbers in [-1, 1], C H W, one for each input.
+    pub fn generate_tensor(&mut self, inputs: &[Input]) -> Result<Vec<Vec<f32>>, EngineError> {
+        self.plain.generate(inputs)
+    }
+
+    /// The posterior of `z` for each style picture. Pictures come at the mask's size.
+    pub fn encode_style(&mut self, pictures: &[&RgbImage]) -> Result<Vec<Posterior>, EngineError> {
+        self.plain.encode_style(pictures)
+    }
+}
+
+fn to_rgb(values: &[f32], width: usize, height: usize) -> Result<RgbImage, EngineError> {
+    let plane = width * height;
+    let mut pixels = vec![0; 3 * plane];
+    for (i, pixel) in pixels.chunks_exact_mut(3).enumerate() {
+        for (c, byte) in pixel.iter_mut().enumerate() {
+            *byte = ((values[c * plane + i] + 1.0) / 2.0 * 255.0).clamp(0.0, 255.0) as u8; // `as` truncates
+        }
+    }
+    RgbImage::new(width, height, pixels).map_err(|error| EngineError::Input(error.to_string()))
+}

@@ -1,0 +1,63 @@
+//! What an engine can answer instead of pictures.
+
+/// Why an engine was not built, a mask not planned or a batch not run.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The device is not there, or this build has no support for it.
+    #[error("open the device {name}: {reason}")]
+    Device {
+        /// What was asked for.
+        name: String,
+        /// Why it cannot be had, and what to do.
+        reason: String,
+    },
+    /// A tensor is missing or misshapen, or an operation failed.
+    #[error("run the network")]
+    Network(#[from] candle_core::Error),
+    /// An input does not fit the network.
+    #[error("{0}")]
+    Input(String),
+}
+
+impl EngineError {
+    /// Whether the device's memory did not suffice: a smaller batch may run.
+    pub fn is_out_of_memory(&self) -> bool {
+        self.says(&["OUT_OF_MEMORY", "out of memory"])
+    }
+
+    /// Whether the device will not work again in this process: after an illegal access or a lost device every later
+    /// call answers the same error.
+    pub fn is_device_lost(&self) -> bool {
+        self.says(&[
+            "ILLEGAL_ADDRESS",
+            "ILLEGAL_INSTRUCTION",
+            "LAUNCH_FAILED",
+            "DEVICE_UNAVAILABLE",
+            "ECC_UNCORRECTABLE",
+            "CONTEXT_IS_DESTROYED",
+        ])
+    }
+
+    /// The driver's error is wrapped several times on its way here; its code's name survives in the text.
+    fn says(&self, codes: &[&str]) -> bool {
+        let Self::Network(error) = self else { return false };
+        let text = error.to_string();
+        codes.iter().any(|code| text.contains(code))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_driver_s_code_says_what_can_be_done() {
+        let error = |text: &str| EngineError::Network(candle_core::Error::Msg(text.to_owned()));
+        assert!(error("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")").is_out_of_memory());
+        assert!(
+            error("DriverError(CUDA_ERROR_ILLEGAL_ADDRESS, \"an illegal memory access\")").is_device_lost()
+        );
+        let other = error("shape mismatch in matmul");
+        assert!(!other.is_out_of_memory() && !other.is_device_lost());
+    }
+}

@@ -1,0 +1,99 @@
+//! The network as candle runs it: slow on a CPU, and the reference for everything faster.
+
+use candle_core::{DType, Tensor};
+use spadework_imaging::RgbImage;
+use spadework_model::{Architecture, Encoder, Generator, GeneratorInput, LabelBatch, Tensors, one_hot};
+
+use crate::{Device, EngineError, Input, Posterior, Settings};
+
+/// `spadework-model` on a device.
+pub(crate) struct Plain {
+    architecture: Architecture,
+    device: candle_core::Device,
+    generator: Generator,
+    encoder: Option<Encoder>,
+}
+
+impl Plain {
+    pub(crate) fn load(
+        architecture: &Architecture,
+        generator: &Tensors,
+        encoder: Option<&Tensors>,
+        settings: Settings,
+    ) -> Result<Self, EngineError> {
+        let device = open(settings.device)?;
+        let generator = Generator::new(&on_device(generator, &device)?, architecture)?;
+        let encoder = match encoder {
+            Some(tensors) => Some(Encoder::new(&on_device(tensors, &device)?, architecture)?),
+            None => None,
+        };
+        Ok(Self { architecture: architecture.clone(), device, generator, encoder })
+    }
+
+    /// One forward pass for each input, so that no picture can depend on its batch.
+    pub(crate) fn generate(&self, inputs: &[Input]) -> Result<Vec<Vec<f32>>, EngineError> {
+        inputs.iter().map(|input| self.one(input)).collect()
+    }
+
+    fn one(&self, input: &Input) -> Result<Vec<f32>, EngineError> {
+        let batch = LabelBatch {
+            ids: input.plan.labels.ids(),
+            edges: input.plan.edges.as_ref().map(spadework_imaging::EdgeMap::edges),
+        };
+        let semantics = one_hot(&self.architecture, batch, DType::F32, &self.device)?;
+        let z = input.z.as_ref().map(|z| Tensor::from_slice(z, (1, z.len()), &self.device)).transpose()?;
+        let noise = input
+            .noise
+            .iter()
+            .zip(self.architecture.noise_planes())
+            .map(|(plane, grid)| Tensor::from_slice(plane, (1, 1, grid.height, grid.width), &self.device))
+            .collect::<Result<Vec<_>, _>>()?;
+        let pictures =
+            self.generator.forward(GeneratorInput { semantics: &semantics, z: z.as_ref(), noise: &noise })?;
+        Ok(pictures.flatten_all()?.to_vec1()?)
+    }
+
+    pub(crate) fn encode_style(&self, pictures: &[&RgbImage]) -> Result<Vec<Posterior>, EngineError> {
+        let Some(encoder) = &self.encoder else {
+            return Err(EngineError::Input("this model has no style encoder".to_owned()));
+        };
+        pictures
+            .iter()
+            .map(|picture| {
+                let posterior = encoder.forward(&self.scaled(picture)?)?;
+                Ok(Posterior {
+                    mu: posterior.mu.flatten_all()?.to_vec1()?,
+                    logvar: posterior.logvar.flatten_all()?.to_vec1()?,
+                })
+            })
+            .collect()
+    }
+
+    /// (1, 3, H, W) in [-1, 1].
+    fn scaled(&self, picture: &RgbImage) -> Result<Tensor, EngineError> {
+        let shape = (picture.height(), picture.width(), 3);
+        let bytes = Tensor::from_slice(picture.pixels(), shape, &self.device)?;
+        let planes = bytes.permute((2, 0, 1))?.unsqueeze(0)?.to_dtype(DType::F32)?;
+        // As torchvision does it: to [0, 1], then (x - 0.5) / 0.5.
+        Ok((((planes / 255.0)? - 0.5)? / 0.5)?.contiguous()?)
+    }
+}
+
+fn on_device(tensors: &Tensors, device: &candle_core::Device) -> Result<Tensors, EngineError> {
+    let moved = tensors.iter().map(|(name, tensor)| Ok((name.clone(), tensor.to_device(device)?)));
+    moved.collect::<Result<_, candle_core::Error>>().map_err(EngineError::from)
+}
+
+fn open(device: Device) -> Result<candle_core::Device, EngineError> {
+    let refuse = |reason: String| EngineError::Device { name: device.to_string(), reason };
+    match device {
+        Device::Cpu => Ok(candle_core::Device::Cpu),
+        Device::Cuda(_) if !cfg!(feature = "cuda") => {
+            Err(refuse("this binary was built without CUDA; use the CUDA image or `--device cpu`".to_owned()))
+        }
+        Device::Cuda(ordinal) => {
+            // A stream of its own: the default one is per thread, and engines are built on another thread.
+            candle_core::Device::new_cuda_with_stream(ordinal).map_err(|error| refuse(error.to_string()))
+        }
+    }
+}
