@@ -1,1 +1,63 @@
 //! Gathers jobs into batches for a worker; knows time and deadlines, not pixels.
+//!
+//! A worker thread per device **pulls when it is free**, and jobs keep joining until that moment: nothing is
+//! batched by waiting while a device is idle, and no batch is frozen while a device is busy. Jobs of one
+//! [`Queue`] run first come, first served; between queues the earliest deadline goes first. A job is admitted
+//! when it is predicted to be answered in time and to make nobody else late; otherwise it is refused at once.
+//! Nothing waits to enqueue.
+//!
+//! Read in this order: [`policy`] decides and holds no state, [`scheduler`] holds the state and no thread,
+//! [`Batcher`] adds the threads and the lock. Only the last reads a clock, and the clock is an argument.
+//!
+//! ```
+//! # use std::{sync::Arc, time::{Duration, Instant}};
+//! # use spadework_batching::*;
+//! struct Doubler;
+//! impl Worker for Doubler {
+//!     type Key = &'static str;
+//!     type Job = u32;
+//!     type Output = u32;
+//!     fn run(&mut self, _: &&'static str, jobs: &[u32]) -> Result<Vec<u32>, BatchError> {
+//!         Ok(jobs.iter().map(|job| job * 2).collect())
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let devices = vec![Device::new("cpu", || Ok(Doubler))];
+//! let batcher = Batcher::start(Settings::default(), Arc::new(Instant::now), Arc::new(()), devices)?;
+//! let cost = CostModel::measured(&[(1, Duration::from_millis(1)), (8, Duration::from_millis(2))])?;
+//! let queue = batcher.open("doubles", Profile { cost, codec: Duration::ZERO });
+//!
+//! let deadline = Instant::now() + Duration::from_secs(5);
+//! assert_eq!(queue.submit(21, size_of::<u32>(), deadline)?.await?.output, 42);
+//! # Ok(()) }
+//! ```
+
+mod arrivals;
+mod batcher;
+mod clock;
+mod cost;
+mod error;
+mod line;
+mod observer;
+pub mod policy;
+mod queue;
+pub mod scheduler;
+mod serve;
+mod shared;
+mod ticket;
+mod worker;
+
+pub use arrivals::Arrivals;
+pub use batcher::{Batcher, Settings};
+pub use clock::Clock;
+pub use cost::{CostError, CostModel};
+pub use error::{BatchError, Cause, Failure, FailureReason, Refused, StartError};
+pub use line::{Line, LineId, Profile, Waiting};
+pub use observer::{Observer, Stage};
+pub use queue::Queue;
+pub use scheduler::{Limits, QueueStatus};
+pub use shared::Health;
+pub use ticket::{Done, Ticket};
+pub use worker::{Device, Worker};

@@ -1,0 +1,293 @@
+//! `T(b)`: how long a batch of `b` takes. Measured at warm-up, kept current by what runs.
+
+use std::time::{Duration, Instant};
+
+/// A batch is large enough when its throughput is within this share of the best.
+const USEFUL_GAIN: f64 = 0.05;
+/// Weight of the newest measurement.
+const NEWEST: f64 = 0.25;
+/// One measurement changes an estimate as if it were at most this many times slower or faster,
+/// so that a single stall does not close the queue and a lasting change is followed within a few batches.
+const OUTLIER: f64 = 2.0;
+/// An estimate that no batch has refreshed for this long returns to the fastest ever seen. Without it a slow
+/// spell could push `T(1)` past every deadline: all is refused, nothing runs, and nothing corrects it.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// The time of a batch by its size: never falling with the size, linear between the measured sizes.
+#[derive(Clone, Debug)]
+pub struct CostModel {
+    /// Seconds of a batch of `index + 1`.
+    seconds: Vec<f64>,
+    /// The fastest each size was ever estimated at.
+    fastest: Vec<f64>,
+    observed_at: Option<Instant>,
+    limit: usize,
+    knee: usize,
+}
+
+/// Why measurements do not make a cost model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CostError {
+    /// There is no measurement at all.
+    #[error("no batch size was measured")]
+    Empty,
+    /// A measurement is of no jobs, or took no time.
+    #[error("the measurement of a batch of {size} in {time:?} is not possible")]
+    Impossible {
+        /// Jobs in the batch.
+        size: usize,
+        /// What was measured.
+        time: Duration,
+    },
+}
+
+impl CostModel {
+    /// A model through measured `(batch size, time)` points, in any order. The largest size is the largest batch
+    /// that will ever be bound; a size measured twice counts with its shorter time.
+    pub fn measured(points: &[(usize, Duration)]) -> Result<Self, CostError> {
+        if let Some(&(size, time)) = points.iter().find(|(size, time)| *size == 0 || time.is_zero()) {
+            return Err(CostError::Impossible { size, time });
+        }
+        let mut points: Vec<(usize, f64)> = points.iter().map(|&(b, time)| (b, time.as_secs_f64())).collect();
+        points.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        points.dedup_by_key(|point| point.0);
+        let largest = points.last().ok_or(CostError::Empty)?.0;
+
+        let mut seconds: Vec<f64> = (1..=largest).map(|size| interpolate(&points, size)).collect();
+        for i in 1..largest {
+            seconds[i] = seconds[i].max(seconds[i - 1]);
+        }
+        let mut model =
+            Self { fastest: seconds.clone(), seconds, observed_at: None, limit: largest, knee: largest };
+        model.find_knee();
+        Ok(model)
+    }
+
+    /// Measures batches of 1, 2, 4, ... up to `largest` with `time`, and stops when doubling no longer pays, so
+    /// that the warm-up of a slow device stays short. `time` runs a batch once unmeasured if its first run is slower.
+    ///
+    /// # Panics
+    /// When `largest` is 0.
+    pub fn warm_up<E: From<CostError>>(
+        largest: usize,
+        mut time: impl FnMut(usize) -> Result<Duration, E>,
+    ) -> Result<Self, E> {
+        assert!(largest > 0, "a batch has at least one job");
+        let mut points = Vec::new();
+        let mut best = 0.0;
+        let mut size = 1;
+        loop {
+            let took = time(size)?;
+            points.push((size, took));
+            let rate = size as f64 / took.as_secs_f64();
+            if size == largest || rate < best * (1.0 + USEFUL_GAIN) {
+                return Ok(Self::measured(&points)?);
+            }
+            best = f64::max(best, rate);
+            size = (2 * size).min(largest);
+        }
+    }
+
+    /// The expected time of a batch of `size`. Beyond the largest measured size it grows in proportion.
+    pub fn time(&self, size: usize) -> Duration {
+        let within = size.clamp(1, self.seconds.len());
+        let seconds = self.seconds[within - 1] * (size.max(1) as f64 / within as f64);
+        Duration::from_secs_f64(seconds)
+    }
+
+    /// The largest useful batch: the smallest size whose throughput is within 5% of the best.
+    /// A larger one would make its jobs wait longer and finish hardly more of them.
+    pub fn knee(&self) -> usize {
+        self.knee
+    }
+
+    /// The largest batch that may be bound, in jobs.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Takes in that a batch of `size` ran for `ran` and ended at `now`. Sizes near `size` move with it, since what
+    /// slows one slows the others: half as much per doubling between them.
+    pub fn observe(&mut self, size: usize, ran: Duration, now: Instant) {
+        if size == 0 || size > self.seconds.len() {
+            return;
+        }
+        self.refresh(now);
+        self.observed_at = Some(now);
+        let at = size - 1;
+        let ratio = (ran.as_secs_f64() / self.seconds[at]).clamp(1.0 / OUTLIER, OUTLIER);
+        for (i, seconds) in self.seconds.iter_mut().enumerate() {
+            let octaves = ((i + 1) as f64 / size as f64).log2().abs();
+            *seconds *= 1.0 + NEWEST * 0.5_f64.powf(octaves) * (ratio - 1.0);
+        }
+        self.keep_monotone_around(at);
+        for (fastest, seconds) in self.fastest.iter_mut().zip(&self.seconds) {
+            *fastest = fastest.min(*seconds);
+        }
+        self.find_knee();
+    }
+
+    /// Returns an estimate that has not been refreshed for ten seconds to the fastest ever seen.
+    pub fn refresh(&mut self, now: Instant) {
+        let stale = |at: Instant| now.saturating_duration_since(at) > FRESH;
+        if self.observed_at.is_some_and(stale) {
+            self.seconds.clone_from(&self.fastest);
+            self.observed_at = None;
+            self.find_knee();
+        }
+    }
+
+    /// Batches of `size` do not fit the device's memory: none larger than half of it is bound from now on.
+    /// It stays lowered, since what filled the memory once will do so again.
+    pub fn lower_limit(&mut self, size: usize) {
+        self.limit = self.limit.min(size.div_ceil(2)).max(1);
+        self.find_knee();
+    }
+
+    fn keep_monotone_around(&mut self, at: usize) {
+        for i in at + 1..self.seconds.len() {
+            self.seconds[i] = self.seconds[i].max(self.seconds[i - 1]);
+        }
+        for i in (0..at).rev() {
+            self.seconds[i] = self.seconds[i].min(self.seconds[i + 1]);
+        }
+    }
+
+    fn find_knee(&mut self) {
+        let rate = |size: usize| size as f64 / self.seconds[size - 1];
+        let best = (1..=self.limit).map(rate).fold(0.0, f64::max);
+        self.knee =
+            (1..=self.limit).find(|&size| rate(size) >= best * (1.0 - USEFUL_GAIN)).unwrap_or(self.limit);
+    }
+}
+
+/// Linear between the points; before the first the time of the first.
+fn interpolate(points: &[(usize, f64)], size: usize) -> f64 {
+    let after = points.partition_point(|point| point.0 < size);
+    let (b1, t1) = points[after];
+    if after == 0 {
+        return t1;
+    }
+    let (b0, t0) = points[after - 1];
+    t0 + (t1 - t0) * (size - b0) as f64 / (b1 - b0) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn model(points: &[(usize, u32)]) -> CostModel {
+        let points: Vec<_> = points.iter().map(|&(size, ms)| (size, ms * MS)).collect();
+        CostModel::measured(&points).unwrap()
+    }
+
+    fn ms(time: Duration) -> f64 {
+        time.as_secs_f64() * 1e3
+    }
+
+    #[test]
+    fn between_two_measurements_time_is_linear() {
+        let cost = model(&[(8, 90), (1, 20), (4, 50)]);
+        assert!((ms(cost.time(2)) - 30.0).abs() < 1e-6);
+        assert!((ms(cost.time(6)) - 70.0).abs() < 1e-6);
+        assert!((ms(cost.time(8)) - 90.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_larger_batch_never_costs_less() {
+        let cost = model(&[(1, 20), (2, 15), (4, 50)]);
+        assert!(cost.time(1) <= cost.time(2));
+    }
+
+    #[test]
+    fn where_batching_gains_nothing_the_knee_is_one() {
+        assert_eq!(model(&[(1, 10), (8, 80)]).knee(), 1);
+    }
+
+    #[test]
+    fn where_batching_is_free_the_knee_is_the_largest_batch() {
+        assert_eq!(model(&[(1, 10), (16, 10)]).knee(), 16);
+    }
+
+    #[test]
+    fn the_knee_stops_where_throughput_flattens() {
+        let cost = model(&[(1, 10), (4, 16), (8, 32), (16, 64)]);
+        assert_eq!(cost.knee(), 4);
+    }
+
+    #[test]
+    fn impossible_measurements_are_errors() {
+        assert_eq!(CostModel::measured(&[]).unwrap_err(), CostError::Empty);
+        assert!(CostModel::measured(&[(0, MS)]).is_err());
+        assert!(CostModel::measured(&[(1, Duration::ZERO)]).is_err());
+    }
+
+    #[test]
+    fn a_lasting_change_is_followed() {
+        let start = Instant::now();
+        let mut cost = model(&[(1, 20), (8, 90)]);
+        (0..40).for_each(|i| cost.observe(4, 200 * MS, start + i * MS));
+        assert!((ms(cost.time(4)) - 200.0).abs() < 1.0);
+        assert!(ms(cost.time(8)) > 150.0, "its neighbours follow");
+    }
+
+    #[test]
+    fn a_single_stall_hardly_counts() {
+        let mut cost = model(&[(1, 20), (8, 90)]);
+        cost.observe(1, 5000 * MS, Instant::now());
+        assert!(ms(cost.time(1)) <= 25.0 + 1e-6);
+    }
+
+    #[test]
+    fn an_estimate_nobody_refreshes_returns_to_the_fastest_seen() {
+        let start = Instant::now();
+        let mut cost = model(&[(1, 20), (8, 90)]);
+        (0..40).for_each(|i| cost.observe(1, 2000 * MS, start + i * MS));
+        cost.refresh(start + Duration::from_secs(5));
+        assert!(ms(cost.time(1)) > 1000.0);
+        cost.refresh(start + Duration::from_secs(11));
+        assert!((ms(cost.time(1)) - 20.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_size_that_does_not_fit_is_not_bound_again() {
+        let mut cost = model(&[(1, 10), (16, 10)]);
+        cost.lower_limit(16);
+        assert_eq!((cost.limit(), cost.knee()), (8, 8));
+        cost.lower_limit(1);
+        assert_eq!((cost.limit(), cost.knee()), (1, 1));
+    }
+
+    #[test]
+    fn warm_up_stops_when_doubling_no_longer_pays() {
+        let mut sizes = Vec::new();
+        let cost = CostModel::warm_up::<CostError>(32, |size| {
+            sizes.push(size);
+            Ok(size.max(4) as u32 * MS)
+        });
+        assert_eq!(sizes, [1, 2, 4, 8]);
+        assert_eq!(cost.unwrap().knee(), 4);
+    }
+
+    proptest! {
+        #[test]
+        fn it_stays_monotone_whatever_is_observed(
+            points in prop::collection::vec((1usize..32, 1u32..1000), 1..6),
+            observed in prop::collection::vec((1usize..40, 0u32..5000), 0..40),
+        ) {
+            let start = Instant::now();
+            let mut cost = model(&points);
+            for (i, (size, time)) in observed.into_iter().enumerate() {
+                cost.observe(size, time * MS, start + i as u32 * MS);
+            }
+            for size in 1..32 {
+                prop_assert!(cost.time(size) <= cost.time(size + 1));
+                prop_assert!(cost.time(size) > Duration::ZERO);
+            }
+            prop_assert!((1..=cost.limit()).contains(&cost.knee()));
+        }
+    }
+}
