@@ -1,1 +1,12 @@
-//! Every metric: name, unit, labels and buckets.
+//! Every metric's name, unit, labels and buckets, in one place.
+//!
+//! Values are passed in; nothing is measured here. Labels are enumerations or names that the server chose itself: no
+//! label takes a value from a request unchecked. [`Metrics`] owns its registry, so two servers in one process do not
+//! share counters.
+
+mod labels;
+mod metrics;
+
+pub use labels::{BatchFailure, CancelStage, Outcome, RejectReason, Stage, TableResult};
+pub use metrics::{BuildInfo, Metrics};
+pub use prometheus::{Error, TEXT_FORMAT as CONTENT_TYPE};
