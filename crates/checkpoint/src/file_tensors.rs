@@ -1,0 +1,141 @@
+//! The tensors of any weight file, by name: safetensors, or a `.pth` in any container PyTorch has written.
+
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io::{BufReader, Read},
+    path::Path,
+};
+
+use candle_core::{DType, Device, Tensor};
+use pytorch_reader::{DType as PthType, PickleValue, PytorchError, PytorchReader};
+use spadework_model::Tensors;
+
+use crate::{
+    CheckpointError,
+    error::io_error,
+    weights::{self, read_header},
+};
+
+/// A tensor as a file lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileTensor {
+    /// Its name.
+    pub name: String,
+    /// Its number format, such as `F32`.
+    pub dtype: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+}
+
+/// Lists the tensors of a `.safetensors` or `.pth` file by name, without reading their numbers.
+///
+/// # Errors
+/// When the file is neither, or is cut off or corrupt.
+pub fn list_tensors(path: &Path) -> Result<Vec<FileTensor>, CheckpointError> {
+    let mut tensors: Vec<FileTensor> = match open(path)? {
+        WeightFile::Safetensors { mut reader, length } => {
+            read_header(&mut reader, length, &path.display().to_string())?
+                .into_iter()
+                .map(|(name, info)| FileTensor {
+                    name,
+                    dtype: format!("{:?}", info.dtype),
+                    shape: info.shape,
+                })
+                .collect()
+        }
+        WeightFile::PyTorch(reader) => {
+            let listed = |tensor: &pytorch_reader::Tensor| FileTensor {
+                name: tensor.name.clone(),
+                dtype: format!("{:?}", tensor.dtype()),
+                shape: tensor.shape().to_vec(),
+            };
+            reader.tensors().values().map(listed).collect()
+        }
+    };
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(tensors)
+}
+
+/// Reads the floating-point tensors of a `.safetensors` or `.pth` file as f32, under the names in the file. Counters
+/// and other whole numbers, such as `num_batches_tracked`, are left out.
+///
+/// # Errors
+/// As [`list_tensors`]; also when a `.pth` holds Python objects that are no tensors. Nothing of it is ever run.
+pub fn read_tensors(path: &Path) -> Result<Tensors, CheckpointError> {
+    match open(path)? {
+        WeightFile::Safetensors { reader, length } => {
+            weights::read(reader, length, &path.display().to_string())
+        }
+        WeightFile::PyTorch(reader) => {
+            refuse_objects(path)?;
+            let mut tensors = Tensors::new();
+            for tensor in reader.into_tensors().into_values() {
+                let Some(dtype) = float_type(tensor.dtype()) else { continue };
+                let bytes = tensor.read().map_err(io_error("read", path))?;
+                let values = Tensor::from_raw_buffer(&bytes, dtype, tensor.shape(), &Device::Cpu)?;
+                tensors.insert(tensor.name.clone(), values.to_dtype(DType::F32)?);
+            }
+            Ok(tensors)
+        }
+    }
+}
+
+enum WeightFile {
+    Safetensors { reader: BufReader<File>, length: u64 },
+    PyTorch(PytorchReader),
+}
+
+fn open(path: &Path) -> Result<WeightFile, CheckpointError> {
+    let mut file = File::open(path).map_err(io_error("read", path))?;
+    let length = file.metadata().map_err(io_error("read", path))?.len();
+    let mut start = Vec::new();
+    file.by_ref().take(9).read_to_end(&mut start).map_err(io_error("read", path))?;
+    let is_named_safetensors = path.extension().is_some_and(|extension| extension == "safetensors");
+    // A header's length in eight bytes, then the JSON itself.
+    if is_named_safetensors || (start.get(8) == Some(&b'{') && !start.starts_with(b"PK")) {
+        let file = File::open(path).map_err(io_error("read", path))?;
+        return Ok(WeightFile::Safetensors { reader: BufReader::with_capacity(1 << 20, file), length });
+    }
+    PytorchReader::new(path).map(WeightFile::PyTorch).map_err(|source| unreadable(path, source))
+}
+
+fn unreadable(path: &Path, source: PytorchError) -> CheckpointError {
+    CheckpointError::PyTorch { path: path.to_owned(), source: Box::new(source) }
+}
+
+fn float_type(dtype: PthType) -> Option<DType> {
+    match dtype {
+        PthType::F64 => Some(DType::F64),
+        PthType::F32 => Some(DType::F32),
+        PthType::F16 => Some(DType::F16),
+        PthType::BF16 => Some(DType::BF16),
+        _ => None,
+    }
+}
+
+/// A state dict holds tensors, containers and plain values. Anything else is a call that Python would have made.
+fn refuse_objects(path: &Path) -> Result<(), CheckpointError> {
+    let root = PytorchReader::read_pickle_data(path, None).map_err(|source| unreadable(path, source))?;
+    let mut types = BTreeSet::new();
+    collect_objects(&root, &mut types);
+    if types.is_empty() {
+        return Ok(());
+    }
+    Err(CheckpointError::PythonObjects { path: path.to_owned(), types: types.into_iter().collect() })
+}
+
+fn collect_objects(value: &PickleValue, types: &mut BTreeSet<String>) {
+    match value {
+        PickleValue::List(values) => values.iter().for_each(|value| collect_objects(value, types)),
+        PickleValue::Dict(values) => values.values().for_each(|value| collect_objects(value, types)),
+        PickleValue::Unsupported(name) if !is_tensor_like(name) => {
+            types.insert(name.clone());
+        }
+        _ => {}
+    }
+}
+
+fn is_tensor_like(name: &str) -> bool {
+    name.starts_with("torch.") || matches!(name, "tensor" | "storage" | "Tensor" | "int")
+}
