@@ -3,12 +3,26 @@
 use spadework_imaging::RgbImage;
 use spadework_model::{Architecture, Tensors};
 
-use crate::{EngineError, Input, Planner, Posterior, Precision, Settings, plain::Plain};
+use crate::{
+    Device, EngineError, Input, Planner, Posterior, Precision, Settings,
+    cpu::Network,
+    isa::Isa,
+    plain::{self, PlainEncoder, PlainGenerator},
+};
 
 /// One model on one device, used by that device's thread alone.
 pub struct Engine {
     architecture: Architecture,
-    plain: Plain,
+    generator: AnyGenerator,
+    encoder: Option<PlainEncoder>,
+}
+
+/// Who makes the pictures.
+enum AnyGenerator {
+    /// Exact tables and packed convs, on the processor.
+    Cpu(Box<Network>),
+    /// The model as it is written, on a GPU.
+    Plain(Box<PlainGenerator>),
 }
 
 impl Engine {
@@ -22,10 +36,19 @@ impl Engine {
         encoder: Option<&Tensors>,
         settings: Settings,
     ) -> Result<Self, EngineError> {
-        Ok(Self {
-            architecture: architecture.clone(),
-            plain: Plain::load(architecture, generator, encoder, settings)?,
-        })
+        let device = plain::open(settings.device)?;
+        let generator = match settings.device {
+            Device::Cpu => {
+                let isa = Isa::best();
+                AnyGenerator::Cpu(Box::new(Network::load(architecture, generator, isa, settings.threads)?))
+            }
+            Device::Cuda(_) => {
+                AnyGenerator::Plain(Box::new(PlainGenerator::load(architecture, generator, &device)?))
+            }
+        };
+        let encoder =
+            encoder.map(|tensors| PlainEncoder::load(architecture, tensors, &device)).transpose()?;
+        Ok(Self { architecture: architecture.clone(), generator, encoder })
     }
 
     /// Plans masks for this engine, on any thread.
@@ -36,6 +59,14 @@ impl Engine {
     /// The precision this engine computes in.
     pub fn precision(&self) -> Precision {
         Precision::Highest
+    }
+
+    /// The instruction set of the kernels on a processor, such as `avx512`; none on a GPU.
+    pub fn instruction_set(&self) -> Option<&'static str> {
+        match &self.generator {
+            AnyGenerator::Cpu(network) => Some(network.isa().name()),
+            AnyGenerator::Plain(_) => None,
+        }
     }
 
     /// Pictures, one for each input, in order. A picture does not depend on its batch.
@@ -51,12 +82,18 @@ impl Engine {
 
     /// The network's own numbers in [-1, 1], C H W, one for each input.
     pub fn generate_tensor(&mut self, inputs: &[Input]) -> Result<Vec<Vec<f32>>, EngineError> {
-        self.plain.generate(inputs)
+        match &mut self.generator {
+            AnyGenerator::Cpu(network) => network.generate(inputs),
+            AnyGenerator::Plain(plain) => plain.generate(inputs),
+        }
     }
 
     /// The posterior of `z` for each style picture. Pictures come at the mask's size.
     pub fn encode_style(&mut self, pictures: &[&RgbImage]) -> Result<Vec<Posterior>, EngineError> {
-        self.plain.encode_style(pictures)
+        match &self.encoder {
+            Some(encoder) => encoder.encode(pictures),
+            None => Err(EngineError::Input("this model has no style encoder".to_owned())),
+        }
     }
 }
 

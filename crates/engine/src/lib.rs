@@ -4,9 +4,15 @@
 //! tests. A [`Planner`] turns a mask into a [`Plan`] on any thread; an [`Engine`] belongs to one device's thread and
 //! turns planned masks into pictures. Neither does I/O, holds a clock or draws random numbers.
 
+#[expect(unsafe_code, reason = "aligned memory, behind a slice")]
+mod buffer;
+mod cpu;
 mod engine;
 mod error;
+#[expect(unsafe_code, reason = "vector kernels, behind a function that checks its bounds")]
+mod gemm;
 mod input;
+mod isa;
 mod plain;
 mod plan;
 mod settings;

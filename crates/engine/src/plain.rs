@@ -4,30 +4,29 @@ use candle_core::{DType, Tensor};
 use spadework_imaging::RgbImage;
 use spadework_model::{Architecture, Encoder, Generator, GeneratorInput, LabelBatch, Tensors, one_hot};
 
-use crate::{Device, EngineError, Input, Posterior, Settings};
+use crate::{Device, EngineError, Input, Posterior};
 
-/// `spadework-model` on a device.
-pub(crate) struct Plain {
+/// `spadework-model`'s generator on a device.
+pub(crate) struct PlainGenerator {
     architecture: Architecture,
     device: candle_core::Device,
     generator: Generator,
-    encoder: Option<Encoder>,
 }
 
-impl Plain {
+/// `spadework-model`'s encoder on a device.
+pub(crate) struct PlainEncoder {
+    device: candle_core::Device,
+    encoder: Encoder,
+}
+
+impl PlainGenerator {
     pub(crate) fn load(
         architecture: &Architecture,
-        generator: &Tensors,
-        encoder: Option<&Tensors>,
-        settings: Settings,
+        tensors: &Tensors,
+        device: &candle_core::Device,
     ) -> Result<Self, EngineError> {
-        let device = open(settings.device)?;
-        let generator = Generator::new(&on_device(generator, &device)?, architecture)?;
-        let encoder = match encoder {
-            Some(tensors) => Some(Encoder::new(&on_device(tensors, &device)?, architecture)?),
-            None => None,
-        };
-        Ok(Self { architecture: architecture.clone(), device, generator, encoder })
+        let generator = Generator::new(&on_device(tensors, device)?, architecture)?;
+        Ok(Self { architecture: architecture.clone(), device: device.clone(), generator })
     }
 
     /// One forward pass for each input, so that no picture can depend on its batch.
@@ -52,15 +51,23 @@ impl Plain {
             self.generator.forward(GeneratorInput { semantics: &semantics, z: z.as_ref(), noise: &noise })?;
         Ok(pictures.flatten_all()?.to_vec1()?)
     }
+}
 
-    pub(crate) fn encode_style(&self, pictures: &[&RgbImage]) -> Result<Vec<Posterior>, EngineError> {
-        let Some(encoder) = &self.encoder else {
-            return Err(EngineError::Input("this model has no style encoder".to_owned()));
-        };
+impl PlainEncoder {
+    pub(crate) fn load(
+        architecture: &Architecture,
+        tensors: &Tensors,
+        device: &candle_core::Device,
+    ) -> Result<Self, EngineError> {
+        let encoder = Encoder::new(&on_device(tensors, device)?, architecture)?;
+        Ok(Self { device: device.clone(), encoder })
+    }
+
+    pub(crate) fn encode(&self, pictures: &[&RgbImage]) -> Result<Vec<Posterior>, EngineError> {
         pictures
             .iter()
             .map(|picture| {
-                let posterior = encoder.forward(&self.scaled(picture)?)?;
+                let posterior = self.encoder.forward(&self.scaled(picture)?)?;
                 Ok(Posterior {
                     mu: posterior.mu.flatten_all()?.to_vec1()?,
                     logvar: posterior.logvar.flatten_all()?.to_vec1()?,
@@ -84,7 +91,8 @@ fn on_device(tensors: &Tensors, device: &candle_core::Device) -> Result<Tensors,
     moved.collect::<Result<_, candle_core::Error>>().map_err(EngineError::from)
 }
 
-fn open(device: Device) -> Result<candle_core::Device, EngineError> {
+/// The candle device behind a setting.
+pub(crate) fn open(device: Device) -> Result<candle_core::Device, EngineError> {
     let refuse = |reason: String| EngineError::Device { name: device.to_string(), reason };
     match device {
         Device::Cpu => Ok(candle_core::Device::Cpu),

@@ -1,9 +1,15 @@
 //! What can be known of a mask before a device sees it.
 
+pub(crate) mod codes;
+pub(crate) mod level;
+mod patches;
+
 use spadework_imaging::{EdgeMap, InstanceMap, LabelMap, Size};
-use spadework_model::Architecture;
+use spadework_model::{Architecture, Grid, Modulation};
 
 use crate::EngineError;
+use codes::CodeMap;
+use level::Level;
 
 /// Plans masks for one model. Cheap to clone; works on any thread.
 #[derive(Clone, Debug)]
@@ -11,13 +17,28 @@ pub struct Planner {
     mask: Size,
     label_planes: usize,
     instance_edges: bool,
+    start: Option<Grid>,
+    resolutions: Vec<Grid>,
+    kernel: usize,
+    modulation: Modulation,
 }
 
-/// A mask, checked for its model.
+/// A mask, checked for its model, and the distinct neighbourhoods in it.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(crate) labels: LabelMap,
     pub(crate) edges: Option<EdgeMap>,
+    /// The mask at the latent grid's size, for a model that starts from it.
+    pub(crate) start: Option<CodeMap>,
+    /// One for each of [`resolutions`], in that order.
+    pub(crate) levels: Vec<Level>,
+}
+
+/// The resolutions that residual blocks run at, the smallest first.
+pub(crate) fn resolutions(architecture: &Architecture) -> Vec<Grid> {
+    let mut grids: Vec<Grid> = architecture.stages().iter().map(|stage| stage.grid).collect();
+    grids.dedup(); // stages never shrink
+    grids
 }
 
 impl Planner {
@@ -27,6 +48,10 @@ impl Planner {
             mask: Size::new(architecture.mask.width, architecture.mask.height),
             label_planes: architecture.label_planes(),
             instance_edges: architecture.instance_edges,
+            start: architecture.z_dim.is_none().then_some(architecture.grid),
+            resolutions: resolutions(architecture),
+            kernel: architecture.kernel,
+            modulation: architecture.modulation,
         }
     }
 
@@ -50,6 +75,20 @@ impl Planner {
             None => EdgeMap::new(self.mask.width, self.mask.height, vec![0; labels.ids().len()]),
         });
         let edges = edges.transpose().map_err(|error| EngineError::Input(error.to_string()))?;
-        Ok(Plan { labels: labels.clone(), edges })
+        let grid = Grid { height: self.mask.height, width: self.mask.width };
+        let map = CodeMap::new(grid, labels.ids(), edges.as_ref().map(EdgeMap::edges));
+        Ok(Plan {
+            labels: labels.clone(),
+            edges,
+            start: self.start.map(|grid| map.resized(grid)),
+            levels: self.resolutions.iter().map(|&grid| self.level(&map, grid)).collect(),
+        })
+    }
+
+    fn level(&self, map: &CodeMap, grid: Grid) -> Level {
+        match self.modulation {
+            Modulation::PerLayer => Level::new(&map.resized(grid), self.kernel),
+            Modulation::Shared => Level::sampled(map, self.kernel, grid),
+        }
     }
 }

@@ -1,0 +1,98 @@
+//! The first feature map, from a latent or from the mask itself.
+
+use rayon::prelude::*;
+use spadework_model::{Architecture, Grid, Prefixed};
+
+use super::{
+    features::{blocks, cells},
+    lookup::Lookup,
+    read::numbers,
+};
+use crate::{EngineError, Input, buffer::Buffer, isa::BLOCK};
+
+/// What the network starts from.
+#[derive(Debug)]
+pub(super) enum Start {
+    /// Linear, z → (C, H, W).
+    Latent { z_dim: usize, weights: Buffer<f32>, bias: Buffer<f32> },
+    /// conv 3×3 on the mask at the latent grid's size.
+    LabelMap(Lookup),
+}
+
+const KERNEL: usize = 3;
+
+impl Start {
+    pub(super) fn read(root: &Prefixed<'_>, architecture: &Architecture) -> Result<Self, EngineError> {
+        let (part, width) = (root.part("fc"), architecture.start_width());
+        let Some(z_dim) = architecture.z_dim else {
+            return Ok(Self::LabelMap(Lookup::read(&part, architecture, width, KERNEL, BLOCK)?));
+        };
+        let features = width * cells(architecture.grid);
+        Ok(Self::Latent {
+            z_dim,
+            weights: numbers(&part, "weight", &[features, z_dim])?.into_iter().collect(),
+            bias: numbers(&part, "bias", &[features])?.into_iter().collect(),
+        })
+    }
+
+    /// Writes the first feature map of `grid`, `[block][cell][32]`.
+    pub(super) fn run(&self, input: &Input, grid: Grid, out: &mut [f32]) -> Result<(), EngineError> {
+        let refuse = |reason: &str| Err(EngineError::Input(reason.to_owned()));
+        match (self, &input.z, &input.plan.start) {
+            (Self::Latent { z_dim, weights, bias }, Some(z), _) if z.len() == *z_dim => {
+                let channels = bias.len() / cells(grid);
+                debug_assert!(out.len() >= blocks(channels) * cells(grid) * BLOCK);
+                linear(z, weights, bias, cells(grid), out);
+                Ok(())
+            }
+            (Self::Latent { z_dim, .. }, Some(z), _) => {
+                refuse(&format!("the latent has {} numbers, the model takes {z_dim}", z.len()))
+            }
+            (Self::Latent { .. }, None, _) => refuse("this model takes a latent `z`; none was given"),
+            (Self::LabelMap(_), Some(_), _) => refuse("this model has no latent; `z` was given"),
+            (Self::LabelMap(conv), None, Some(map)) => {
+                let patches = map.windows(KERNEL);
+                let mut cells_first = vec![0.0; cells(grid) * conv.width()];
+                conv.apply(&patches, false, &mut cells_first);
+                to_blocks(&cells_first, conv.width(), out);
+                Ok(())
+            }
+            (Self::LabelMap(_), None, None) => refuse("the mask was planned for another model"),
+        }
+    }
+}
+
+/// `weights · z + bias`, features in C H W order, into blocks.
+fn linear(z: &[f32], weights: &[f32], bias: &[f32], cells: usize, out: &mut [f32]) {
+    out.par_chunks_exact_mut(cells * BLOCK).enumerate().for_each(|(block, out)| {
+        for (i, value) in out.iter_mut().enumerate() {
+            let (cell, channel) = (i / BLOCK, block * BLOCK + i % BLOCK);
+            let feature = channel * cells + cell;
+            *value = match bias.get(feature) {
+                Some(bias) => bias + dot(&weights[feature * z.len()..(feature + 1) * z.len()], z),
+                None => 0.0, // beyond the network's channels
+            };
+        }
+    });
+}
+
+/// Sixteen partial sums, added up in order: fast without leave to reorder.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0; 16];
+    for (a, b) in a.chunks(16).zip(b.chunks(16)) {
+        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += a * b;
+        }
+    }
+    sums.iter().sum()
+}
+
+/// `[cell][channel]` to `[block][cell][32]`.
+fn to_blocks(rows: &[f32], width: usize, out: &mut [f32]) {
+    let cells = rows.len() / width;
+    for (block, out) in out.chunks_exact_mut(cells * BLOCK).take(width / BLOCK).enumerate() {
+        for (out, row) in out.chunks_exact_mut(BLOCK).zip(rows.chunks_exact(width)) {
+            out.copy_from_slice(&row[block * BLOCK..(block + 1) * BLOCK]);
+        }
+    }
+}
