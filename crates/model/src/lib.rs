@@ -26,7 +26,7 @@ pub use generator::{Generator, GeneratorInput};
 pub use modulation::SharedModulation;
 pub use norm::{BatchStatistics, EPSILON, ParameterFreeNorm};
 pub use parameters::{Parameters, Prefixed, Tensors};
-pub use residual::SpadeResBlock;
+pub use residual::{SpadeResBlock, Surroundings};
 pub use resize::{nearest_index, resize_nearest, upsample_twice};
 pub use semantics::{LabelBatch, one_hot};
 pub use spade::Spade;

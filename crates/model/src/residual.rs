@@ -22,14 +22,15 @@ pub struct SpadeResBlock {
 }
 
 /// What a block reads besides its input.
-pub(crate) struct Surroundings<'a> {
+pub struct Surroundings<'a> {
     /// (N, semantic_nc, H, W) at the mask's resolution.
-    pub(crate) semantics: &'a Tensor,
+    pub semantics: &'a Tensor,
     /// (N, 1, h, w), a standard normal plane for each picture.
-    pub(crate) noise: Option<&'a Tensor>,
+    pub noise: Option<&'a Tensor>,
     /// Gamma and beta of the block's layers, in the order `norm_0`, `norm_1`, `norm_s`.
-    pub(crate) shared: Vec<(Tensor, Tensor)>,
-    pub(crate) training: Option<&'a dyn BatchStatistics>,
+    pub shared: Vec<(Tensor, Tensor)>,
+    /// Batch statistics of a training step.
+    pub training: Option<&'a dyn BatchStatistics>,
 }
 
 impl SpadeResBlock {
@@ -59,7 +60,7 @@ impl SpadeResBlock {
     }
 
     /// (N, in, H, W) → (N, out, H, W).
-    pub(crate) fn forward(&self, x: &Tensor, around: Surroundings<'_>) -> Result<Tensor> {
+    pub fn forward(&self, x: &Tensor, around: Surroundings<'_>) -> Result<Tensor> {
         let Surroundings { semantics, noise, shared, training } = around;
         let mut shared = shared.into_iter();
         let modulated = self.norm_0.forward(x, semantics, shared.next(), training)?;
