@@ -45,20 +45,7 @@ pub fn expected_encoder(architecture: &Architecture) -> Result<Shapes, Checkpoin
 
 /// Checks that `tensors` are exactly the expected ones, and finite.
 pub(crate) fn verify(tensors: &Tensors, expected: &Shapes, place: &str) -> Result<(), CheckpointError> {
-    let mut mismatch = TensorMismatch::default();
-    for (name, shape) in expected {
-        match tensors.get(name) {
-            None => mismatch.missing.push((name.clone(), shape.clone())),
-            Some(tensor) if tensor.dims() != shape => {
-                mismatch.misshapen.push((name.clone(), tensor.dims().to_vec(), shape.clone()));
-            }
-            Some(_) => {}
-        }
-    }
-    let mut unexpected: Vec<_> = tensors.iter().filter(|(name, _)| !expected.contains_key(*name)).collect();
-    unexpected.sort_by_key(|(name, _)| *name);
-    mismatch.unexpected =
-        unexpected.into_iter().map(|(name, tensor)| (name.clone(), tensor.dims().to_vec())).collect();
+    let mismatch = compare(tensors, expected);
     if !mismatch.is_empty() {
         return Err(CheckpointError::Tensors { place: place.to_owned(), mismatch });
     }
@@ -69,4 +56,22 @@ pub(crate) fn verify(tensors: &Tensors, expected: &Shapes, place: &str) -> Resul
         }
     }
     Ok(())
+}
+
+/// What is missing from `tensors`, too much in them or of another shape, each sorted by name.
+pub(crate) fn compare(tensors: &Tensors, expected: &Shapes) -> TensorMismatch {
+    let mut mismatch = TensorMismatch::default();
+    for (name, shape) in expected {
+        match tensors.get(name) {
+            None => mismatch.missing.push((name.clone(), shape.clone())),
+            Some(tensor) if tensor.dims() != shape => {
+                mismatch.misshapen.push((name.clone(), tensor.dims().to_vec(), shape.clone()));
+            }
+            Some(_) => {}
+        }
+    }
+    let unexpected = tensors.iter().filter(|(name, _)| !expected.contains_key(*name));
+    mismatch.unexpected = unexpected.map(|(name, tensor)| (name.clone(), tensor.dims().to_vec())).collect();
+    mismatch.unexpected.sort();
+    mismatch
 }

@@ -31,7 +31,8 @@ pub struct FileTensor {
 /// Lists the tensors of a `.safetensors` or `.pth` file by name, without reading their numbers.
 ///
 /// # Errors
-/// When the file is neither, or is cut off or corrupt.
+/// When the file is neither, is cut off or corrupt, or is a `.pth` that holds Python objects that are no tensors. Nothing
+/// of it is ever run.
 pub fn list_tensors(path: &Path) -> Result<Vec<FileTensor>, CheckpointError> {
     let mut tensors: Vec<FileTensor> = match open(path)? {
         WeightFile::Safetensors { mut reader, length } => {
@@ -61,14 +62,13 @@ pub fn list_tensors(path: &Path) -> Result<Vec<FileTensor>, CheckpointError> {
 /// and other whole numbers, such as `num_batches_tracked`, are left out.
 ///
 /// # Errors
-/// As [`list_tensors`]; also when a `.pth` holds Python objects that are no tensors. Nothing of it is ever run.
+/// As [`list_tensors`].
 pub fn read_tensors(path: &Path) -> Result<Tensors, CheckpointError> {
     match open(path)? {
         WeightFile::Safetensors { reader, length } => {
             weights::read(reader, length, &path.display().to_string())
         }
         WeightFile::PyTorch(reader) => {
-            refuse_objects(path)?;
             let mut tensors = Tensors::new();
             for tensor in reader.into_tensors().into_values() {
                 let Some(dtype) = float_type(tensor.dtype()) else { continue };
@@ -97,6 +97,7 @@ fn open(path: &Path) -> Result<WeightFile, CheckpointError> {
         let file = File::open(path).map_err(io_error("read", path))?;
         return Ok(WeightFile::Safetensors { reader: BufReader::with_capacity(1 << 20, file), length });
     }
+    refuse_objects(path)?; // first: a file that is one call has no tensors to be read
     PytorchReader::new(path).map(WeightFile::PyTorch).map_err(|source| unreadable(path, source))
 }
 
@@ -136,6 +137,10 @@ fn collect_objects(value: &PickleValue, types: &mut BTreeSet<String>) {
     }
 }
 
+/// What a state dict may hold besides plain values, by its Python type.
 fn is_tensor_like(name: &str) -> bool {
-    name.starts_with("torch.") || matches!(name, "tensor" | "storage" | "Tensor" | "int")
+    let Some(name) = name.strip_prefix("torch.") else { return name == "int" };
+    let number_types = ["float", "bfloat", "int", "uint", "bool", "complex"];
+    matches!(name, "Tensor" | "TypedStorage" | "UntypedStorage" | "Size" | "device")
+        || number_types.contains(&name.trim_end_matches(|c: char| c.is_ascii_digit()))
 }

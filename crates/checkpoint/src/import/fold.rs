@@ -1,30 +1,63 @@
 //! Spectral norm folded away: `W / σ` with `σ = uᵀ W v`, from the three forms in which PyTorch has stored it.
 
+use std::collections::BTreeMap;
+
 use candle_core::{DType, Tensor};
 use spadework_model::Tensors;
 
-use crate::CheckpointError;
+use crate::{CheckpointError, TensorMismatch};
 
 /// What the parametrised form puts between a module's name and its tensors.
 const PARAMETRIZED: &str = "parametrizations.weight.original";
+
+/// Tensors without spectral norm, and the vectors that do not fit their weights.
+pub(super) struct Folded {
+    pub(super) tensors: Tensors,
+    /// By the weight they belong to, which is left as it was stored.
+    pub(super) vectors: BTreeMap<String, TensorMismatch>,
+}
 
 /// Replaces every spectral-normed weight and its vectors by the weight that the network computes with.
 ///
 /// - `weight_orig`, `weight_u`, `weight_v`, and sometimes a `weight` that is derived from them;
 /// - the oldest, without `weight_v`: it is `Wᵀu / ‖Wᵀu‖`;
 /// - `parametrizations.weight.original` with `parametrizations.weight.0._u` and `._v`.
-pub(super) fn fold_spectral_norm(mut tensors: Tensors) -> Result<Tensors, CheckpointError> {
+pub(super) fn fold_spectral_norm(mut tensors: Tensors) -> Result<Folded, CheckpointError> {
     let bases: Vec<(String, Form)> = tensors.keys().filter_map(|name| Form::of(name)).collect();
+    let mut vectors = BTreeMap::new();
     for (base, form) in bases {
-        let [original, u, v] = form.names(&base);
-        let (Some(weight), Some(u)) = (tensors.remove(&original), tensors.remove(&u)) else {
-            // The verification names what is left as unexpected and what is not there as missing.
-            continue;
+        let name = format!("{base}weight");
+        let names = form.names(&base);
+        let [Some(weight), u, v] = [0, 1, 2].map(|part| tensors.remove(&names[part])) else { continue };
+        let mismatch = misfits(&names, &weight, u.as_ref(), v.as_ref());
+        let weight = match u {
+            Some(u) if mismatch.is_empty() => fold(&weight, &u, v.as_ref())?,
+            _ => weight,
         };
-        let folded = fold(&weight, &u, tensors.remove(&v).as_ref())?;
-        tensors.insert(format!("{base}weight"), folded);
+        if !mismatch.is_empty() {
+            vectors.insert(name.clone(), mismatch);
+        }
+        tensors.insert(name, weight);
     }
-    Ok(tensors)
+    Ok(Folded { tensors, vectors })
+}
+
+/// What is wrong with the vectors of a weight that is (out, rest): `u` has length out, `v` rest if it is there.
+fn misfits(names: &[String; 3], weight: &Tensor, u: Option<&Tensor>, v: Option<&Tensor>) -> TensorMismatch {
+    let rows = weight.dims().first().copied().unwrap_or(1);
+    let columns = weight.dims().iter().skip(1).product();
+    let misshapen = |name: &String, vector: Option<&Tensor>, length: usize| {
+        let found = vector?.dims();
+        (found != [length]).then(|| (name.clone(), found.to_vec(), vec![length]))
+    };
+    TensorMismatch {
+        missing: u.is_none().then(|| (names[1].clone(), vec![rows])).into_iter().collect(),
+        unexpected: Vec::new(),
+        misshapen: misshapen(&names[1], u, rows)
+            .into_iter()
+            .chain(misshapen(&names[2], v, columns))
+            .collect(),
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -93,7 +126,7 @@ mod tests {
             "c.parametrizations.weight.0._v",
         ]);
         for form in [hook, oldest, new] {
-            let folded = fold_spectral_norm(form).unwrap();
+            let folded = fold_spectral_norm(form).unwrap().tensors;
             assert_eq!(folded.keys().collect::<Vec<_>>(), ["c.weight"]);
             assert_eq!(folded["c.weight"].to_vec2::<f32>().unwrap(), [[0.75, 0.0], [0.0, 1.0]]);
         }
@@ -103,7 +136,19 @@ mod tests {
     fn a_derived_weight_is_replaced() {
         let mut tensors = stored(["c.weight_orig", "c.weight_u", "c.weight_v"]);
         tensors.insert("c.weight".to_owned(), tensor(&[9.0; 4], &[2, 2]));
-        let folded = fold_spectral_norm(tensors).unwrap();
+        let folded = fold_spectral_norm(tensors).unwrap().tensors;
         assert_eq!(folded["c.weight"].to_vec2::<f32>().unwrap()[1][1], 1.0);
+    }
+
+    #[test]
+    fn a_vector_that_does_not_fit_is_named_with_its_weight() {
+        let mut tensors = stored(["c.weight_orig", "c.weight_u", "c.weight_v"]);
+        tensors.insert("c.weight_v".to_owned(), tensor(&[1.0; 3], &[3]));
+        tensors.remove("c.weight_u");
+        let folded = fold_spectral_norm(tensors).unwrap();
+        assert_eq!(folded.tensors["c.weight"].to_vec2::<f32>().unwrap()[1][1], 4.0, "as it was stored");
+        let mismatch = &folded.vectors["c.weight"];
+        assert_eq!(mismatch.missing, [("c.weight_u".to_owned(), vec![2])]);
+        assert_eq!(mismatch.misshapen, [("c.weight_v".to_owned(), vec![3], vec![2])]);
     }
 }

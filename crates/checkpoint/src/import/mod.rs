@@ -5,18 +5,21 @@ mod labels;
 mod options;
 mod shapes;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
 use spadework_model::Tensors;
 
 pub use options::{Options, OptionsError, Preset};
 
 use crate::{
-    CONFIG_VERSION, CheckpointError, LabelConfig, Model, ModelConfig,
-    expected::{expected_encoder, expected_generator, verify},
+    CONFIG_VERSION, CheckpointError, LabelConfig, Model, ModelConfig, TensorMismatch,
+    expected::{compare, expected_encoder, expected_generator, verify},
     read_tensors,
 };
-use fold::fold_spectral_norm;
+use fold::{Folded, fold_spectral_norm};
 use shapes::Shapes;
 
 /// What to import.
@@ -42,17 +45,16 @@ pub struct ImportRequest {
 /// When a file cannot be read, options and shapes disagree, or a tensor is missing, unexpected, misshapen or not
 /// finite.
 pub fn import(request: &ImportRequest) -> Result<Model, CheckpointError> {
-    let generator = read_network(&request.weights)?;
-    let place = request.weights.display().to_string();
-    let shapes = Shapes::of(&generator, &place)?;
+    let generator = Network::read(&request.weights)?;
+    let shapes = Shapes::of(&generator.tensors, &generator.place)?;
     let mut architecture = request.options.architecture(&shapes)?;
-    let encoder = request.encoder.as_deref().map(read_network).transpose()?;
-    if let (Some(encoder), Some(path)) = (&encoder, &request.encoder) {
-        architecture.encoder = Some(shapes::encoder(encoder, &path.display().to_string())?);
+    let encoder = request.encoder.as_deref().map(Network::read).transpose()?;
+    if let Some(encoder) = &encoder {
+        architecture.encoder = Some(shapes::encoder(&encoder.tensors, &encoder.place)?);
         architecture.check()?;
-        verify(encoder, &expected_encoder(&architecture)?, &path.display().to_string())?;
+        encoder.verify(&expected_encoder(&architecture)?)?;
     }
-    verify(&generator, &expected_generator(&architecture)?, &place)?;
+    generator.verify(&expected_generator(&architecture)?)?;
     let labels = match &request.labels[..] {
         [] => labels::labels_of(request.options.preset, &architecture),
         given => given.to_vec(),
@@ -67,11 +69,37 @@ pub fn import(request: &ImportRequest) -> Result<Model, CheckpointError> {
         styles: Vec::new(),
     };
     config.check("the imported model")?;
-    Ok(Model { config, generator, encoder, digest: String::new() })
+    let encoder = encoder.map(|encoder| encoder.tensors);
+    Ok(Model { config, generator: generator.tensors, encoder, digest: String::new() })
 }
 
-fn read_network(path: &Path) -> Result<Tensors, CheckpointError> {
-    fold_spectral_norm(without_module_prefix(read_tensors(path)?))
+/// A network's tensors under their published names, spectral norm folded away.
+struct Network {
+    place: String,
+    tensors: Tensors,
+    /// Vectors of the spectral norm that do not fit, by their weights.
+    vectors: BTreeMap<String, TensorMismatch>,
+}
+
+impl Network {
+    fn read(path: &Path) -> Result<Self, CheckpointError> {
+        let Folded { tensors, vectors } = fold_spectral_norm(without_module_prefix(read_tensors(path)?))?;
+        Ok(Self { place: path.display().to_string(), tensors, vectors })
+    }
+
+    fn verify(&self, expected: &BTreeMap<String, Vec<usize>>) -> Result<(), CheckpointError> {
+        let mut mismatch = compare(&self.tensors, expected);
+        let wrong: BTreeSet<_> = mismatch.misshapen.iter().map(|(name, ..)| name.clone()).collect();
+        // Beside a weight of the wrong shape, its vectors say nothing new.
+        for (_, vectors) in self.vectors.iter().filter(|(weight, _)| !wrong.contains(*weight)) {
+            mismatch.missing.extend(vectors.missing.iter().cloned());
+            mismatch.misshapen.extend(vectors.misshapen.iter().cloned());
+        }
+        if !mismatch.is_empty() {
+            return Err(CheckpointError::Tensors { place: self.place.clone(), mismatch });
+        }
+        verify(&self.tensors, expected, &self.place)
+    }
 }
 
 /// `DataParallel` puts `module.` before every name.

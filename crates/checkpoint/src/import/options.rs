@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use spadework_model::{Architecture, Modulation, PublishedOptions, Upsampling};
 
-use super::shapes::Shapes;
+use super::shapes::{FC, HEAD, Shapes};
 use crate::{CheckpointError, error::io_error};
 
 /// A data set with published checkpoints.
@@ -137,7 +137,7 @@ impl Options {
             } else {
                 Upsampling::Normal
             }),
-            ngf: shapes.ngf,
+            ngf: self.ngf.unwrap_or(shapes.ngf),
             z_dim: shapes.latent.map_or(256, |(z_dim, _)| z_dim),
             use_vae: shapes.latent.is_some(),
             norm_g: self.norm_g.clone().unwrap_or_else(|| {
@@ -159,24 +159,32 @@ impl Options {
     /// Every point on which options and tensors disagree, at once.
     fn compare(&self, shapes: &Shapes, architecture: &Architecture) -> Result<(), CheckpointError> {
         let mut disagreements = Vec::new();
-        let mut compare = |what: &str, said: Option<String>, found: String| {
+        let mut compare = |what: &str, said: Option<String>, found: String, tensor: &str| {
             if let Some(said) = said.filter(|said| *said != found) {
-                disagreements.push(format!("{what} is {said} by the options and {found} by the weights"));
+                let weights = format!("{found} by the weights (`{tensor}`)");
+                disagreements.push(format!("{what} is {said} by the options and {weights}"));
             }
         };
-        compare("ngf", self.ngf.map(|ngf| ngf.to_string()), shapes.ngf.to_string());
-        compare("semantic_nc", Some(architecture.semantic_nc().to_string()), shapes.semantic_nc.to_string());
-        compare("the SPADE kernel", Some(architecture.kernel.to_string()), shapes.kernel.to_string());
+        let predictor = shapes.predictor();
+        compare("ngf", self.ngf.map(|ngf| ngf.to_string()), shapes.ngf.to_string(), HEAD);
+        let semantic_nc = architecture.semantic_nc().to_string();
+        compare("semantic_nc", Some(semantic_nc), shapes.semantic_nc.to_string(), predictor);
+        compare(
+            "the SPADE kernel",
+            Some(architecture.kernel.to_string()),
+            shapes.kernel.to_string(),
+            predictor,
+        );
         let batch_norm = architecture.norm != spadework_model::Norm::Instance;
-        compare("batch norm", Some(batch_norm.to_string()), shapes.batch_norm.to_string());
-        compare("use_vae", self.use_vae.map(|vae| vae.to_string()), shapes.latent.is_some().to_string());
+        compare("batch norm", Some(batch_norm.to_string()), shapes.batch_norm.to_string(), "running_mean");
+        compare("use_vae", self.use_vae.map(|vae| vae.to_string()), shapes.latent.is_some().to_string(), FC);
         let most = architecture.upsampling == Upsampling::Most;
-        compare("a fifth up-block (`most`)", Some(most.to_string()), shapes.most.to_string());
+        compare("a fifth up-block (`most`)", Some(most.to_string()), shapes.most.to_string(), "up_4");
         if let Some((z_dim, cells)) = shapes.latent {
             let z_said = self.z_dim.filter(|_| self.use_vae == Some(true));
-            compare("z_dim", z_said.map(|z_dim| z_dim.to_string()), z_dim.to_string());
+            compare("z_dim", z_said.map(|z_dim| z_dim.to_string()), z_dim.to_string(), FC);
             let grid = architecture.grid.height * architecture.grid.width;
-            compare("the latent grid's number of cells", Some(grid.to_string()), cells.to_string());
+            compare("the latent grid's number of cells", Some(grid.to_string()), cells.to_string(), FC);
         }
         if disagreements.is_empty() { Ok(()) } else { Err(CheckpointError::Disagreement(disagreements)) }
     }

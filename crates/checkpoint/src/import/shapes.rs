@@ -4,6 +4,12 @@ use spadework_model::{EncoderArchitecture, Tensors};
 
 use crate::CheckpointError;
 
+/// The tensor that tells the base width.
+pub(super) const HEAD: &str = "head_0.conv_0.weight";
+
+/// The tensor that tells the start.
+pub(super) const FC: &str = "fc.weight";
+
 /// Facts that shapes and names give away.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Shapes {
@@ -27,26 +33,33 @@ impl Shapes {
             let dims = generator.get(tensor).map(|tensor| tensor.dims()).filter(|dims| dims.len() >= rank);
             dims.ok_or_else(|| CheckpointError::NotAGenerator { place: place.to_owned(), tensor })
         };
-        let shared_modulation = generator.contains_key("modulation.mlp_shared.0.weight");
-        let predictor = if shared_modulation {
-            dims("modulation.mlp_shared.0.weight", 4)?
-        } else {
-            dims("head_0.norm_0.mlp_shared.0.weight", 4)?
-        };
-        let ngf = dims("head_0.conv_0.weight", 4)?[0] / 16;
-        let fc = dims("fc.weight", 2)?;
+        // One of many, so that the loss of one is reported by its name.
+        let any = |is: &dyn Fn(&str) -> bool| generator.keys().any(|name| is(name));
+        let shared_modulation = generator.contains_key(predictor(true));
+        let predictor = dims(predictor(shared_modulation), 4)?;
+        let ngf = dims(HEAD, 4)?[0] / 16;
+        let fc = dims(FC, 2)?;
         Ok(Self {
             ngf,
             semantic_nc: predictor[1],
             hidden: predictor[0],
             kernel: predictor[2],
-            batch_norm: generator.contains_key("head_0.norm_0.param_free_norm.running_mean"),
+            batch_norm: any(&|name| name.ends_with("running_mean")),
             latent: (fc.len() == 2).then(|| (fc[1], fc[0] / (16 * ngf).max(1))),
-            most: generator.contains_key("up_4.conv_0.weight"),
-            noise: generator.contains_key("head_0.noise_w"),
+            most: any(&|name| name.starts_with("up_4.")),
+            noise: any(&|name| name.ends_with("noise_w")),
             shared_modulation,
         })
     }
+
+    /// The tensor that tells classes, hidden width and kernel.
+    pub(super) fn predictor(&self) -> &'static str {
+        predictor(self.shared_modulation)
+    }
+}
+
+fn predictor(shared_modulation: bool) -> &'static str {
+    if shared_modulation { "modulation.mlp_shared.0.weight" } else { "head_0.norm_0.mlp_shared.0.weight" }
 }
 
 /// Which encoder the tensors are of.
