@@ -41,6 +41,15 @@ pub(crate) fn resolutions(architecture: &Architecture) -> Vec<Grid> {
     grids
 }
 
+impl Plan {
+    /// About how many bytes it holds.
+    pub fn bytes(&self) -> usize {
+        let edges = self.edges.as_ref().map_or(0, |edges| edges.edges().len());
+        let start = self.start.as_ref().map_or(0, |map| size_of_val(&map.codes[..]));
+        self.labels.ids().len() + edges + start + self.levels.iter().map(Level::bytes).sum::<usize>()
+    }
+}
+
 impl Planner {
     /// Plans for any engine of this architecture.
     pub fn new(architecture: &Architecture) -> Self {

@@ -44,6 +44,14 @@ pub(crate) struct Portion {
 }
 
 impl Level {
+    /// About how many bytes it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&self.patches[..])
+            + size_of_val(&self.taps[..])
+            + size_of_val(&self.windows[..])
+            + size_of_val(&self.ids[..])
+    }
+
     /// Neighbourhoods of `map` for layers at `map`'s own resolution.
     pub(crate) fn new(map: &CodeMap, side: usize) -> Self {
         Self::sampled(map, side, map.grid)

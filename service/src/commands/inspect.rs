@@ -1,0 +1,131 @@
+//! `spadework inspect`: what a model directory or a weight file holds.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+use spadework_checkpoint::{Model, ModelConfig, is_model_directory, list_tensors, read_model};
+use spadework_model::Tensors;
+
+/// What to look at.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// A model directory, or a .pth or .safetensors file
+    path: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a model directory holds.
+#[derive(Serialize)]
+struct ModelReport {
+    digest: String,
+    generator_parameters: usize,
+    encoder_parameters: usize,
+    config: ModelConfig,
+}
+
+/// What a weight file holds.
+#[derive(Serialize)]
+struct TensorReport {
+    name: String,
+    dtype: String,
+    shape: Vec<usize>,
+}
+
+/// Looks.
+///
+/// # Errors
+/// When it is neither, or cannot be used.
+pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
+    if is_model_directory(&args.path) {
+        let report = ModelReport::new(read_model(&args.path)?);
+        if args.json {
+            return print_json(&report);
+        }
+        report.print(&args.path);
+        return Ok(());
+    }
+    let tensors: Vec<TensorReport> = list_tensors(&args.path)?
+        .into_iter()
+        .map(|tensor| TensorReport { name: tensor.name, dtype: tensor.dtype, shape: tensor.shape })
+        .collect();
+    if args.json {
+        return print_json(&tensors);
+    }
+    let width = tensors.iter().map(|tensor| tensor.name.len()).max().unwrap_or(0);
+    let elements: usize = tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>()).sum();
+    for TensorReport { name, dtype, shape } in &tensors {
+        println!("{name:width$}  {dtype:5} {shape:?}");
+    }
+    println!("{} tensors, {:.2} million numbers", tensors.len(), elements as f64 / 1e6);
+    Ok(())
+}
+
+fn print_json(report: &impl Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(report)?);
+    Ok(())
+}
+
+impl ModelReport {
+    fn new(model: Model) -> Self {
+        let count = |tensors: &Tensors| tensors.values().map(|tensor| tensor.elem_count()).sum();
+        Self {
+            generator_parameters: count(&model.generator),
+            encoder_parameters: model.encoder.as_ref().map_or(0, count),
+            digest: model.digest,
+            config: model.config,
+        }
+    }
+
+    fn print(&self, path: &Path) {
+        let architecture = &self.config.architecture;
+        let (mask, picture) = (architecture.mask, architecture.picture());
+        let unknown =
+            if self.config.description.is_empty() { "(no description)" } else { &self.config.description };
+        println!("{}: {unknown}", path.display());
+        println!("  digest      {}", self.digest);
+        println!("  licence     {}", or_dash(&self.config.licence));
+        println!("  provenance  {}", or_dash(&self.config.provenance));
+        println!(
+            "  mask        {}x{}, {} labels, {} semantic channels",
+            mask.width,
+            mask.height,
+            architecture.label_nc,
+            architecture.semantic_nc()
+        );
+        println!("  picture     {}x{}", picture.width, picture.height);
+        println!(
+            "  generator   {:.2} million parameters: ngf {}, {:?} up-sampling, {:?} norm, {kernel}x{kernel} SPADE kernels of width {}",
+            self.generator_parameters as f64 / 1e6,
+            architecture.ngf,
+            architecture.upsampling,
+            architecture.norm,
+            architecture.hidden,
+            kernel = architecture.kernel,
+        );
+        match architecture.z_dim {
+            Some(z_dim) => println!(
+                "  latent      {z_dim} numbers{}",
+                if architecture.noise { ", with noise" } else { "" }
+            ),
+            None => println!("  latent      none: the picture is a function of the mask"),
+        }
+        if self.encoder_parameters > 0 {
+            println!("  encoder     {:.2} million parameters", self.encoder_parameters as f64 / 1e6);
+        }
+        let styles: Vec<&str> = self.config.styles.iter().map(|style| style.name.as_str()).collect();
+        if !styles.is_empty() {
+            println!("  styles      {}", styles.join(", "));
+        }
+        for label in &self.config.labels {
+            let color = label.color.map(|[r, g, b]| format!("#{r:02x}{g:02x}{b:02x}")).unwrap_or_default();
+            println!("  label {:5} {color:8} {}", label.id, label.name);
+        }
+    }
+}
+
+fn or_dash(text: &str) -> &str {
+    if text.is_empty() { "-" } else { text }
+}

@@ -1,0 +1,62 @@
+//! `--model`: a name or a directory, to a model in memory.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use spadework_checkpoint::{CheckpointError, Store, is_model_directory};
+
+use crate::{
+    compute::{ComputeArgs, cores},
+    embedded::LANDSCAPE,
+    outcome::Mistake,
+    synthesis::ServedModel,
+};
+
+/// Which model, and where to run it.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// A model directory, or the name of a model in --models or in the binary
+    #[arg(long, default_value = LANDSCAPE.name, value_name = "NAME|DIR")]
+    model: String,
+    /// Folders that a named model is looked for in
+    #[arg(long, env = "SPADEWORK_MODELS", value_name = "DIR", value_delimiter = ':')]
+    models: Vec<PathBuf>,
+    #[command(flatten)]
+    compute: ComputeArgs,
+}
+
+impl ModelArgs {
+    /// Threads of the engine on a CPU.
+    pub fn threads(&self) -> usize {
+        match self.compute.threads {
+            0 => cores(),
+            threads => threads,
+        }
+    }
+
+    /// Loads it on the one device asked for.
+    ///
+    /// # Errors
+    /// When there is no such model, or it cannot be used.
+    pub fn load(&self) -> anyhow::Result<ServedModel> {
+        let directory = Path::new(&self.model);
+        let mut roots = self.models.clone();
+        if is_model_directory(directory) {
+            roots = vec![directory.to_owned()];
+        } else if directory.components().count() > 1 {
+            return Err(Mistake::error(format!(
+                "{} is no model directory: it has no config.json",
+                self.model
+            )));
+        }
+        let store = Store::open(&roots, Some(LANDSCAPE))?;
+        let name = match is_model_directory(directory) {
+            true => directory.canonicalize()?.file_name().map(|name| name.to_string_lossy().into_owned()),
+            false => None,
+        };
+        let name = name.unwrap_or_else(|| self.model.clone());
+        let entry = store.entries().into_iter().find(|entry| entry.name() == name);
+        let entry = entry.ok_or_else(|| CheckpointError::Unknown(name))?;
+        ServedModel::load(entry, &[self.compute.single()?])
+    }
+}

@@ -1,0 +1,314 @@
+//! `spadework synthesize`: the server's work on files, the same bytes for the same seed.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use clap::Args;
+use safetensors::{Dtype, tensor::TensorView};
+use serde::de::DeserializeOwned;
+use spadework_checkpoint::read_tensors;
+use spadework_engine::Engine;
+use spadework_imaging::{Limits, RgbImage, Size, encode_jpeg, encode_png, encode_webp};
+
+use super::{model::ModelArgs, progress::Progress};
+use crate::{
+    outcome::Mistake,
+    synthesis::{
+        Count, Files, Job, Latent, MaskFormat, OutputSize, Prepared, Resize, ServedModel, SynthesisOptions,
+        input, prepare, run_jobs,
+    },
+};
+
+/// JPEG quality, as the server's.
+const JPEG_QUALITY: u8 = 92;
+
+/// What to make from what.
+#[derive(Debug, Args)]
+pub struct SynthesizeArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// The mask, PNG, or a folder of them
+    #[arg(long, value_name = "FILE|DIR")]
+    mask: PathBuf,
+    /// A picture whose style to take: PNG, JPEG or WebP
+    #[arg(long, value_name = "FILE")]
+    style: Option<PathBuf>,
+    /// The instance map, PNG; for a folder of masks, the folder of maps of the same names
+    #[arg(long, value_name = "FILE|DIR")]
+    instances: Option<PathBuf>,
+    /// Seed of the latent and the noise; a fresh one without it
+    #[arg(long)]
+    seed: Option<u64>,
+    /// The latent itself: a JSON array, or a safetensors file with a tensor `z`
+    #[arg(long, value_name = "FILE")]
+    latent: Option<PathBuf>,
+    /// One of the model's named styles
+    #[arg(long, value_name = "NAME")]
+    style_preset: Option<String>,
+    /// 0 takes the encoder's mean, 1 a sample
+    #[arg(long, value_name = "0..1")]
+    style_noise: Option<f32>,
+    /// Pictures from each mask, with the seeds that follow
+    #[arg(long, default_value = "1", value_parser = json::<Count>)]
+    count: Count,
+    /// What the mask's pixels mean: auto, ids or colors
+    #[arg(long, default_value = "auto", value_parser = word::<MaskFormat>)]
+    mask_format: MaskFormat,
+    /// What to do with a mask of another size than the model's: reject or nearest
+    #[arg(long, default_value = "reject", value_parser = word::<Resize>)]
+    resize: Resize,
+    /// The picture's size: model or mask
+    #[arg(long, default_value = "model", value_parser = word::<OutputSize>)]
+    output_size: OutputSize,
+    /// The picture, .png, .jpg, .webp, or .safetensors for the network's own numbers; a folder for several
+    #[arg(long, value_name = "FILE|DIR")]
+    out: PathBuf,
+    /// Masks of a folder that are computed together
+    #[arg(long, default_value_t = 4)]
+    batch: usize,
+}
+
+fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(text.into()).map_err(|error| error.to_string())
+}
+
+fn json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
+/// One mask and where its pictures go.
+struct Item {
+    mask: PathBuf,
+    instances: Option<PathBuf>,
+    out: PathBuf,
+}
+
+/// Makes the pictures.
+///
+/// # Errors
+/// When a file or option cannot be used. In a folder the others are still made.
+pub fn run(args: &SynthesizeArgs) -> anyhow::Result<()> {
+    if args.batch == 0 {
+        return Err(Mistake::error("--batch is 0; it must be at least 1"));
+    }
+    let items = if args.mask.is_dir() { folder(args)? } else { vec![single(args)?] };
+    let style = args.style.as_deref().map(read).transpose()?;
+    let options = options(args)?;
+    let model = args.model.load()?;
+    let mut progress = Progress::new(items.len() * args.count.get());
+    let mut failed = 0;
+    for items in items.chunks(args.batch) {
+        let mut ready = Vec::new();
+        for item in items {
+            match prepare_item(&model, item, style.as_deref(), &options) {
+                Ok(prepared) => ready.push((item, prepared)),
+                Err(error) if args.mask.is_dir() => {
+                    progress.line(&format!("{}: {error:#}", item.mask.display()));
+                    failed += 1;
+                }
+                Err(error) => return Err(error.context(item.mask.display().to_string())),
+            }
+        }
+        make(&model, &ready, args, &progress)?;
+        progress.add(items.len() * args.count.get());
+    }
+    match failed {
+        0 => Ok(()),
+        _ => Err(Mistake::error(format!(
+            "{failed} of {} masks could not be used; the others are done",
+            items.len()
+        ))),
+    }
+}
+
+fn options(args: &SynthesizeArgs) -> anyhow::Result<SynthesisOptions> {
+    Ok(SynthesisOptions {
+        model: None,
+        seed: args.seed,
+        latent: args.latent.as_deref().map(read_latent).transpose()?,
+        style_preset: args.style_preset.clone(),
+        style_noise: args.style_noise,
+        count: args.count,
+        mask_format: args.mask_format,
+        resize: args.resize,
+        output_size: args.output_size,
+        deadline_ms: None,
+    })
+}
+
+fn single(args: &SynthesizeArgs) -> anyhow::Result<Item> {
+    let out = if args.out.is_dir() {
+        args.out.join(args.mask.file_stem().unwrap_or_default()).with_extension("png")
+    } else {
+        args.out.clone()
+    };
+    extension(&out)?;
+    Ok(Item { mask: args.mask.clone(), instances: args.instances.clone(), out })
+}
+
+/// Every PNG of the folder, by name.
+fn folder(args: &SynthesizeArgs) -> anyhow::Result<Vec<Item>> {
+    let mut masks = Vec::new();
+    for entry in fs::read_dir(&args.mask).map_err(|error| unreadable(&args.mask, &error))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png")) {
+            masks.push(path);
+        }
+    }
+    if masks.is_empty() {
+        return Err(Mistake::error(format!("{} holds no .png file", args.mask.display())));
+    }
+    masks.sort();
+    fs::create_dir_all(&args.out).with_context(|| format!("create {}", args.out.display()))?;
+    let item = |mask: PathBuf| {
+        let name = mask.file_name().unwrap_or_default();
+        Item {
+            instances: args.instances.as_ref().map(|folder| folder.join(name)),
+            out: args.out.join(name),
+            mask: mask.clone(),
+        }
+    };
+    Ok(masks.into_iter().map(item).collect())
+}
+
+fn prepare_item(
+    model: &ServedModel,
+    item: &Item,
+    style: Option<&[u8]>,
+    options: &SynthesisOptions,
+) -> anyhow::Result<Prepared> {
+    let mask = read(&item.mask)?;
+    let instances = item.instances.as_deref().map(read).transpose()?;
+    let files = Files { mask: &mask, style, instances: instances.as_deref() };
+    Ok(prepare(model, &files, options, &Limits::default())?)
+}
+
+/// Runs the jobs of some masks together and writes their pictures.
+fn make(
+    model: &ServedModel,
+    ready: &[(&Item, Prepared)],
+    args: &SynthesizeArgs,
+    progress: &Progress,
+) -> anyhow::Result<()> {
+    let mut engine = model.engine(0)?;
+    let mut outs: Vec<(PathBuf, u64, &Prepared)> = Vec::new();
+    for (item, prepared) in ready {
+        for (i, seed) in prepared.seeds.iter().enumerate() {
+            outs.push((numbered(&item.out, i, prepared.seeds.len()), *seed, prepared));
+        }
+    }
+    let jobs: Vec<Job> = ready.iter().flat_map(|(_, prepared)| prepared.jobs.clone()).collect();
+    if extension(&args.out).is_ok_and(|extension| extension == "safetensors") {
+        for (job, (out, ..)) in jobs.iter().zip(&outs) {
+            write_tensors(model, &mut engine, job, out)?;
+        }
+        return Ok(());
+    }
+    let pictures = run_jobs(&mut engine, &jobs)?;
+    for (picture, (out, seed, prepared)) in pictures.into_iter().zip(outs) {
+        let image = match args.output_size {
+            OutputSize::Model => picture.image,
+            OutputSize::Mask => picture.image.resized(prepared.report.original_size),
+        };
+        write_picture(&image, &out)?;
+        if args.seed.is_none() {
+            progress.line(&format!("{}: seed {seed}", out.display()));
+        }
+    }
+    Ok(())
+}
+
+/// `out.png` for one picture, `out-0.png`, `out-1.png`, ... for several.
+fn numbered(out: &Path, index: usize, count: usize) -> PathBuf {
+    if count == 1 {
+        return out.to_owned();
+    }
+    let stem = out.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = out.extension().unwrap_or_default().to_string_lossy();
+    out.with_file_name(format!("{stem}-{index}.{extension}"))
+}
+
+fn extension(out: &Path) -> anyhow::Result<String> {
+    let extension = out.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    match extension.as_str() {
+        "png" | "jpg" | "jpeg" | "webp" | "safetensors" => Ok(extension),
+        _ => Err(Mistake::error(format!(
+            "--out {} does not say what to write; end it in .png, .jpg, .webp or .safetensors",
+            out.display()
+        ))),
+    }
+}
+
+fn write_picture(image: &RgbImage, out: &Path) -> anyhow::Result<()> {
+    let bytes = match extension(out)?.as_str() {
+        "jpg" | "jpeg" => encode_jpeg(image, JPEG_QUALITY)?,
+        "webp" => encode_webp(image)?,
+        _ => encode_png(image)?,
+    };
+    fs::write(out, bytes).with_context(|| format!("write {}", out.display()))
+}
+
+/// The picture in [-1, 1] as `out` (1, 3, H, W), with `z` where the model has one, and the style's `mu` and `logvar`.
+fn write_tensors(model: &ServedModel, engine: &mut Engine, job: &Job, out: &Path) -> anyhow::Result<()> {
+    let Size { width, height } = model.picture_size();
+    let input = input(engine, job)?;
+    let mut tensors: HashMap<&str, (Vec<usize>, Vec<f32>)> = HashMap::new();
+    if let Latent::Style { picture, .. } = &job.latent {
+        for posterior in engine.encode_style(&[picture.as_ref()])? {
+            tensors.insert("mu", (vec![1, posterior.mu.len()], posterior.mu));
+            tensors.insert("logvar", (vec![1, posterior.logvar.len()], posterior.logvar));
+        }
+    }
+    if let Some(z) = &input.z {
+        tensors.insert("z", (vec![1, z.len()], z.clone()));
+    }
+    for values in engine.generate_tensor(&[input])? {
+        tensors.insert("out", (vec![1, 3, height, width], values));
+    }
+    let bytes: HashMap<&str, (Vec<usize>, Vec<u8>)> = tensors
+        .into_iter()
+        .map(|(name, (shape, values))| {
+            (name, (shape, values.iter().flat_map(|value| value.to_le_bytes()).collect()))
+        })
+        .collect();
+    let views = bytes
+        .iter()
+        .map(|(name, (shape, bytes))| Ok((*name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
+    let views = views.collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
+    safetensors::serialize_to_file(views, None, out).with_context(|| format!("write {}", out.display()))
+}
+
+fn read_latent(path: &Path) -> anyhow::Result<Vec<f32>> {
+    if path.extension().is_some_and(|extension| extension == "safetensors") {
+        let tensors = read_tensors(path)?;
+        let z = tensors
+            .get("z")
+            .ok_or_else(|| Mistake::error(format!("{} has no tensor `z`", path.display())))?;
+        return Ok(z.flatten_all()?.to_vec1()?);
+    }
+    serde_json::from_slice(&read(path)?)
+        .map_err(|error| Mistake::error(format!("{} is no JSON array of numbers: {error}", path.display())))
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(path).map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> anyhow::Error {
+    Mistake::error(format!("{} cannot be read: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_pictures_are_numbered() {
+        assert_eq!(numbered(Path::new("a/b.png"), 0, 1), Path::new("a/b.png"));
+        assert_eq!(numbered(Path::new("a/b.png"), 2, 3), Path::new("a/b-2.png"));
+    }
+}

@@ -1,0 +1,127 @@
+//! Which devices run the network, how exactly, and with how many threads.
+
+use std::{fmt, num::NonZeroUsize, str::FromStr, thread};
+
+use clap::Args;
+use spadework_engine::{Device, Precision, Settings};
+
+use crate::outcome::Mistake;
+
+/// Where and how exactly to compute.
+#[derive(Clone, Debug, Args)]
+pub struct ComputeArgs {
+    /// Where to run the network: auto, cpu, cuda, cuda:N or cuda:N,M
+    #[arg(long, env = "SPADEWORK_DEVICE", default_value = "auto")]
+    pub device: DeviceChoice,
+    /// Precision of matrix products: auto, highest (f32), high (f32-grade from bf16 products) or medium (bf16)
+    #[arg(long, env = "SPADEWORK_PRECISION", default_value = "auto")]
+    pub precision: PrecisionChoice,
+    /// Threads of the network on a CPU; 0 is one for each core
+    #[arg(long, env = "SPADEWORK_THREADS", default_value_t = 0)]
+    pub threads: usize,
+}
+
+impl ComputeArgs {
+    /// The engines' settings, one for each device.
+    pub fn settings(&self) -> Vec<Settings> {
+        let devices = match &self.device {
+            DeviceChoice::Auto => vec![Device::best()],
+            DeviceChoice::These(devices) => devices.clone(),
+        };
+        let setting = |device| Settings { device, precision: self.precision.0, threads: self.threads };
+        devices.into_iter().map(setting).collect()
+    }
+
+    /// The settings of the one device that a command without a queue runs on.
+    ///
+    /// # Errors
+    /// When several devices were asked for.
+    pub fn single(&self) -> anyhow::Result<Settings> {
+        match self.settings()[..] {
+            [settings] => Ok(settings),
+            _ => Err(Mistake::error("this command runs on one device; give --device one of them")),
+        }
+    }
+}
+
+/// `--device` as it was typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The first CUDA device where there is one, else the CPU.
+    Auto,
+    /// Exactly these.
+    These(Vec<Device>),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wanted = || format!("`{text}` is no device; give auto, cpu, cuda, cuda:0 or cuda:0,1");
+        match text {
+            "auto" => return Ok(Self::Auto),
+            "cpu" => return Ok(Self::These(vec![Device::Cpu])),
+            "cuda" => return Ok(Self::These(vec![Device::Cuda(0)])),
+            _ => {}
+        }
+        let ordinals = text.strip_prefix("cuda:").ok_or_else(wanted)?;
+        let ordinals = ordinals.split(',').map(|ordinal| ordinal.parse().map_err(|_| wanted()));
+        let mut ordinals = ordinals.collect::<Result<Vec<usize>, _>>()?;
+        let given = ordinals.len();
+        ordinals.sort_unstable();
+        ordinals.dedup();
+        if ordinals.len() < given {
+            return Err(format!("`{text}` names a device twice"));
+        }
+        Ok(Self::These(ordinals.into_iter().map(Device::Cuda).collect()))
+    }
+}
+
+/// `--precision` as it was typed; none is `auto`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrecisionChoice(pub Option<Precision>);
+
+impl FromStr for PrecisionChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(Self(match text {
+            "auto" => None,
+            "highest" => Some(Precision::Highest),
+            "high" => Some(Precision::High),
+            "medium" => Some(Precision::Medium),
+            _ => return Err(format!("`{text}` is no precision; give auto, highest, high or medium")),
+        }))
+    }
+}
+
+impl fmt::Display for PrecisionChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(precision) => precision.fmt(f),
+            None => f.write_str("auto"),
+        }
+    }
+}
+
+/// Cores that this process may use.
+pub fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_named_as_pytorch_names_them() {
+        let these = |devices: &[Device]| Ok(DeviceChoice::These(devices.to_vec()));
+        assert_eq!("auto".parse(), Ok(DeviceChoice::Auto));
+        assert_eq!("cpu".parse(), these(&[Device::Cpu]));
+        assert_eq!("cuda".parse(), these(&[Device::Cuda(0)]));
+        assert_eq!("cuda:1,0".parse(), these(&[Device::Cuda(0), Device::Cuda(1)]));
+        for wrong in ["gpu", "cuda:", "cuda:x", "cuda:0,0", ""] {
+            assert!(wrong.parse::<DeviceChoice>().is_err(), "{wrong}");
+        }
+    }
+}

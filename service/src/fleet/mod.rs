@@ -1,0 +1,236 @@
+//! The models that are served, each with its queue: loaded, warmed, replaced and let go without losing a request.
+
+mod observer;
+mod warm_up;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use spadework_batching::{Batcher, Device, Health, Profile, Queue, Settings};
+use spadework_checkpoint::{CheckpointError, Entry, Store};
+use spadework_engine::Settings as EngineSettings;
+use spadework_metrics::Metrics;
+
+use crate::{
+    embedded,
+    synthesis::{EngineWorker, ServedModel},
+};
+use observer::FleetObserver;
+
+/// A model and the queue of its jobs.
+#[derive(Clone)]
+pub struct Serving {
+    /// The model.
+    pub model: Arc<ServedModel>,
+    /// Where its jobs wait. A request keeps its clone, so a generation lasts until its last request is answered.
+    pub queue: Queue<EngineWorker>,
+}
+
+/// What a fleet is made of.
+pub struct FleetConfig {
+    /// The devices.
+    pub devices: Vec<EngineSettings>,
+    /// The model of requests that name none.
+    pub default_model: Option<String>,
+    /// The largest batch that is ever tried.
+    pub max_batch: usize,
+    /// The batcher's own settings.
+    pub batching: Settings,
+}
+
+/// Every model that is served.
+pub struct Fleet {
+    config: FleetConfig,
+    batcher: Batcher<EngineWorker>,
+    /// Held while models are loaded, so that two reloads do not cross.
+    store: Mutex<Store>,
+    serving: RwLock<BTreeMap<String, Serving>>,
+    metrics: Arc<Metrics>,
+}
+
+/// What a reload did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reloaded {
+    /// The files are those that are served.
+    Unchanged,
+    /// A new generation is served.
+    Replaced,
+}
+
+impl Fleet {
+    /// Starts a thread for each device. No model is served yet.
+    ///
+    /// # Errors
+    /// When a thread does not start.
+    pub fn start(config: FleetConfig, store: Store, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+        let device = |(index, settings): (usize, &EngineSettings)| {
+            Device::new(settings.device.to_string(), move || Ok(EngineWorker { device: index }))
+        };
+        let devices = config.devices.iter().enumerate().map(device).collect();
+        let observer = Arc::new(FleetObserver::new(metrics.clone()));
+        let batcher = Batcher::start(config.batching, Arc::new(Instant::now), observer, devices)?;
+        let serving = RwLock::new(BTreeMap::new());
+        Ok(Self { config, batcher, store: Mutex::new(store), serving, metrics })
+    }
+
+    /// Loads and warms every model of the store. Blocks.
+    ///
+    /// # Errors
+    /// When one of them cannot be served; those before it are.
+    pub fn load_all(&self) -> anyhow::Result<()> {
+        let store = self.store();
+        let entries = store.entries();
+        if let Some(name) = &self.config.default_model
+            && !entries.iter().any(|entry| entry.name() == name)
+        {
+            Err(CheckpointError::Unknown(name.clone())).context("--default-model")?;
+        }
+        entries.into_iter().try_for_each(|entry| self.serve(entry).map(drop))
+    }
+
+    /// Looks at one model's files again and serves them if they have changed. Blocks.
+    ///
+    /// # Errors
+    /// When they cannot be served; what was served goes on.
+    pub fn reload(&self, name: &str) -> anyhow::Result<Reloaded> {
+        let mut store = self.store();
+        let entry = store.reload(name)?;
+        self.serve(entry)
+    }
+
+    /// Looks at all folders again: serves what has come or changed, lets go what is gone. Blocks.
+    ///
+    /// # Errors
+    /// When a model cannot be served; the others are, and what it was goes on.
+    pub fn reload_all(&self) -> anyhow::Result<()> {
+        let mut store = self.store();
+        let entries = store.reload_all()?;
+        let mut first_error = Ok(());
+        for entry in &entries {
+            first_error = first_error.and(self.serve(entry.clone()).map(drop));
+        }
+        let gone: Vec<String> =
+            self.names().into_iter().filter(|name| !entries.iter().any(|e| e.name() == name)).collect();
+        gone.iter().for_each(|name| self.let_go(name));
+        first_error
+    }
+
+    /// The model called `name`, or the default one.
+    pub fn get(&self, name: Option<&str>) -> Option<Serving> {
+        let serving = self.serving.read().unwrap_or_else(PoisonError::into_inner);
+        let name = match name {
+            Some(name) => name,
+            None => self.default_name(serving.keys())?,
+        };
+        serving.get(name).cloned()
+    }
+
+    /// Every model that is served, by name, and whether it is the default.
+    pub fn all(&self) -> Vec<(Serving, bool)> {
+        let serving = self.serving.read().unwrap_or_else(PoisonError::into_inner);
+        let default = self.default_name(serving.keys());
+        serving.iter().map(|(name, one)| (one.clone(), Some(name.as_str()) == default)).collect()
+    }
+
+    /// The names of all models that are served.
+    pub fn names(&self) -> Vec<String> {
+        self.serving.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// The one that was configured, else the first of the owner's own models, else the embedded one.
+    fn default_name<'a>(&'a self, mut names: impl Iterator<Item = &'a String> + Clone) -> Option<&'a str> {
+        if let Some(name) = &self.config.default_model {
+            return Some(name);
+        }
+        let own = names.clone().find(|name| *name != embedded::LANDSCAPE.name);
+        own.or_else(|| names.next()).map(String::as_str)
+    }
+
+    /// Whether jobs would run.
+    pub fn health(&self) -> Health {
+        self.batcher.health()
+    }
+
+    /// Admits nothing more; resolves when all that is admitted is answered.
+    pub fn drain(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.batcher.drain()
+    }
+
+    /// Resolves when a device is lost for good.
+    pub fn device_lost(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.batcher.device_lost()
+    }
+
+    /// Answers everything that is not answered yet with an error.
+    pub fn stop(&self) {
+        self.batcher.stop();
+    }
+
+    /// Brings the gauges of the queues up to date, for a scrape.
+    pub fn report(&self) {
+        let mut queues: BTreeMap<String, (usize, Duration, Duration)> = BTreeMap::new();
+        for status in self.batcher.status() {
+            // Two generations of a model have a queue each while one replaces the other.
+            let queue = queues.entry(status.key.name().to_owned()).or_default();
+            queue.0 += status.depth;
+            queue.1 = queue.1.max(status.oldest_age);
+            queue.2 = queue.2.max(status.predicted_wait);
+        }
+        for (name, (depth, oldest_age, predicted_wait)) in queues {
+            self.metrics.queue(&name, depth, oldest_age, predicted_wait);
+        }
+    }
+
+    /// Loads `entry`, warms it and puts it in the place of its earlier generation.
+    fn serve(&self, entry: Arc<Entry>) -> anyhow::Result<Reloaded> {
+        let name = entry.name().to_owned();
+        let before = self.get(Some(&name));
+        if before.as_ref().is_some_and(|before| before.model.entry().generation() == entry.generation()) {
+            return Ok(Reloaded::Unchanged);
+        }
+        let start = Instant::now();
+        let model = Arc::new(ServedModel::load(entry, &self.config.devices)?);
+        let loaded = start.elapsed();
+        let cost = warm_up::measure(&model, self.config.devices.len(), self.config.max_batch)?;
+        tracing::info!(
+            model = name,
+            digest = &model.entry().digest()[..12],
+            load_ms = loaded.as_millis(),
+            warm_up_ms = (start.elapsed() - loaded).as_millis(),
+            batch_1_ms = cost.time(1).as_secs_f64() * 1e3,
+            useful_batch = cost.knee(),
+            "serving a model"
+        );
+        let queue = self.batcher.open(model.clone(), Profile { cost, codec: Duration::from_millis(5) });
+        self.each_info(&model, Metrics::model_ready);
+        let mut serving = self.serving.write().unwrap_or_else(PoisonError::into_inner);
+        serving.insert(name, Serving { model, queue });
+        drop(serving);
+        if let Some(before) = before {
+            self.each_info(&before.model, Metrics::model_gone);
+        }
+        Ok(Reloaded::Replaced)
+    }
+
+    fn let_go(&self, name: &str) {
+        let gone = self.serving.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        if let Some(gone) = gone {
+            self.each_info(&gone.model, Metrics::model_gone);
+            tracing::info!(model = name, "a model is no longer served");
+        }
+    }
+
+    fn each_info(&self, model: &ServedModel, tell: impl Fn(&Metrics, &str, &str, &str, &str)) {
+        for (device, precision) in model.precisions() {
+            tell(&self.metrics, model.name(), model.entry().digest(), &precision.to_string(), &device);
+        }
+    }
+
+    fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,90 @@
+//! Management: reloading a model without a dropped request.
+
+use std::net::SocketAddr;
+
+use axum::{
+    Json,
+    extract::{Path, Request, State},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use serde::Serialize;
+use spadework_checkpoint::CheckpointError;
+use utoipa::ToSchema;
+
+use super::{
+    app::App,
+    problem::{Problem, ProblemBody},
+};
+use crate::fleet::Reloaded;
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// What a reload did.
+#[derive(Serialize, ToSchema)]
+pub struct ReloadAnswer {
+    /// The model.
+    model: String,
+    /// Whether its files had changed and a new generation is served.
+    replaced: bool,
+    /// SHA-256 of the files that are served.
+    digest: String,
+}
+
+/// Reloads a model
+///
+/// Reads its files again and, if they have changed, serves them from now on. Requests that wait are answered by the
+/// generation they were admitted to. Without API keys only callers on the same machine may do this.
+#[utoipa::path(
+    post,
+    path = "/admin/models/{name}/reload",
+    tag = "admin",
+    params(("name" = String, Path, description = "The model's name", example = "landscape")),
+    responses(
+        (status = 200, description = "It is served", body = ReloadAnswer),
+        (status = 401, description = "An API key is needed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "Not from another machine without keys", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such model", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "Its files cannot be used; what was served goes on", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "This key sent too much", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The server is starting or stopping", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security((), ("key" = [])),
+)]
+pub async fn reload(State(app): State<App>, Path(name): Path<String>) -> Result<Json<ReloadAnswer>, Problem> {
+    app.admits()?;
+    let (fleet, model) = (app.fleet.clone(), name.clone());
+    let reloaded = tokio::task::spawn_blocking(move || fleet.reload(&model)).await;
+    let reloaded = reloaded.map_err(|_| Problem::internal())?;
+    let reloaded = reloaded.map_err(|error| reload_problem(&error, &name, &app))?;
+    let serving = app.fleet.get(Some(&name)).ok_or_else(Problem::internal)?;
+    Ok(Json(ReloadAnswer {
+        digest: serving.model.entry().digest().to_owned(),
+        model: name,
+        replaced: reloaded == Reloaded::Replaced,
+    }))
+}
+
+fn reload_problem(error: &anyhow::Error, name: &str, app: &App) -> Problem {
+    tracing::error!(model = name, error = format!("{error:#}"), "a model could not be reloaded");
+    match error.downcast_ref() {
+        Some(CheckpointError::Unknown(_)) => Problem::unknown_model(name, &app.fleet.names()),
+        Some(_) => Problem::model_unusable(format!("{error:#}")),
+        None => Problem::internal(),
+    }
+}
+
+/// Without keys, management is for callers on the same machine.
+pub async fn local_without_keys(State(app): State<App>, request: Request, next: Next) -> Response {
+    let local =
+        request.extensions().get::<Peer>().is_some_and(|Peer(peer)| peer.ip().to_canonical().is_loopback());
+    if app.keys.asks() || local {
+        return next.run(request).await;
+    }
+    Problem::forbidden(
+        "without API keys models are managed from the same machine only; start the server with --keys-file",
+    )
+    .into_response()
+}

@@ -1,0 +1,99 @@
+//! The HTTP surface. Only this module knows of statuses and headers.
+
+mod accept;
+mod admin;
+mod app;
+mod assets;
+mod health;
+mod keys;
+mod lifecycle;
+mod listen;
+mod models;
+mod observe;
+pub mod openapi;
+mod problem;
+mod rate;
+mod request;
+mod synthesize;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{HeaderName, HeaderValue},
+    middleware::{from_fn, from_fn_with_state},
+    routing::{get, post},
+};
+use tower::ServiceBuilder;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::CompressionLayer,
+    cors::{AllowHeaders, AllowMethods, CorsLayer, ExposeHeaders},
+    request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
+};
+
+pub use app::{App, HttpSettings, Parts};
+pub use keys::KeyRing;
+pub use lifecycle::{Lifecycle, Phase};
+pub use listen::serve;
+pub use observe::log_panics;
+pub use rate::RateLimit;
+
+/// Everything but what belongs to the operator.
+pub fn public(app: &App, cors: &[HeaderValue]) -> Router {
+    let guarded = Router::new()
+        .route("/synthesize", post(synthesize::synthesize))
+        .route("/models", get(models::list))
+        .route("/models/{name}", get(models::describe))
+        .layer(from_fn_with_state(app.clone(), keys::guard));
+    let pages = Router::new()
+        .route("/", get(assets::studio))
+        .route("/docs", get(assets::docs))
+        .route("/studio/{*path}", get(assets::asset))
+        .route("/openapi.json", get(openapi::description))
+        .layer(CompressionLayer::new());
+    let open = Router::new().route("/livez", get(health::livez)).route("/readyz", get(health::readyz));
+    finish(app, guarded.merge(pages).merge(open), cors)
+}
+
+/// The public part and the operator's, on one address.
+pub fn whole(app: &App, cors: &[HeaderValue]) -> Router {
+    public(app, cors).merge(operator(app))
+}
+
+/// What belongs to the operator: metrics and management. Probes answer here too.
+pub fn operator_alone(app: &App) -> Router {
+    let probes = Router::new().route("/livez", get(health::livez)).route("/readyz", get(health::readyz));
+    operator(app).merge(finish(app, probes, &[]))
+}
+
+fn operator(app: &App) -> Router {
+    let management = Router::new()
+        .route("/admin/models/{name}/reload", post(admin::reload))
+        .layer(from_fn_with_state(app.clone(), keys::guard))
+        .layer(from_fn_with_state(app.clone(), admin::local_without_keys));
+    finish(app, management.route("/metrics", get(health::metrics)), &[])
+}
+
+/// The layers of every route, the outermost first.
+fn finish(app: &App, routes: Router<App>, cors: &[HeaderValue]) -> Router {
+    let id = HeaderName::from_static(observe::REQUEST_ID);
+    let layers = ServiceBuilder::new()
+        .layer(from_fn(observe::distrust_request_id))
+        .layer(SetRequestIdLayer::new(id.clone(), MakeRequestUuid))
+        .layer(PropagateRequestIdLayer::new(id))
+        .layer(from_fn_with_state(app.clone(), observe::observe))
+        .option_layer((!cors.is_empty()).then(|| cors_layer(cors)))
+        .layer(from_fn(problem::render))
+        .layer(CatchPanicLayer::custom(observe::panicked))
+        .layer(DefaultBodyLimit::max(app.settings.limits.bytes));
+    routes.layer(layers).with_state(app.clone())
+}
+
+fn cors_layer(origins: &[HeaderValue]) -> CorsLayer {
+    let exposed = ["x-request-id", "x-seed", "x-model", "x-batch-size", "server-timing", "retry-after"];
+    CorsLayer::new()
+        .allow_origin(origins.to_vec())
+        .allow_methods(AllowMethods::mirror_request())
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(ExposeHeaders::list(exposed.map(HeaderName::from_static)))
+}

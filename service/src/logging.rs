@@ -1,0 +1,45 @@
+//! Log lines: text for people, JSON for machines, always to standard error.
+
+use std::io::IsTerminal as _;
+
+use clap::{Args, ValueEnum};
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::outcome::Mistake;
+
+/// What is logged, and how.
+#[derive(Clone, Debug, Args)]
+pub struct LogArgs {
+    /// What to log: a level, or directives such as `info,spadework=debug`
+    #[arg(long, env = "SPADEWORK_LOG", default_value = "info")]
+    pub log: String,
+    /// How to log it
+    #[arg(long, env = "SPADEWORK_LOG_FORMAT", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// Starts logging to standard error.
+///
+/// # Errors
+/// When the directives cannot be read.
+pub fn start(args: &LogArgs) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&args.log)
+        .map_err(|error| Mistake::error(format!("--log `{}` cannot be read: {error}", args.log)))?;
+    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match args.log_format {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),
+        LogFormat::Json => {
+            lines.json().flatten_event(true).with_current_span(true).with_span_list(false).init()
+        }
+    }
+    Ok(())
+}

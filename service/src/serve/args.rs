@@ -1,0 +1,74 @@
+//! The settings of the server as they are typed.
+
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
+
+use clap::Args;
+use humantime::Duration;
+
+use crate::{compute::ComputeArgs, logging::LogArgs};
+
+/// Serve pictures over HTTP
+#[derive(Clone, Debug, Args)]
+pub struct ServeArgs {
+    /// Address to listen on
+    #[arg(long, env = "SPADEWORK_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Address for metrics and model management, which then leave the public one
+    #[arg(long, env = "SPADEWORK_ADMIN_LISTEN")]
+    pub admin_listen: Option<SocketAddr>,
+    /// A model directory or a folder of them; repeat it for several (in the variable, separate them by a colon)
+    #[arg(long, env = "SPADEWORK_MODELS", value_name = "DIR", value_delimiter = ':')]
+    pub models: Vec<PathBuf>,
+    /// The model of requests that name none; else the first of --models by name, else the embedded one
+    #[arg(long, env = "SPADEWORK_DEFAULT_MODEL", value_name = "NAME")]
+    pub default_model: Option<String>,
+    #[command(flatten)]
+    pub compute: ComputeArgs,
+    /// Threads that decode, plan and encode; 0 is a quarter of the cores on a CPU device, half beside a GPU
+    #[arg(long, env = "SPADEWORK_CODEC_THREADS", default_value_t = 0)]
+    pub codec_threads: usize,
+    /// The largest batch that is tried
+    #[arg(long, env = "SPADEWORK_MAX_BATCH", default_value_t = 32)]
+    pub max_batch: usize,
+    /// How long a request may take, from its first byte to its answer; a request can ask for less
+    #[arg(long, env = "SPADEWORK_DEADLINE", default_value = "30s")]
+    pub deadline: Duration,
+    /// How long a body may take to arrive
+    #[arg(long, env = "SPADEWORK_UPLOAD_TIMEOUT", default_value = "30s")]
+    pub upload_timeout: Duration,
+    /// Pictures that may wait, over all models
+    #[arg(long, env = "SPADEWORK_QUEUE_JOBS", default_value_t = 1024)]
+    pub queue_jobs: usize,
+    /// Memory that waiting pictures may hold, in MiB
+    #[arg(long, env = "SPADEWORK_QUEUE_MIB", default_value_t = 1024)]
+    pub queue_mib: usize,
+    /// Memory that requests being read, decoded and encoded may hold, in MiB
+    #[arg(long, env = "SPADEWORK_CODEC_MIB", default_value_t = 512)]
+    pub codec_mib: usize,
+    /// Bytes of a request, in MiB
+    #[arg(long, env = "SPADEWORK_MAX_MIB", default_value_t = 25)]
+    pub max_mib: usize,
+    /// Pixels of a file, in millions
+    #[arg(long, env = "SPADEWORK_MAX_MEGAPIXELS", default_value_t = 64)]
+    pub max_megapixels: u64,
+    /// File of API keys, one a line as `name:key` or `key`; SIGHUP reads it again
+    #[arg(long, env = "SPADEWORK_KEYS_FILE", value_name = "FILE")]
+    pub keys_file: Option<PathBuf>,
+    /// Requests a second that each key may send; without keys, all callers together
+    #[arg(long, env = "SPADEWORK_RATE_LIMIT", value_name = "N")]
+    pub rate_limit: Option<NonZeroU32>,
+    /// Origin whose pages may call the API (CORS); repeat it for several
+    #[arg(long, env = "SPADEWORK_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
+    pub cors_origin: Vec<String>,
+    /// After SIGTERM: how long to keep serving while unready
+    #[arg(long, env = "SPADEWORK_LAME_DUCK", default_value = "5s")]
+    pub lame_duck: Duration,
+    /// After SIGTERM: how long until the process ends, whatever runs
+    #[arg(long, env = "SPADEWORK_GRACE", default_value = "30s")]
+    pub grace: Duration,
+    /// A device whose batch is this much over its predicted time makes the server unready
+    #[arg(long, env = "SPADEWORK_STALL_AFTER", default_value = "30s")]
+    pub stall_after: Duration,
+    #[command(flatten)]
+    pub log: LogArgs,
+}

@@ -1,0 +1,184 @@
+//! What the settings mean. Resolving them reports every mistake at once.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use axum::http::HeaderValue;
+use spadework_batching::{Limits as QueueLimits, Settings as Batching};
+use spadework_checkpoint::Store;
+use spadework_engine::Device;
+use spadework_imaging::Limits;
+
+use super::ServeArgs;
+use crate::{
+    compute::cores,
+    embedded,
+    fleet::FleetConfig,
+    http::{HttpSettings, KeyRing, RateLimit},
+    outcome::Mistake,
+};
+
+/// Bytes in a MiB.
+const MIB: usize = 1 << 20;
+
+/// Everything a server is started with.
+pub struct Config {
+    /// The public address.
+    pub listen: SocketAddr,
+    /// The operator's, if it is another.
+    pub admin_listen: Option<SocketAddr>,
+    /// The models' files.
+    pub store: Store,
+    /// How they are run.
+    pub fleet: FleetConfig,
+    /// Threads that decode and encode.
+    pub codec_threads: usize,
+    /// Bytes they may hold.
+    pub codec_bytes: usize,
+    /// Bounds of requests.
+    pub http: HttpSettings,
+    /// Who may call.
+    pub keys: KeyRing,
+    /// How often.
+    pub rate: Option<RateLimit>,
+    /// From which pages.
+    pub cors: Vec<HeaderValue>,
+    /// How to stop.
+    pub stop: StopConfig,
+}
+
+/// How a server stops.
+#[derive(Clone, Copy, Debug)]
+pub struct StopConfig {
+    /// Unready, but serving.
+    pub lame_duck: Duration,
+    /// From the signal to the end.
+    pub grace: Duration,
+}
+
+impl Config {
+    /// Checks the settings and reads what they point to, but no weights.
+    ///
+    /// # Errors
+    /// With every mistake, one a line.
+    pub fn resolve(args: ServeArgs) -> anyhow::Result<Self> {
+        let mut mistakes = plain_mistakes(&args);
+        let store = keep(&mut mistakes, open_store(&args.models));
+        let keys = keep(&mut mistakes, KeyRing::open(args.keys_file.clone()).map_err(anyhow::Error::from));
+        let cors = keep(&mut mistakes, origins(&args.cors_origin));
+        let (Some(store), Some(keys), Some(cors), true) = (store, keys, cors, mistakes.is_empty()) else {
+            return Err(Mistake::error(mistakes.join("\n")));
+        };
+        let limits = Limits {
+            bytes: args.max_mib * MIB,
+            pixels: args.max_megapixels * 1_000_000,
+            ..Limits::default()
+        };
+        Ok(Self {
+            listen: args.listen,
+            admin_listen: args.admin_listen,
+            codec_threads: codec_threads(&args),
+            codec_bytes: args.codec_mib * MIB,
+            http: HttpSettings { limits, deadline: *args.deadline, upload_timeout: *args.upload_timeout },
+            rate: args.rate_limit.map(RateLimit::new),
+            stop: StopConfig { lame_duck: *args.lame_duck, grace: *args.grace },
+            fleet: fleet_config(&args),
+            store,
+            keys,
+            cors,
+        })
+    }
+}
+
+fn fleet_config(args: &ServeArgs) -> FleetConfig {
+    let limits = QueueLimits { jobs: args.queue_jobs, bytes: args.queue_mib * MIB };
+    FleetConfig {
+        devices: args.compute.settings(),
+        default_model: args.default_model.clone(),
+        max_batch: args.max_batch,
+        batching: Batching { limits, stall_after: *args.stall_after, ..Batching::default() },
+    }
+}
+
+/// Beside a CPU engine most cores are the engine's; beside a GPU half of them have little else to do.
+fn codec_threads(args: &ServeArgs) -> usize {
+    let cpu = args.compute.settings().iter().any(|settings| settings.device == Device::Cpu);
+    match args.codec_threads {
+        0 => cores().div_ceil(if cpu { 4 } else { 2 }),
+        threads => threads,
+    }
+}
+
+fn plain_mistakes(args: &ServeArgs) -> Vec<String> {
+    let checks = [
+        (args.max_batch == 0, "--max-batch is 0; it must be at least 1"),
+        (args.queue_jobs == 0, "--queue-jobs is 0; it must be at least 1"),
+        (args.queue_mib == 0, "--queue-mib is 0; it must be at least 1"),
+        (args.max_mib == 0, "--max-mib is 0; it must be at least 1"),
+        (args.max_megapixels == 0, "--max-megapixels is 0; it must be at least 1"),
+        (
+            args.codec_mib < args.max_mib,
+            "--codec-mib is smaller than --max-mib: no request of that size would be read",
+        ),
+        (args.deadline.is_zero(), "--deadline is 0; no request could be answered"),
+        (*args.lame_duck >= *args.grace, "--lame-duck must be shorter than --grace, which includes it"),
+        (
+            args.admin_listen == Some(args.listen),
+            "--admin-listen is the same address as --listen; leave it out or choose another port",
+        ),
+    ];
+    checks.into_iter().filter(|(wrong, _)| *wrong).map(|(_, sentence)| sentence.to_owned()).collect()
+}
+
+fn open_store(roots: &[PathBuf]) -> anyhow::Result<Store> {
+    Ok(Store::open(roots, Some(embedded::LANDSCAPE))?)
+}
+
+fn origins(origins: &[String]) -> anyhow::Result<Vec<HeaderValue>> {
+    let origin = |origin: &String| {
+        let shape = origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
+        HeaderValue::from_str(origin).ok().filter(|_| shape).ok_or_else(|| {
+            Mistake::error(format!("--cors-origin `{origin}` is no origin; write it as https://example.com"))
+        })
+    };
+    origins.iter().map(origin).collect()
+}
+
+/// The value, or one more mistake.
+fn keep<T>(mistakes: &mut Vec<String>, result: anyhow::Result<T>) -> Option<T> {
+    result.map_err(|error| mistakes.push(format!("{error:#}"))).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: ServeArgs,
+    }
+
+    fn resolve(typed: &[&str]) -> Result<Config, String> {
+        let typed = Typed::parse_from([&["serve"], typed].concat());
+        Config::resolve(typed.args).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once() {
+        let wrong = ["--max-batch=0", "--lame-duck=1m", "--models=/nowhere", "--cors-origin=example.com"];
+        let said = resolve(&wrong).err().unwrap();
+        for part in ["--max-batch", "--lame-duck", "/nowhere", "--cors-origin"] {
+            assert!(said.contains(part), "{part} is not in: {said}");
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_a_server() {
+        let config = resolve(&[]).unwrap();
+        assert_eq!(config.listen.port(), 8080);
+        assert_eq!(config.http.limits, Limits { bytes: 25 << 20, pixels: 64_000_000, ..Limits::default() });
+        assert_eq!(config.stop.lame_duck, Duration::from_secs(5));
+    }
+}

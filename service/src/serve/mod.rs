@@ -1,0 +1,19 @@
+//! `spadework serve`: from settings to a running server, and from a signal to a stop that loses nothing.
+
+mod args;
+mod config;
+mod run;
+mod signals;
+
+pub use args::ServeArgs;
+
+/// Serves until a signal stops it.
+///
+/// # Errors
+/// When the settings or the models cannot be used, an address cannot be bound, or a device is lost.
+pub fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    crate::logging::start(&args.log)?;
+    crate::http::log_panics();
+    let config = config::Config::resolve(args)?;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run::run(config))
+}

@@ -1,0 +1,162 @@
+//! The server's life: bind, load, serve, drain.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use anyhow::{Context as _, anyhow};
+use axum::{Router, http::HeaderValue};
+use spadework_metrics::{BuildInfo, Metrics};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc::UnboundedReceiver, watch},
+    task::JoinSet,
+    time::{Instant, sleep, timeout_at},
+};
+
+use super::{
+    config::{Config, StopConfig},
+    signals::{Signal, signals},
+};
+use crate::{
+    codec::CodecPool,
+    fleet::Fleet,
+    http::{self, App, Lifecycle, Parts, Phase},
+    outcome::Mistake,
+};
+
+/// Serves until stopped.
+///
+/// # Errors
+/// When an address cannot be bound, a model cannot be served at the start, or a device is lost.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let mut signals = signals()?;
+    let public = bind(config.listen).await?;
+    let admin = match config.admin_listen {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
+    let stop = config.stop;
+    let cors = config.cors.clone();
+    let app = assemble(config)?;
+    let mut servers = Servers::start(&app, public, admin, &cors);
+
+    let ended = tokio::select! {
+        ended = load_and_wait(&app, &mut signals) => ended,
+        () = app.fleet.device_lost() => Err(anyhow!("a device is lost; the process has to be started again")),
+    };
+    if ended.is_ok() {
+        tokio::select! {
+            () = drain(&app, stop, &mut servers) => {}
+            () = another_stop(&mut signals) => tracing::warn!("stopped at once by a second signal"),
+        }
+    }
+    app.fleet.stop();
+    ended
+}
+
+/// The listeners, and the switch that stops them.
+struct Servers {
+    shut: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Servers {
+    fn start(app: &App, public: TcpListener, admin: Option<TcpListener>, cors: &[HeaderValue]) -> Self {
+        let mut servers = Self { shut: watch::Sender::new(false), tasks: JoinSet::new() };
+        match admin {
+            None => servers.add(public, http::whole(app, cors)),
+            Some(admin) => {
+                servers.add(public, http::public(app, cors));
+                servers.add(admin, http::operator_alone(app));
+            }
+        }
+        servers
+    }
+
+    fn add(&mut self, listener: TcpListener, router: Router) {
+        let mut shut = self.shut.subscribe();
+        self.tasks.spawn(http::serve(listener, router, async move {
+            // An error means that the sender is gone, and with it the server.
+            let _ = shut.wait_for(|shut| *shut).await;
+        }));
+    }
+
+    /// Takes no new connection and waits until every request is answered.
+    async fn finish(&mut self) {
+        self.shut.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        Mistake::error(format!("{address} cannot be listened on: {error}; choose another address or port"))
+    })?;
+    // Scripts wait for this line: with port 0 it is the only place that tells the port.
+    tracing::info!("listening on http://{}", listener.local_addr().context("read the address")?);
+    Ok(listener)
+}
+
+fn assemble(config: Config) -> anyhow::Result<App> {
+    let revision = option_env!("SPADEWORK_REVISION").unwrap_or("unknown");
+    let metrics = Arc::new(Metrics::new(BuildInfo { version: env!("CARGO_PKG_VERSION"), revision })?);
+    let fleet = Fleet::start(config.fleet, config.store, metrics.clone())?;
+    Ok(App::new(Parts {
+        fleet: Arc::new(fleet),
+        codec: CodecPool::new(config.codec_threads, config.codec_bytes)?,
+        metrics,
+        lifecycle: Arc::new(Lifecycle::default()),
+        keys: Arc::new(config.keys),
+        rate: config.rate,
+        settings: config.http,
+    }))
+}
+
+/// Loads the models, then serves until a signal asks to stop; meanwhile reloads on SIGHUP.
+async fn load_and_wait(app: &App, signals: &mut UnboundedReceiver<Signal>) -> anyhow::Result<()> {
+    let fleet = app.fleet.clone();
+    let mut loading = tokio::task::spawn_blocking(move || fleet.load_all());
+    tokio::select! {
+        loaded = &mut loading => loaded??,
+        () = another_stop(signals) => return Ok(()),
+    }
+    app.lifecycle.advance(Phase::Serving);
+    tracing::info!(models = app.fleet.names().join(","), "ready");
+    while signals.recv().await == Some(Signal::Reload) {
+        let app = app.clone();
+        tokio::task::spawn_blocking(move || reload(&app));
+    }
+    Ok(())
+}
+
+fn reload(app: &App) {
+    match app.keys.reload() {
+        Ok(()) => tracing::info!("keys are read again"),
+        Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "the keys stay as they were"),
+    }
+    match app.fleet.reload_all() {
+        Ok(()) => tracing::info!(models = app.fleet.names().join(","), "models are read again"),
+        Err(error) => tracing::error!(error = format!("{error:#}"), "not all models could be read again"),
+    }
+}
+
+/// Unready first, then refusing, then done; all within the grace period.
+async fn drain(app: &App, stop: StopConfig, servers: &mut Servers) {
+    let end = Instant::now() + stop.grace;
+    app.lifecycle.advance(Phase::LameDuck);
+    tracing::info!(lame_duck = ?stop.lame_duck, "stopping: unready, still serving");
+    sleep(stop.lame_duck).await;
+    app.lifecycle.advance(Phase::Draining);
+    let drained = app.fleet.drain();
+    let all = async {
+        drained.await;
+        servers.finish().await;
+    };
+    match timeout_at(end, all).await {
+        Ok(()) => tracing::info!("stopped: every request is answered"),
+        Err(_) => tracing::warn!(grace = ?stop.grace, "stopped: the grace period is over"),
+    }
+}
+
+async fn another_stop(signals: &mut UnboundedReceiver<Signal>) {
+    while signals.recv().await.is_some_and(|signal| signal != Signal::Stop) {}
+}

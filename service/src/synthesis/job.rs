@@ -1,0 +1,57 @@
+//! One picture to make, and the picture.
+
+use std::sync::Arc;
+
+use spadework_engine::Plan;
+use spadework_imaging::RgbImage;
+
+/// One picture to make: everything that it is a function of, besides the model.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The planned mask.
+    pub plan: Arc<Plan>,
+    /// Where its latent comes from.
+    pub latent: Latent,
+    /// Noise planes, one for each residual block of a model with noise.
+    pub noise: Vec<Vec<f32>>,
+}
+
+/// Where a picture's latent comes from.
+#[derive(Clone, Debug)]
+pub enum Latent {
+    /// The model has none.
+    None,
+    /// It is known.
+    Given(Vec<f32>),
+    /// The encoder tells it: `mu + amount · exp(logvar / 2) · eps`.
+    Style {
+        /// The style picture, at the model's size.
+        picture: Arc<RgbImage>,
+        /// 0 for the mean, 1 for a sample.
+        amount: f32,
+        /// Standard normal numbers, `z_dim` of them.
+        eps: Vec<f32>,
+    },
+}
+
+impl Job {
+    /// About how many bytes it holds while it waits; what pictures of one mask share is counted with each.
+    pub fn bytes(&self) -> usize {
+        let latent = match &self.latent {
+            Latent::None => 0,
+            Latent::Given(z) => size_of_val(&z[..]),
+            Latent::Style { picture, eps, .. } => picture.pixels().len() + size_of_val(&eps[..]),
+        };
+        let noise: usize = self.noise.iter().map(|plane| size_of_val(&plane[..])).sum();
+        self.plan.bytes() + latent + noise
+    }
+}
+
+/// A picture that was made.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// Its pixels.
+    pub image: RgbImage,
+    /// The latent it was made from, where the model has one.
+    pub z: Option<Vec<f32>>,
+}

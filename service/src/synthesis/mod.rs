@@ -1,0 +1,15 @@
+//! From files and options to pictures, whoever asks: the server and the command line run the same code, so the same
+//! request makes the same bytes in both.
+
+mod job;
+mod options;
+mod prepare;
+mod random;
+mod served;
+mod worker;
+
+pub use job::{Job, Latent, Picture};
+pub use options::{Count, MaskFormat, OptionsError, OutputSize, Resize, SynthesisOptions};
+pub use prepare::{Files, Kind, PrepareError, Prepared, prepare};
+pub use served::ServedModel;
+pub use worker::{EngineWorker, input, run_jobs};

@@ -1,0 +1,222 @@
+//! The options of a synthesis: their names, defaults and bounds. An unknown one is an error that names it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use spadework_imaging as imaging;
+use utoipa::ToSchema;
+
+/// How to make pictures from a mask.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SynthesisOptions {
+    /// The model's name; the server's default model without one.
+    #[schema(nullable = false, example = "landscape")]
+    pub model: Option<String>,
+    /// Seed of the latent and the noise; a fresh one without it. Picture `i` of several uses `seed + i`.
+    #[schema(nullable = false, example = 7)]
+    pub seed: Option<u64>,
+    /// The latent itself, `z_dim` numbers, in place of one drawn from the seed.
+    #[schema(nullable = false)]
+    pub latent: Option<Vec<f32>>,
+    /// One of the model's named styles, in place of a style picture.
+    #[schema(nullable = false)]
+    pub style_preset: Option<String>,
+    /// 0 takes the encoder's mean for a style picture, 1 a sample of its posterior; anything between scales it.
+    #[schema(nullable = false, minimum = 0, maximum = 1, default = 0)]
+    pub style_noise: Option<f32>,
+    /// How many pictures to make from the mask.
+    #[schema(value_type = u8, minimum = 1, maximum = 8, default = 1)]
+    pub count: Count,
+    /// What the mask's pixels mean.
+    pub mask_format: MaskFormat,
+    /// What to do with a mask of another size than the model's.
+    pub resize: Resize,
+    /// The size of the picture.
+    pub output_size: OutputSize,
+    /// How long the answer may take, in milliseconds; the server's own limit without it.
+    #[schema(nullable = false, minimum = 1)]
+    pub deadline_ms: Option<u64>,
+}
+
+/// A number of pictures, 1 to 8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "i64")]
+pub struct Count(u8);
+
+impl Count {
+    /// The number.
+    pub fn get(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl Default for Count {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
+impl TryFrom<i64> for Count {
+    type Error = String;
+
+    fn try_from(count: i64) -> Result<Self, String> {
+        match u8::try_from(count) {
+            Ok(count @ 1..=8) => Ok(Self(count)),
+            _ => Err(format!("{count} pictures cannot be made from one mask; ask for 1 to 8")),
+        }
+    }
+}
+
+/// What a mask's pixels mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MaskFormat {
+    /// Found out from the file.
+    #[default]
+    Auto,
+    /// Class ids.
+    Ids,
+    /// The labels' colours.
+    Colors,
+}
+
+impl From<MaskFormat> for imaging::MaskFormat {
+    fn from(format: MaskFormat) -> Self {
+        match format {
+            MaskFormat::Auto => Self::Auto,
+            MaskFormat::Ids => Self::Ids,
+            MaskFormat::Colors => Self::Colors,
+        }
+    }
+}
+
+/// What to do with a mask of another size than the model's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Resize {
+    /// Refuse it.
+    #[default]
+    Reject,
+    /// Sample the nearest pixels.
+    Nearest,
+}
+
+impl From<Resize> for imaging::Resize {
+    fn from(resize: Resize) -> Self {
+        match resize {
+            Resize::Reject => Self::Reject,
+            Resize::Nearest => Self::Nearest,
+        }
+    }
+}
+
+/// The size of the picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputSize {
+    /// As the model makes it.
+    #[default]
+    Model,
+    /// Resized, bicubic, to the mask's size as it was sent.
+    Mask,
+}
+
+/// Options that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OptionsError {
+    /// One has a value it cannot have, or is unknown.
+    #[error("option `{name}`: {reason}")]
+    Option {
+        /// The option.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// One is not known; the reason lists those that are.
+    #[error("{0}")]
+    Unknown(String),
+    /// One is given twice.
+    #[error("option `{0}` is given twice; give it once")]
+    Twice(String),
+}
+
+/// The options whose value is a word; the others are JSON in text too.
+const WORDS: [&str; 5] = ["model", "style_preset", "mask_format", "resize", "output_size"];
+
+impl SynthesisOptions {
+    /// Reads options from a JSON object.
+    ///
+    /// # Errors
+    /// When one is unknown or has a value that it cannot have.
+    pub fn from_object(object: Map<String, Value>) -> Result<Self, OptionsError> {
+        serde_path_to_error::deserialize(Value::Object(object)).map_err(|error| {
+            let name = error.path().to_string();
+            let reason = error.inner().to_string();
+            if reason.starts_with("unknown field") {
+                OptionsError::Unknown(reason.replacen("unknown field", "unknown option", 1))
+            } else {
+                OptionsError::Option { name, reason }
+            }
+        })
+    }
+
+    /// Adds an option that came as text, from a form or a query.
+    ///
+    /// # Errors
+    /// When it is there already.
+    pub fn add_text(object: &mut Map<String, Value>, name: &str, text: &str) -> Result<(), OptionsError> {
+        let word = || Value::String(text.to_owned());
+        let value = if WORDS.contains(&name) {
+            word()
+        } else {
+            serde_json::from_str(text.trim()).unwrap_or_else(|_| word())
+        };
+        match object.insert(name.to_owned(), value) {
+            None => Ok(()),
+            Some(_) => Err(OptionsError::Twice(name.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_text(pairs: &[(&str, &str)]) -> Result<SynthesisOptions, OptionsError> {
+        let mut object = Map::new();
+        for (name, text) in pairs {
+            SynthesisOptions::add_text(&mut object, name, text)?;
+        }
+        SynthesisOptions::from_object(object)
+    }
+
+    fn refusal(pairs: &[(&str, &str)]) -> String {
+        of_text(pairs).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn text_and_json_say_the_same() {
+        let options =
+            of_text(&[("seed", "18446744073709551615"), ("latent", "[0.5, -1]"), ("model", "7")]).unwrap();
+        assert_eq!(options.seed, Some(u64::MAX));
+        assert_eq!(options.latent, Some(vec![0.5, -1.0]));
+        assert_eq!(options.model.as_deref(), Some("7"));
+        assert_eq!(options.count.get(), 1);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (pair, part) in [
+            (("seed", "-1"), "option `seed`: invalid value: integer `-1`"),
+            (("seed", "x"), "option `seed`: invalid type: string \"x\""),
+            (("count", "0"), "option `count`: 0 pictures cannot be made from one mask; ask for 1 to 8"),
+            (("count", "9"), "1 to 8"),
+            (("sede", "1"), "unknown option `sede`, expected one of `model`, `seed`"),
+            (("resize", "bilinear"), "unknown variant `bilinear`, expected `reject` or `nearest`"),
+        ] {
+            let said = refusal(&[pair]);
+            assert!(said.contains(part), "{said}");
+        }
+        assert!(refusal(&[("seed", "1"), ("seed", "2")]).contains("given twice"));
+    }
+}

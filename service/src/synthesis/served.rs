@@ -1,0 +1,171 @@
+//! A model that is in memory: what its requests are checked against, and an engine for each device.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard},
+    time::Instant,
+};
+
+use anyhow::Context as _;
+use spadework_checkpoint::{Entry, ModelConfig};
+use spadework_engine::{Engine, Planner, Precision, Settings};
+use spadework_imaging::{Label, LabelMap, LabelSet, Size};
+
+use super::{Files, Job, SynthesisOptions, prepare};
+
+/// One generation of a model, ready to run on every device.
+pub struct ServedModel {
+    entry: Arc<Entry>,
+    labels: LabelSet,
+    planner: Planner,
+    /// In the order of the devices; locked only by its device's thread, and by the warm-up before.
+    engines: Vec<(Settings, Mutex<Engine>)>,
+}
+
+impl ServedModel {
+    /// Reads the weights and builds an engine for each of `devices`.
+    ///
+    /// # Errors
+    /// When the files cannot be used or an engine cannot be built.
+    pub fn load(entry: Arc<Entry>, devices: &[Settings]) -> anyhow::Result<Self> {
+        let config = entry.config();
+        let labels = label_set(config)?;
+        let planner = Planner::new(&config.architecture);
+        let model = entry.load()?;
+        let build = |settings: &Settings| {
+            let engine =
+                Engine::load(&config.architecture, &model.generator, model.encoder.as_ref(), *settings)
+                    .with_context(|| format!("load model `{}` on {}", entry.name(), settings.device))?;
+            Ok((*settings, Mutex::new(engine)))
+        };
+        let engines = devices.iter().map(build).collect::<anyhow::Result<_>>()?;
+        Ok(Self { labels, planner, engines, entry })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.entry.name()
+    }
+
+    /// Its files, as they were when it was loaded.
+    pub fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &ModelConfig {
+        self.entry.config()
+    }
+
+    /// Its labels.
+    pub fn labels(&self) -> &LabelSet {
+        &self.labels
+    }
+
+    /// Plans its masks.
+    pub fn planner(&self) -> &Planner {
+        &self.planner
+    }
+
+    /// Size of its masks.
+    pub fn mask_size(&self) -> Size {
+        let mask = self.config().architecture.mask;
+        Size::new(mask.width, mask.height)
+    }
+
+    /// Size of its pictures.
+    pub fn picture_size(&self) -> Size {
+        let picture = self.config().architecture.picture();
+        Size::new(picture.width, picture.height)
+    }
+
+    /// Whether it takes a style picture.
+    pub fn accepts_style(&self) -> bool {
+        self.config().architecture.encoder.is_some()
+    }
+
+    /// The precision of each device's engine, with the device's name.
+    pub fn precisions(&self) -> Vec<(String, Precision)> {
+        let precision = |(settings, engine): &(Settings, Mutex<Engine>)| {
+            (settings.device.to_string(), lock(engine).precision())
+        };
+        self.engines.iter().map(precision).collect()
+    }
+
+    /// The engine of device `index`. After a panic in the engine it is built anew, since nothing is known of its
+    /// state.
+    ///
+    /// # Errors
+    /// When it has to be built anew and cannot be.
+    pub fn engine(&self, index: usize) -> anyhow::Result<MutexGuard<'_, Engine>> {
+        let (settings, engine) = &self.engines[index];
+        if let Ok(engine) = engine.lock() {
+            return Ok(engine);
+        }
+        let fresh = Self::load(self.entry.clone(), std::slice::from_ref(settings))?;
+        let mut guard = lock(engine);
+        for (_, rebuilt) in fresh.engines {
+            *guard = rebuilt.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        engine.clear_poison();
+        Ok(guard)
+    }
+
+    /// Jobs like those that people send, to measure with: a mask of every label in blobs, drawn from `seed`.
+    ///
+    /// # Errors
+    /// When the mask cannot be planned, which the model gives it no reason to.
+    pub fn sample_jobs(&self, count: usize, seed: u64) -> anyhow::Result<Vec<Job>> {
+        let mut jobs = Vec::with_capacity(count);
+        for i in 0..count as u64 {
+            let labels = sample_mask(self.mask_size(), self.labels.classes(), seed + i)?;
+            let mask = spadework_imaging::encode_label_png(&labels)?;
+            let files = Files { mask: &mask, style: None, instances: None };
+            let options = SynthesisOptions { seed: Some(seed + i), ..SynthesisOptions::default() };
+            jobs.extend(prepare(self, &files, &options, &spadework_imaging::Limits::default())?.jobs);
+        }
+        Ok(jobs)
+    }
+
+    /// How long a batch of `jobs` takes on device `index`.
+    ///
+    /// # Errors
+    /// As the engine.
+    pub fn time(&self, index: usize, jobs: &[Job]) -> anyhow::Result<std::time::Duration> {
+        let mut engine = self.engine(index)?;
+        let start = Instant::now();
+        super::run_jobs(&mut engine, jobs)?;
+        Ok(start.elapsed())
+    }
+}
+
+fn lock(engine: &Mutex<Engine>) -> MutexGuard<'_, Engine> {
+    engine.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn label_set(config: &ModelConfig) -> anyhow::Result<LabelSet> {
+    let labels = config.labels.iter();
+    let labels = labels.map(|label| Label { id: label.id, name: label.name.clone(), color: label.color });
+    let architecture = &config.architecture;
+    Ok(LabelSet::new(architecture.label_nc, architecture.unknown_label, labels.collect())?)
+}
+
+/// Thirty ellipses on a ground: about as many distinct neighbourhoods as a photograph's mask has.
+fn sample_mask(size: Size, classes: usize, seed: u64) -> anyhow::Result<LabelMap> {
+    use rand::{RngExt as _, SeedableRng as _};
+    let mut numbers = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+    let (width, height) = (size.width as f32, size.height as f32);
+    let mut ids = vec![0u8; size.width * size.height];
+    for _ in 0..30 {
+        let id = numbers.random_range(0..classes) as u8;
+        let center = (numbers.random_range(0.0..height), numbers.random_range(0.0..width));
+        let radius =
+            (numbers.random_range(1.0..height / 4.0 + 2.0), numbers.random_range(1.0..width / 4.0 + 2.0));
+        for (i, pixel) in ids.iter_mut().enumerate() {
+            let (y, x) = ((i / size.width) as f32, (i % size.width) as f32);
+            if ((y - center.0) / radius.0).powi(2) + ((x - center.1) / radius.1).powi(2) < 1.0 {
+                *pixel = id;
+            }
+        }
+    }
+    Ok(LabelMap::new(size.width, size.height, ids, classes)?)
+}
