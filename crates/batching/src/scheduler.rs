@@ -148,6 +148,9 @@ impl<K: Clone, T> Scheduler<K, T> {
         deadline: Instant,
         now: Instant,
     ) -> Result<Vec<u64>, Refused> {
+        if jobs.is_empty() {
+            return Ok(Vec::new());
+        }
         let bytes = jobs.iter().fold(0, |sum: usize, (_, bytes)| sum.saturating_add(*bytes));
         let checked = self.check(line, jobs.len(), bytes, deadline, now);
         let index = self.index(line).expect("checked just now");

@@ -14,6 +14,18 @@ use crate::worker::{Build, Worker};
 pub(crate) fn serve<W: Worker>(
     shared: &Shared<W>,
     device: usize,
+    build: Build<W>,
+    started: &SyncSender<Result<(), Cause>>,
+) {
+    // The worker's panics are contained below. An observer, or a job that is dropped, may panic too.
+    if catch_unwind(AssertUnwindSafe(|| serve_on(shared, device, build, started))).is_err() {
+        shared.abandon(device);
+    }
+}
+
+fn serve_on<W: Worker>(
+    shared: &Shared<W>,
+    device: usize,
     mut build: Build<W>,
     started: &SyncSender<Result<(), Cause>>,
 ) {

@@ -360,6 +360,18 @@ impl<W: Worker> Shared<W> {
         self.work.notify_all();
     }
 
+    /// The device's thread ends without having answered its batch: the device is lost, and nobody waits for it.
+    pub(crate) fn abandon(&self, device: usize) {
+        let replies = std::mem::take(&mut self.lock().replies[device]);
+        for Reply { sender, .. } in replies.into_iter().flatten() {
+            let _ = sender.send(Err(Failure::DeviceLost));
+        }
+        self.lose_device();
+        let mut state = self.lock();
+        state.scheduler.finished(device);
+        self.publish(&state);
+    }
+
     pub(crate) fn name(&self, device: usize) -> &str {
         &self.devices[device].name
     }

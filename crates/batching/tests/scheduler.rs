@@ -1,0 +1,246 @@
+//! Who waits, who runs and who is refused, with time as a value.
+#![expect(clippy::unwrap_used, reason = "a test file's helpers may fail their test")]
+
+use std::time::{Duration, Instant};
+
+use spadework_batching::scheduler::{Limits, Pull, Scheduler};
+use spadework_batching::{CostModel, LineId, Profile, Refused};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// Every batch size up to `largest` takes `ms`: batching is free, the knee is `largest`.
+fn flat(ms: u32, largest: usize) -> Profile {
+    let cost = CostModel::measured(&[(1, ms * MS), (largest, ms * MS)]).unwrap();
+    Profile { cost, codec: Duration::ZERO }
+}
+
+/// One device, no margin, and queues that are named by a letter; jobs are their names.
+struct Bench {
+    scheduler: Scheduler<char, &'static str>,
+    start: Instant,
+}
+
+impl Bench {
+    fn new(limits: Limits) -> Self {
+        Self { scheduler: Scheduler::new(1, limits, 0.0), start: Instant::now() }
+    }
+
+    fn at(&self, ms: u32) -> Instant {
+        self.start + ms * MS
+    }
+
+    /// Submits one job of one byte, due at `due` ms.
+    fn submit(&mut self, line: LineId, job: &'static str, due: u32, now: u32) -> Result<u64, Refused> {
+        let (deadline, now) = (self.at(due), self.at(now));
+        self.scheduler.submit(line, vec![(job, 1)], deadline, now).map(|ids| ids[0])
+    }
+
+    fn pull(&mut self, now: u32) -> Pull<char, &'static str> {
+        let now = self.at(now);
+        self.scheduler.pull(0, now)
+    }
+
+    /// What the device runs when it is free at `now` ms.
+    fn bound(&mut self, now: u32) -> Vec<&'static str> {
+        self.scheduler.finished(0);
+        let bound = self.pull(now).bound;
+        bound.map_or_else(Vec::new, |bound| bound.jobs.into_iter().map(|job| job.payload).collect())
+    }
+}
+
+fn bench() -> Bench {
+    Bench::new(Limits::default())
+}
+
+#[test]
+fn a_job_that_arrives_while_the_device_is_busy_joins_the_next_batch() {
+    let mut bench = bench();
+    let line = bench.scheduler.open('a', flat(10, 4));
+    bench.submit(line, "first", 1000, 0).unwrap();
+    assert_eq!(bench.bound(0), ["first"], "nothing is waited for");
+    bench.submit(line, "second", 1000, 1).unwrap();
+    bench.submit(line, "third", 1000, 9).unwrap();
+    assert_eq!(bench.bound(10), ["second", "third"]);
+    assert!(bench.bound(20).is_empty());
+}
+
+#[test]
+fn a_batch_is_not_larger_than_the_knee() {
+    let mut bench = bench();
+    let line = bench.scheduler.open('a', flat(10, 2));
+    for job in ["1", "2", "3"] {
+        bench.submit(line, job, 1000, 0).unwrap();
+    }
+    assert_eq!(bench.bound(0), ["1", "2"]);
+    assert_eq!(bench.bound(10), ["3"]);
+}
+
+#[test]
+fn a_batch_grows_no_further_than_its_tightest_deadline_allows() {
+    let mut bench = bench();
+    let cost = CostModel::measured(&[(1, 10 * MS), (4, 22 * MS)]).unwrap(); // 10, 14, 18, 22 ms
+    let line = bench.scheduler.open('a', Profile { cost, codec: 5 * MS });
+    for (job, due) in [("patient", 1000), ("hurried", 20), ("next", 1000)] {
+        bench.submit(line, job, due, 0).unwrap();
+    }
+    assert_eq!(bench.bound(0), ["patient", "hurried"], "a third would end the batch at 18 + 5 ms");
+}
+
+#[test]
+fn between_queues_the_earliest_deadline_goes_first() {
+    let mut bench = bench();
+    let a = bench.scheduler.open('a', flat(10, 4));
+    let b = bench.scheduler.open('b', flat(10, 4));
+    bench.submit(a, "patient", 900, 0).unwrap();
+    bench.submit(b, "hurried", 100, 1).unwrap();
+    assert_eq!(bench.bound(1), ["hurried"], "and jobs of two queues share no batch");
+    assert_eq!(bench.bound(11), ["patient"]);
+}
+
+#[test]
+fn on_equal_deadlines_the_longest_wait_goes_first() {
+    let mut bench = bench();
+    let a = bench.scheduler.open('a', flat(10, 4));
+    let b = bench.scheduler.open('b', flat(10, 4));
+    bench.submit(b, "older", 500, 0).unwrap();
+    bench.submit(a, "younger", 500, 0).unwrap();
+    assert_eq!(bench.bound(0), ["older"]);
+}
+
+#[test]
+fn a_caller_that_left_frees_its_place_before_the_next_batch() {
+    let mut bench = Bench::new(Limits { jobs: 2, bytes: 100 });
+    let line = bench.scheduler.open('a', flat(10, 2));
+    bench.submit(line, "stays", 1000, 0).unwrap();
+    let gone = bench.submit(line, "leaves", 1000, 0).unwrap();
+    assert!(matches!(bench.submit(line, "late", 1000, 0), Err(Refused::Full { .. })));
+    assert_eq!(bench.scheduler.cancel(line, gone).unwrap().1.payload, "leaves");
+    assert!(bench.scheduler.cancel(line, gone).is_none(), "it leaves once");
+    bench.submit(line, "late", 1000, 1).unwrap();
+    assert_eq!(bench.bound(1), ["stays", "late"]);
+}
+
+#[test]
+fn a_full_queue_says_when_it_will_be_empty() {
+    let mut bench = Bench::new(Limits { jobs: 3, bytes: 100 });
+    let line = bench.scheduler.open('a', flat(10, 2));
+    for job in ["1", "2", "3"] {
+        bench.submit(line, job, 1000, 0).unwrap();
+    }
+    assert_eq!(bench.submit(line, "4", 1000, 0), Err(Refused::Full { retry_after: 20 * MS }));
+    bench.bound(0);
+    let mut of =
+        |bytes| bench.scheduler.submit(line, vec![("large", bytes)], bench.start + 1000 * MS, bench.start);
+    assert_eq!(of(100), Err(Refused::Full { retry_after: 20 * MS }), "one byte waits");
+    assert!(of(99).is_ok());
+}
+
+#[test]
+fn a_job_that_would_be_late_is_refused_with_the_time_of_the_drain() {
+    let mut bench = bench();
+    let line = bench.scheduler.open('a', flat(10, 1));
+    bench.submit(line, "runs", 1000, 0).unwrap();
+    bench.bound(0);
+    bench.submit(line, "waits", 1000, 0).unwrap();
+    // Free at 10 ms, behind "waits" at 20 ms, done at 30 ms.
+    assert_eq!(bench.submit(line, "late", 29, 0), Err(Refused::Late { retry_after: 20 * MS }));
+    assert!(bench.submit(line, "in time", 30, 0).is_ok());
+}
+
+#[test]
+fn a_job_that_would_make_another_late_is_refused() {
+    let mut bench = bench();
+    let a = bench.scheduler.open('a', flat(10, 1));
+    let b = bench.scheduler.open('b', flat(10, 1));
+    bench.submit(a, "promised", 15, 0).unwrap();
+    // Its deadline is earlier, so it would go first and be in time itself.
+    assert!(matches!(bench.submit(b, "pushing", 12, 0), Err(Refused::Late { .. })));
+    assert_eq!(bench.bound(0), ["promised"]);
+}
+
+#[test]
+fn the_margin_and_the_codec_are_kept_free_before_the_deadline() {
+    let mut bench = bench();
+    bench.scheduler = Scheduler::new(1, Limits::default(), 0.5);
+    let line = bench.scheduler.open('a', Profile { codec: 10 * MS, ..flat(10, 1) });
+    assert!(matches!(bench.submit(line, "29 ms", 29, 0), Err(Refused::Late { .. })));
+    assert!(bench.submit(line, "30 ms", 30, 0).is_ok());
+}
+
+#[test]
+fn a_job_that_can_no_longer_be_in_time_does_not_run() {
+    let mut bench = bench();
+    let line = bench.scheduler.open('a', flat(10, 4));
+    bench.submit(line, "runs", 1000, 0).unwrap();
+    bench.bound(0);
+    bench.submit(line, "hurried", 25, 0).unwrap();
+    bench.submit(line, "patient", 1000, 0).unwrap();
+    bench.scheduler.finished(0);
+    let pull = bench.pull(16); // the batch took longer than it should have
+    assert_eq!(pull.expired.iter().map(|(_, job)| job.payload).collect::<Vec<_>>(), ["hurried"]);
+    assert_eq!(pull.bound.unwrap().jobs[0].payload, "patient");
+    assert_eq!(bench.scheduler.waiting(), (0, 0));
+}
+
+#[test]
+fn a_device_that_overruns_soon_admits_nothing() {
+    let mut bench = bench();
+    let line = bench.scheduler.open('a', flat(10, 4));
+    bench.submit(line, "hangs", 1000, 0).unwrap();
+    bench.bound(0);
+    assert!(bench.submit(line, "early", 50, 5).is_ok());
+    assert!(matches!(bench.submit(line, "later", 540, 500), Err(Refused::Late { .. })));
+}
+
+#[test]
+fn jobs_that_are_due_together_are_admitted_together_or_not_at_all() {
+    let mut bench = bench();
+    let line = bench.scheduler.open('a', flat(10, 2));
+    let three = || ["1", "2", "3"].map(|job| (job, 1)).to_vec();
+    let (short, long, now) = (bench.at(19), bench.at(20), bench.at(0));
+    assert!(matches!(bench.scheduler.submit(line, three(), short, now), Err(Refused::Late { .. })));
+    assert_eq!(bench.scheduler.waiting(), (0, 0));
+    assert_eq!(bench.scheduler.submit(line, three(), long, now).unwrap().len(), 3);
+    assert!(bench.scheduler.submit(line, Vec::new(), now, now).unwrap().is_empty(), "none are never late");
+}
+
+#[test]
+fn a_size_that_does_not_fit_is_not_bound_again() {
+    let mut bench = bench();
+    let line = bench.scheduler.open('a', flat(10, 4));
+    let submit = |bench: &mut Bench| {
+        for job in ["1", "2", "3", "4"] {
+            bench.submit(line, job, 1000, 0).unwrap();
+        }
+    };
+    submit(&mut bench);
+    assert_eq!(bench.bound(0).len(), 4);
+    bench.scheduler.out_of_memory(line, 4);
+    submit(&mut bench);
+    assert_eq!(bench.bound(10).len(), 2);
+}
+
+#[test]
+fn a_closed_queue_runs_what_waits_in_it_and_then_gives_up_its_key() {
+    let mut bench = bench();
+    let line = bench.scheduler.open('a', flat(10, 4));
+    bench.submit(line, "last", 1000, 0).unwrap();
+    bench.scheduler.close(line);
+    assert!(bench.scheduler.take_closed().is_empty());
+    assert_eq!(bench.bound(0), ["last"]);
+    assert_eq!(bench.scheduler.take_closed().len(), 1);
+    assert!(bench.scheduler.status(bench.at(1)).is_empty());
+}
+
+#[test]
+fn a_queue_s_status_tells_what_one_more_job_would_wait() {
+    let mut bench = bench();
+    let line = bench.scheduler.open('a', Profile { codec: 3 * MS, ..flat(10, 2) });
+    for job in ["1", "2"] {
+        bench.submit(line, job, 1000, 0).unwrap();
+    }
+    let status = bench.scheduler.status(bench.at(4)).remove(0);
+    assert_eq!((status.key, status.depth, status.bytes), ('a', 2, 2));
+    assert_eq!(status.oldest_age, 4 * MS);
+    assert_eq!(status.predicted_wait, 23 * MS, "behind a full batch, then its own and the codec");
+}

@@ -1,0 +1,205 @@
+//! What holds whatever is submitted, cancelled, bound and finished, in any order and at any time.
+#![expect(clippy::unwrap_used, reason = "a test file's helpers may fail their test")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use spadework_batching::scheduler::{Limits, Scheduler};
+use spadework_batching::{CostModel, LineId, Profile, Waiting};
+
+const MS: Duration = Duration::from_millis(1);
+const DEVICES: usize = 2;
+const LIMITS: Limits = Limits { jobs: 12, bytes: 60 };
+
+#[derive(Clone, Debug)]
+enum Event {
+    Submit { line: usize, count: usize, bytes: usize, due: u32 },
+    Cancel { nth: usize },
+    Pull { device: usize },
+    OutOfMemory { line: usize, size: usize },
+    Observe { line: usize, size: usize, ms: u32 },
+    Pass { ms: u32 },
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        5 => (0..2usize, 1..4usize, 0..9usize, 0..300u32)
+            .prop_map(|(line, count, bytes, due)| Event::Submit { line, count, bytes, due }),
+        1 => (0..40usize).prop_map(|nth| Event::Cancel { nth }),
+        4 => (0..DEVICES).prop_map(|device| Event::Pull { device }),
+        1 => (0..2usize, 1..8usize).prop_map(|(line, size)| Event::OutOfMemory { line, size }),
+        1 => (0..2usize, 1..8usize, 0..100u32).prop_map(|(line, size, ms)| Event::Observe { line, size, ms }),
+        3 => (0..60u32).prop_map(|ms| Event::Pass { ms }),
+    ]
+}
+
+/// `(base, per_job)` ms of a batch, up to `largest` jobs.
+fn profile((base, per_job, largest, codec): (u32, u32, usize, u32)) -> Profile {
+    let points: Vec<_> = (1..=largest).map(|size| (size, (base + per_job * size as u32) * MS)).collect();
+    Profile { cost: CostModel::measured(&points).unwrap(), codec: codec * MS }
+}
+
+fn profiles() -> impl Strategy<Value = Vec<(u32, u32, usize, u32)>> {
+    prop::collection::vec((1..30u32, 0..20u32, 1..8usize, 0..5u32), 2)
+}
+
+/// The scheduler beside a plain account of what should be in it.
+struct Account {
+    scheduler: Scheduler<usize, ()>,
+    lines: Vec<LineId>,
+    now: Instant,
+    /// Line and bytes of every job that waits.
+    waiting: BTreeMap<u64, (usize, usize)>,
+    left: BTreeSet<u64>,
+    /// The last job of each line that was bound.
+    last_bound: [u64; 2],
+}
+
+impl Account {
+    fn new(profiles: &[(u32, u32, usize, u32)]) -> Self {
+        let mut scheduler = Scheduler::new(DEVICES, LIMITS, 0.05);
+        let lines = profiles.iter().enumerate().map(|(key, p)| scheduler.open(key, profile(*p))).collect();
+        let (waiting, left) = (BTreeMap::new(), BTreeSet::new());
+        Self { scheduler, lines, now: Instant::now(), waiting, left, last_bound: [0; 2] }
+    }
+
+    /// A job leaves the queue: once, and with what it came with.
+    fn leaves(&mut self, line: usize, job: &Waiting<()>) {
+        assert_eq!(self.waiting.remove(&job.id), Some((line, job.bytes)), "{} waited", job.id);
+        assert!(self.left.insert(job.id), "{} leaves once", job.id);
+    }
+
+    fn apply(&mut self, event: Event) {
+        match event {
+            Event::Submit { line, count, bytes, due } => {
+                let (deadline, jobs) = (self.now + due * MS, vec![((), bytes); count]);
+                if let Ok(ids) = self.scheduler.submit(self.lines[line], jobs, deadline, self.now) {
+                    assert_eq!(ids.len(), count);
+                    self.waiting.extend(ids.into_iter().map(|id| (id, (line, bytes))));
+                }
+            }
+            Event::Cancel { nth } => {
+                let Some((&id, &(line, _))) = self.waiting.iter().nth(nth) else { return };
+                let (key, job) = self.scheduler.cancel(self.lines[line], id).unwrap();
+                assert_eq!(key, line);
+                self.leaves(line, &job);
+            }
+            Event::Pull { device } => self.pull(device),
+            Event::OutOfMemory { line, size } => self.scheduler.out_of_memory(self.lines[line], size),
+            Event::Observe { line, size, ms } => {
+                self.scheduler.observe(self.lines[line], size, ms * MS, self.now);
+            }
+            Event::Pass { ms } => self.now += ms * MS,
+        }
+        let bytes = self.waiting.values().map(|(_, bytes)| bytes).sum();
+        assert_eq!(self.scheduler.waiting(), (self.waiting.len(), bytes));
+        assert!(self.waiting.len() <= LIMITS.jobs && bytes <= LIMITS.bytes);
+    }
+
+    fn pull(&mut self, device: usize) {
+        self.scheduler.finished(device);
+        let cost = self.scheduler.status(self.now).into_iter().map(|status| status.cost).collect::<Vec<_>>();
+        let pull = self.scheduler.pull(device, self.now);
+        for (line, job) in &pull.expired {
+            assert!(job.deadline < self.now + cost[*line].time(1) + 5 * MS, "{} has time left", job.id);
+            self.leaves(*line, job);
+        }
+        let Some(bound) = pull.bound else {
+            assert!(self.waiting.is_empty(), "a free device leaves nobody waiting");
+            assert!(self.scheduler.due(device).is_none());
+            return;
+        };
+        let cost = &cost[bound.key];
+        assert!((1..=cost.knee()).contains(&bound.jobs.len()), "{} jobs", bound.jobs.len());
+        for job in &bound.jobs {
+            assert!(job.id > self.last_bound[bound.key], "first come, first served");
+            assert!(self.now + cost.time(bound.jobs.len()) <= job.deadline, "{} would be late", job.id);
+            self.last_bound[bound.key] = job.id;
+            self.leaves(bound.key, job);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_job_is_lost_or_leaves_twice_and_the_bounds_are_kept(
+        profiles in profiles(),
+        events in prop::collection::vec(event(), 1..120),
+    ) {
+        let mut account = Account::new(&profiles);
+        events.into_iter().for_each(|event| account.apply(event));
+        // A device that is always free empties the queues.
+        for _ in 0..=LIMITS.jobs {
+            account.pull(0);
+        }
+        prop_assert!(account.waiting.is_empty());
+        account.scheduler.finished(0);
+        account.scheduler.finished(1);
+        prop_assert!(account.scheduler.is_idle());
+    }
+
+    /// The forecast at admission is what the same policy then does, so nobody waits in vain.
+    #[test]
+    fn what_is_admitted_is_in_time_when_batches_take_as_long_as_measured(
+        profiles in profiles(),
+        arrivals in prop::collection::vec((0..25u32, 0..2usize, 1..4usize, 0..250u32), 1..60),
+    ) {
+        let mut exact = Exact::new(&profiles);
+        let mut now = Instant::now();
+        let mut admitted = 0;
+        for (pause, line, count, due) in arrivals {
+            now += pause * MS;
+            exact.run_until(now);
+            let jobs = vec![((), 0); count];
+            let ids = exact.scheduler.submit(exact.lines[line], jobs, now + due * MS, now);
+            admitted += ids.map_or(0, |ids| ids.len());
+            exact.bind_all(now);
+        }
+        exact.run_until(now + Duration::from_secs(1000));
+        prop_assert_eq!(admitted, exact.bound);
+    }
+}
+
+/// Devices whose batches take exactly the measured time, and that bind anew as soon as they are free.
+struct Exact {
+    scheduler: Scheduler<usize, ()>,
+    lines: Vec<LineId>,
+    costs: Vec<CostModel>,
+    /// When each device's batch ends.
+    running: [Option<Instant>; DEVICES],
+    bound: usize,
+}
+
+impl Exact {
+    fn new(profiles: &[(u32, u32, usize, u32)]) -> Self {
+        let mut scheduler = Scheduler::new(DEVICES, Limits::default(), 0.0);
+        let lines = profiles.iter().enumerate().map(|(key, p)| scheduler.open(key, profile(*p))).collect();
+        let costs = profiles.iter().map(|p| profile(*p).cost).collect();
+        Self { scheduler, lines, costs, running: [None; DEVICES], bound: 0 }
+    }
+
+    fn run_until(&mut self, now: Instant) {
+        let next = |running: &[Option<Instant>; DEVICES]| running.iter().copied().flatten().min();
+        while let Some(ends) = next(&self.running).filter(|ends| *ends <= now) {
+            let device = self.running.iter().position(|running| *running == Some(ends)).unwrap();
+            self.scheduler.finished(device);
+            self.running[device] = None;
+            self.bind_all(ends);
+        }
+    }
+
+    fn bind_all(&mut self, now: Instant) {
+        for device in 0..DEVICES {
+            if self.running[device].is_some() {
+                continue;
+            }
+            let pull = self.scheduler.pull(device, now);
+            assert!(pull.expired.is_empty(), "an admitted job is late");
+            if let Some(bound) = pull.bound {
+                self.bound += bound.jobs.len();
+                self.running[device] = Some(now + self.costs[bound.key].time(bound.jobs.len()));
+            }
+        }
+    }
+}

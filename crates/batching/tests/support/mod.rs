@@ -1,0 +1,186 @@
+//! A worker that does what the test says, and an observer that writes down what it is told.
+
+use std::error::Error;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use spadework_batching::{
+    BatchError, Batcher, CostModel, Device, FailureReason, Observer, Profile, Settings, Stage, Worker,
+};
+
+pub(crate) const MS: Duration = Duration::from_millis(1);
+
+/// Longer than anything here takes: a test that waits in vain fails instead of hanging.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a batch is to do.
+pub(crate) enum Order {
+    /// Answer each job with itself.
+    Echo,
+    /// Answer one output too few.
+    Short,
+    Fail,
+    OutOfMemory,
+    Panic,
+    LoseDevice,
+}
+
+/// Says which jobs it got, then waits for its order.
+pub(crate) struct Gate {
+    entered: Sender<(&'static str, Vec<u32>)>,
+    orders: Arc<Mutex<Receiver<Order>>>,
+}
+
+impl Worker for Gate {
+    type Key = &'static str;
+    type Job = u32;
+    type Output = u32;
+
+    fn run(&mut self, key: &&'static str, jobs: &[u32]) -> Result<Vec<u32>, BatchError> {
+        self.entered.send((*key, jobs.to_vec())).unwrap();
+        // A test that has ended wants nothing any more.
+        let order = self.orders.lock().unwrap().recv().unwrap_or(Order::Echo);
+        match order {
+            Order::Echo => Ok(jobs.to_vec()),
+            Order::Short => Ok(jobs[1..].to_vec()),
+            Order::Fail => Err(BatchError::Failed("as ordered".into())),
+            Order::OutOfMemory => Err(BatchError::OutOfMemory("as ordered".into())),
+            Order::Panic => panic!("as ordered"),
+            Order::LoseDevice => Err(BatchError::DeviceLost("as ordered".into())),
+        }
+    }
+}
+
+/// The test's end of one or more gates.
+pub(crate) struct Hand {
+    entered: Receiver<(&'static str, Vec<u32>)>,
+    orders: Sender<Order>,
+}
+
+impl Hand {
+    /// Waits until a batch is on a device; its jobs.
+    pub(crate) fn entered(&self) -> Vec<u32> {
+        self.entered_with_key().1
+    }
+
+    pub(crate) fn entered_with_key(&self) -> (&'static str, Vec<u32>) {
+        self.entered.recv_timeout(PATIENCE).unwrap()
+    }
+
+    pub(crate) fn order(&self, order: Order) {
+        self.orders.send(order).unwrap();
+    }
+
+    /// Waits for the next batch and lets it succeed; its jobs.
+    pub(crate) fn pass(&self) -> Vec<u32> {
+        let jobs = self.entered();
+        self.order(Order::Echo);
+        jobs
+    }
+
+    /// Whether no batch has come to a device since the last was taken notice of.
+    pub(crate) fn nothing_entered(&self) -> bool {
+        self.entered.try_recv().is_err()
+    }
+}
+
+/// What was observed, as text.
+#[derive(Clone, Default)]
+pub(crate) struct Notes(Arc<Mutex<Vec<String>>>);
+
+impl Notes {
+    fn note(&self, text: String) {
+        self.0.lock().unwrap().push(text);
+    }
+
+    pub(crate) fn count(&self, text: &str) -> usize {
+        self.0.lock().unwrap().iter().filter(|note| note.starts_with(text)).count()
+    }
+}
+
+impl Observer<&'static str> for Notes {
+    fn batch_finished(&self, device: &str, key: &&'static str, size: usize, _: Duration) {
+        self.note(format!("finished {key} {size} on {device}"));
+    }
+
+    fn batch_failed(
+        &self,
+        device: &str,
+        key: &&'static str,
+        size: usize,
+        _: Duration,
+        reason: FailureReason,
+        cause: &(dyn Error + 'static),
+    ) {
+        self.note(format!("failed {key} {size} {reason:?} on {device}: {cause}"));
+    }
+
+    fn cancelled(&self, key: &&'static str, stage: Stage) {
+        self.note(format!("cancelled {key} {stage:?}"));
+    }
+
+    fn deadline_missed(&self, key: &&'static str) {
+        self.note(format!("missed {key}"));
+    }
+}
+
+/// A clock that stands still until it is moved.
+#[derive(Clone)]
+pub(crate) struct Hands {
+    start: Instant,
+    moved: Arc<AtomicU64>,
+}
+
+impl Hands {
+    pub(crate) fn now(&self) -> Instant {
+        self.start + Duration::from_nanos(self.moved.load(Ordering::SeqCst))
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        self.moved.fetch_add(time.as_nanos() as u64, Ordering::SeqCst);
+    }
+}
+
+/// A batcher whose devices and clock the test moves.
+pub(crate) struct Bench {
+    pub(crate) batcher: Batcher<Gate>,
+    pub(crate) hand: Hand,
+    pub(crate) notes: Notes,
+    pub(crate) clock: Hands,
+    /// How often a worker was built.
+    pub(crate) built: Arc<AtomicU64>,
+}
+
+/// `devices` gated devices, all moved by one hand.
+pub(crate) fn bench(devices: usize) -> Bench {
+    let (entered, entered_at) = channel();
+    let (orders, orders_at) = channel();
+    let orders_at = Arc::new(Mutex::new(orders_at));
+    let built = Arc::new(AtomicU64::new(0));
+    let device = |index: usize| {
+        let (entered, orders, built) = (entered.clone(), orders_at.clone(), built.clone());
+        Device::new(format!("gate{index}"), move || {
+            built.fetch_add(1, Ordering::SeqCst);
+            Ok(Gate { entered: entered.clone(), orders: orders.clone() })
+        })
+    };
+    let clock = Hands { start: Instant::now(), moved: Arc::default() };
+    let read = clock.clone();
+    let notes = Notes::default();
+    let batcher = Batcher::start(
+        Settings::default(),
+        Arc::new(move || read.now()),
+        Arc::new(notes.clone()),
+        (0..devices).map(device).collect(),
+    )
+    .unwrap();
+    Bench { batcher, hand: Hand { entered: entered_at, orders }, notes, clock, built }
+}
+
+/// Batches of any size up to `largest` take 10 ms.
+pub(crate) fn profile(largest: usize) -> Profile {
+    let cost = CostModel::measured(&[(1, 10 * MS), (largest, 10 * MS)]).unwrap();
+    Profile { cost, codec: Duration::ZERO }
+}
