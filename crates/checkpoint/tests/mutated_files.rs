@@ -1,5 +1,4 @@
 //! Whatever a weight file holds, reading it answers: tensors or a sentence, never a panic, and nothing is run.
-#![expect(clippy::unwrap_used, reason = "a test file's helpers may fail their test")]
 
 use std::fs;
 use std::path::Path;
