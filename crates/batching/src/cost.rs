@@ -4,6 +4,11 @@ use std::time::{Duration, Instant};
 
 /// A batch is large enough when its throughput is within this share of the best.
 const USEFUL_GAIN: f64 = 0.05;
+/// So many jobs are taken together even where that gains nothing, as long as it costs little: fewer hand-overs between
+/// threads, and pictures of one mask share their tables. More would only make the first of them wait.
+const A_FEW: usize = 4;
+/// The share of the best throughput that it may cost.
+const FEW_LOSS: f64 = 0.1;
 /// Weight of the newest measurement.
 const NEWEST: f64 = 0.25;
 /// One measurement changes an estimate as if it were at most this many times slower or faster,
@@ -80,7 +85,7 @@ impl CostModel {
             let took = time(size)?;
             points.push((size, took));
             let rate = size as f64 / took.as_secs_f64();
-            if size == largest || rate < best * (1.0 + USEFUL_GAIN) {
+            if size == largest || (size >= A_FEW && rate < best * (1.0 + USEFUL_GAIN)) {
                 return Ok(Self::measured(&points)?);
             }
             best = f64::max(best, rate);
@@ -95,8 +100,9 @@ impl CostModel {
         Duration::from_secs_f64(seconds)
     }
 
-    /// The largest useful batch: the smallest size whose throughput is within 5% of the best.
-    /// A larger one would make its jobs wait longer and finish hardly more of them.
+    /// The largest useful batch: the smallest size whose throughput is within 5% of the best; a larger one would make
+    /// its jobs wait longer and finish hardly more of them. Up to four are taken together even where it gains
+    /// nothing, if it costs at most 10%.
     pub fn knee(&self) -> usize {
         self.knee
     }
@@ -156,8 +162,9 @@ impl CostModel {
     fn find_knee(&mut self) {
         let rate = |size: usize| size as f64 / self.seconds[size - 1];
         let best = (1..=self.limit).map(rate).fold(0.0, f64::max);
-        self.knee =
-            (1..=self.limit).find(|&size| rate(size) >= best * (1.0 - USEFUL_GAIN)).unwrap_or(self.limit);
+        let enough = (1..=self.limit).find(|&size| rate(size) >= best * (1.0 - USEFUL_GAIN));
+        let few = (1..=self.limit.min(A_FEW)).rev().find(|&size| rate(size) >= best * (1.0 - FEW_LOSS));
+        self.knee = enough.unwrap_or(self.limit).max(few.unwrap_or(1));
     }
 }
 
@@ -203,8 +210,13 @@ mod tests {
     }
 
     #[test]
-    fn where_batching_gains_nothing_the_knee_is_one() {
-        assert_eq!(model(&[(1, 10), (8, 80)]).knee(), 1);
+    fn where_batching_gains_nothing_a_few_are_taken_together() {
+        assert_eq!(model(&[(1, 10), (8, 80)]).knee(), 4);
+    }
+
+    #[test]
+    fn where_batching_costs_the_knee_is_one() {
+        assert_eq!(model(&[(1, 10), (8, 120)]).knee(), 1);
     }
 
     #[test]

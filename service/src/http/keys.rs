@@ -15,7 +15,7 @@ use axum::{
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::{app::App, problem::Problem};
+use super::{app::App, problem::Problem, request};
 
 /// Who calls: the name of their key. Without keys all are one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -157,6 +157,7 @@ pub async fn guard(State(app): State<App>, mut request: Request, next: Next) -> 
             if let Some(reason) = problem.rejected() {
                 app.metrics.rejected(reason);
             }
+            request::discard(request).await;
             problem.into_response()
         }
     }

@@ -1,5 +1,7 @@
 //! The three forms of a synthesis request, to one: files and options.
 
+use std::{future::poll_fn, pin::Pin, time::Duration};
+
 use axum::{
     RequestExt as _,
     body::Body,
@@ -8,8 +10,10 @@ use axum::{
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
+use hyper::body::Body as _;
 use mediatype::MediaType;
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 
 use super::problem::Problem;
 use crate::synthesis::{Files, SynthesisOptions};
@@ -82,6 +86,32 @@ pub async fn read(request: Request) -> Result<SynthesisRequest, Problem> {
     };
     read.options = SynthesisOptions::from_object(options)?;
     Ok(read)
+}
+
+/// How long the body of a refused request is read before it is answered.
+const DISCARD_TIME: Duration = Duration::from_secs(5);
+/// How many of its bytes.
+const DISCARDED: usize = 64 << 20;
+
+/// Reads the body of a request that is refused anyhow, within bounds, and keeps none of it. A peer that is still
+/// sending when its connection closes would see a broken pipe in place of the refusal; one that waits for `100
+/// Continue` is not.
+pub async fn discard(request: Request) {
+    if request.headers().contains_key(header::EXPECT) {
+        return;
+    }
+    let mut body = request.into_body();
+    let mut left = DISCARDED;
+    let read = async {
+        while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // Whatever becomes of it: the refusal goes out next.
+    let _ = timeout(DISCARD_TIME, read).await;
 }
 
 enum Form {

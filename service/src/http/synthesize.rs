@@ -24,6 +24,7 @@ use super::{
     request::{self, SynthesisRequest},
 };
 use crate::{
+    codec::Reserved,
     fleet::Serving,
     synthesis::{EngineWorker, OutputSize, Picture, Prepared, SynthesisOptions, prepare},
 };
@@ -184,9 +185,13 @@ async fn answer(
     started: Instant,
     model: &mut Option<Serving>,
 ) -> Result<Response, Problem> {
-    app.admits()?;
-    let accept = accepted(request.headers())?;
-    let _held = app.codec.reserve(app.expected_bytes(request.headers())?).ok_or_else(Problem::codec_full)?;
+    let (accept, _held) = match welcome(app, request.headers()) {
+        Ok(welcome) => welcome,
+        Err(problem) => {
+            request::discard(request).await;
+            return Err(problem);
+        }
+    };
     let request = timeout(app.settings.upload_timeout, request::read(request))
         .await
         .map_err(|_| Problem::upload_timeout(app.settings.upload_timeout))??;
@@ -219,6 +224,14 @@ async fn answer(
     serving.queue.observe_codec(timing.encode);
     timing.record(app, serving.model.name());
     Ok(respond(body, accept, &serving, seeds[0], &timing))
+}
+
+/// What can be said before the body is read: whether it is, and in which form it is answered.
+fn welcome(app: &App, headers: &HeaderMap) -> Result<(Answer, Reserved), Problem> {
+    app.admits()?;
+    let accept = accepted(headers)?;
+    let held = app.codec.reserve(app.expected_bytes(headers)?).ok_or_else(Problem::codec_full)?;
+    Ok((accept, held))
 }
 
 fn accepted(headers: &HeaderMap) -> Result<Answer, Problem> {

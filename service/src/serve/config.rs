@@ -122,7 +122,7 @@ fn plain_mistakes(args: &ServeArgs) -> Vec<String> {
         (args.deadline.is_zero(), "--deadline is 0; no request could be answered"),
         (*args.lame_duck >= *args.grace, "--lame-duck must be shorter than --grace, which includes it"),
         (
-            args.admin_listen == Some(args.listen),
+            args.admin_listen == Some(args.listen) && args.listen.port() != 0,
             "--admin-listen is the same address as --listen; leave it out or choose another port",
         ),
     ];

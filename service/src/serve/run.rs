@@ -73,11 +73,7 @@ impl Servers {
     }
 
     fn add(&mut self, listener: TcpListener, router: Router) {
-        let mut shut = self.shut.subscribe();
-        self.tasks.spawn(http::serve(listener, router, async move {
-            // An error means that the sender is gone, and with it the server.
-            let _ = shut.wait_for(|shut| *shut).await;
-        }));
+        self.tasks.spawn(http::serve(listener, router, self.shut.subscribe()));
     }
 
     /// Takes no new connection and waits until every request is answered.

@@ -1,0 +1,10 @@
+//! The real binary, over HTTP and on the command line, as those who run it meet it.
+#![expect(clippy::unwrap_used, reason = "a test's helpers may fail their test")]
+
+mod commands;
+mod images;
+mod load;
+mod operations;
+mod refusals;
+mod server;
+mod synthesis;
