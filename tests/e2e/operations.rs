@@ -51,6 +51,31 @@ fn the_description_that_is_served_is_the_committed_one() {
 }
 
 #[test]
+fn the_pages_are_whole_and_need_nothing_from_outside() {
+    let server = Server::shared();
+    for page in ["/", "/docs"] {
+        let answer = server.get(page);
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["content-type"], "text/html");
+        assert!(
+            answer.headers()["content-security-policy"].to_str().unwrap().starts_with("default-src 'self'")
+        );
+        let text = answer.text().unwrap();
+        assert!(!text.contains("https://"), "{page} points outside");
+        let files = text.split("=\"/studio/").skip(1).filter_map(|rest| rest.split(['"', '#']).next());
+        for file in files {
+            assert_eq!(server.get(&format!("/studio/{file}")).status(), 200, "{file} of {page}");
+        }
+    }
+    let script = server.get("/studio/main.js");
+    assert_eq!(script.headers()["content-type"], "text/javascript");
+    let known = server.client.get(format!("{}/studio/main.js", server.url));
+    let known = known.header("if-none-match", script.headers()["etag"].clone()).send().unwrap();
+    assert_eq!(known.status(), 304);
+    assert_eq!(server.get("/studio/../Cargo.toml").status(), 404);
+}
+
+#[test]
 fn keys_are_asked_for_and_read_again_on_a_signal() {
     let folder = tempfile::tempdir().unwrap();
     let keys = folder.path().join("keys");
