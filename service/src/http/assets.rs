@@ -44,9 +44,13 @@ fn file(path: &str, headers: &HeaderMap) -> Response {
         (header::CACHE_CONTROL, "no-cache"),
     ];
     let headers = response.headers_mut();
-    headers.extend(fixed.map(|(name, value)| (name, HeaderValue::from_static(value))));
-    let own = [(header::ETAG, etag), (header::CONTENT_TYPE, file.metadata.mimetype().to_owned())];
-    headers
-        .extend(own.into_iter().filter_map(|(name, value)| Some((name, HeaderValue::try_from(value).ok()?))));
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    for (name, value) in [(header::ETAG, etag), (header::CONTENT_TYPE, file.metadata.mimetype().to_owned())] {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    }
     response
 }
