@@ -154,8 +154,7 @@ def batching():
         panel("Predicted wait", "s", (f"max by (instance, model) (spadework_queue_predicted_wait_seconds{{{model}}})", "{{instance}} {{model}}")),
         panel("Deadlines missed", "ops", (f"sum by (model) (rate(spadework_deadline_missed_total{{{model}}}[$__rate_interval]))", "{{model}}"),
               about="Admitted, and not ready in time: the prediction was wrong, or the device slowed down."),
-        panel("Modulation tables", "ops", (f"sum by (result) (rate(spadework_modulation_table_requests_total{{{ON}}}[$__rate_interval]))", "{{result}}"), stacked=True),
-        panel("Busy", "percentunit", (f"avg by (device) (rate(spadework_device_busy_seconds_total{{{ON}}}[$__rate_interval]))", "{{device}}"), top=1),
+        panel("Device busy", "percentunit", (f"avg by (device) (rate(spadework_device_busy_seconds_total{{{ON}}}[$__rate_interval]))", "{{device}}"), top=1),
     ]
 
 

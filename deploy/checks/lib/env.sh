@@ -40,3 +40,11 @@ checks_python() {
     touch "$WORK/venv/made"
 }
 python() { "$WORK/venv/bin/python" "$@"; }
+
+# The program under test: $SPADEWORK, or what cargo builds.
+binary() {
+    [ -n "${SPADEWORK:-}" ] && return
+    command -v cargo >/dev/null || skip "set SPADEWORK to a binary, or install cargo"
+    cargo build --quiet --release -p spadework-service
+    SPADEWORK=${CARGO_TARGET_DIR:-target}/release/spadework
+}
