@@ -28,9 +28,9 @@ operations:
 ci:
     .ci/run
 
-# The studio's logic under node.
+# The studio: types, unit tests, and the page in a browser where there is one.
 studio:
-    cd tests/browser && node --test
+    tests/browser/run
 
 # Spadework beside PyTorch, ONNX Runtime and OpenVINO (see tests/peers/requirements.txt).
 peers *args:

@@ -1,0 +1,65 @@
+"""What HTTP adds to a picture: the client's time less the stages that the server tells (`Server-Timing`).
+
+    cargo build --release
+    python tests/peers/http_overhead.py [--requests 500] [--spadework target/release/spadework]
+
+One client, one connection kept alive, the embedded model. Only the standard library is needed.
+"""
+
+import argparse
+import http.client
+import re
+import statistics
+import struct
+import subprocess
+import threading
+import time
+import zlib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requests", type=int, default=500)
+    parser.add_argument("--spadework", type=Path, default=ROOT / "target/release/spadework")
+    args = parser.parse_args()
+    command = [args.spadework, "serve", "--listen", "127.0.0.1:0", "--lame-duck", "0s"]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    for line in server.stderr:
+        if found := re.search(r"listening on http://(\S+)", line):
+            address = found[1]
+        if " ready " in line:
+            break
+    threading.Thread(target=server.stderr.read, daemon=True).start()
+    connection = http.client.HTTPConnection(address)
+    overheads = sorted(one(connection, png(256, 256, shift), seed=shift) for shift in range(args.requests))
+    server.terminate()
+    server.wait()
+    percentile = lambda p: 1e3 * overheads[min(len(overheads) - 1, int(p * len(overheads)))]
+    print(f"{args.requests} requests: HTTP adds p50 {1e3 * statistics.median(overheads):.2f} ms, p99 {percentile(0.99):.2f} ms")
+
+
+def one(connection: http.client.HTTPConnection, mask: bytes, seed: int) -> float:
+    """Seconds of a request that are in no stage."""
+    start = time.perf_counter()
+    connection.request("POST", f"/synthesize?seed={seed}", mask, {"content-type": "image/png"})
+    answer = connection.getresponse()
+    content = answer.read()
+    took = time.perf_counter() - start
+    if answer.status != 200:
+        raise SystemExit(content.decode())
+    return took - sum(float(ms) for ms in re.findall(r"dur=([\d.]+)", answer.headers["server-timing"])) / 1e3
+
+
+def png(width: int, height: int, shift: int) -> bytes:
+    """A grey PNG of ids: sky above grass, the border moved by `shift`."""
+    rows = b"".join(b"\0" + bytes([0 if y < 100 + shift % 50 else 6]) * width for y in range(height))
+    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+if __name__ == "__main__":
+    main()
