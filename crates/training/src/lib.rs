@@ -1,1 +1,4 @@
 //! The offline training job.
+
+pub mod commands;
+pub mod outcome;

@@ -1,0 +1,18 @@
+//! `spadework-train`: trains SPADE generators, measures them, and makes model directories of them.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use spadework_training::{commands::Command, outcome};
+
+/// Trains SPADE generators from label maps and photographs.
+#[derive(Debug, Parser)]
+#[command(name = "spadework-train", version, propagate_version = true)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+fn main() -> ExitCode {
+    outcome::exit_code(Args::parse().command.run())
+}

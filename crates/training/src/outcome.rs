@@ -1,0 +1,46 @@
+//! How the process ends: 0 done, 2 the caller's mistake, 1 ours.
+
+use std::{io::Write as _, process::ExitCode};
+
+use spadework_checkpoint::CheckpointError;
+
+/// The caller's mistake, told as what to change.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Mistake(String);
+
+impl Mistake {
+    /// A mistake as an error to return.
+    pub fn error(sentence: impl Into<String>) -> anyhow::Error {
+        Self(sentence.into()).into()
+    }
+}
+
+/// Prints the error, if there is one, with its causes, and says whose mistake it was.
+pub fn exit_code(result: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    // Nobody may be reading any more; then there is nothing left to say.
+    let _ = writeln!(std::io::stderr(), "spadework-train: {error:#}");
+    ExitCode::from(if is_the_caller_s(&error) { 2 } else { 1 })
+}
+
+fn is_the_caller_s(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.is::<Mistake>()
+            || cause.downcast_ref().is_some_and(|error| !matches!(error, CheckpointError::Tensor(_)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn a_mistake_is_the_caller_s_whatever_was_being_done() {
+        assert!(is_the_caller_s(&Mistake::error("give a folder").context("fit")));
+        assert!(is_the_caller_s(&CheckpointError::Unknown("x".to_owned()).into()));
+        assert!(!is_the_caller_s(&anyhow!("out of memory")));
+    }
+}
