@@ -5,21 +5,28 @@
 //! a result never depends on what else is computed beside it.
 
 mod micro;
+mod outer;
 mod panels;
 
 use pulp::{Simd, WithSimd};
 
+pub use outer::Outer;
+pub(crate) use outer::{OUTER_ROWS, add_outer};
 pub(crate) use panels::{PackedMatrix, Panel};
 
-use crate::isa::{BLOCK, Isa};
+use crate::isa::{BLOCK, Isa, NARROW};
 
 /// Rows of A. Row r is the concatenation of `values[starts[r] + piece..][..length]` over the pieces.
 #[derive(Clone, Copy)]
-pub(crate) struct Rows<'a> {
-    pub(crate) values: &'a [f32],
-    pub(crate) starts: &'a [usize],
-    pub(crate) pieces: &'a [usize],
-    pub(crate) length: usize,
+pub struct Rows<'a> {
+    /// What the pieces lie in.
+    pub values: &'a [f32],
+    /// Where each row begins.
+    pub starts: &'a [usize],
+    /// Where each piece begins, from the row's start.
+    pub pieces: &'a [usize],
+    /// Elements of a piece.
+    pub length: usize,
 }
 
 impl Rows<'_> {
@@ -30,7 +37,7 @@ impl Rows<'_> {
 
 /// What happens to the sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Store {
+pub enum Store {
     /// They replace what is there.
     Replace,
     /// They are added to what is there.
@@ -46,12 +53,27 @@ pub(crate) fn multiply(
     out: &mut [f32],
     stride: usize,
 ) {
-    isa.run(Multiply { rows, panel, store, out, stride });
+    multiply_panel(isa, rows, panel, BLOCK, store, out, stride);
+}
+
+/// The same for a panel of `width` columns, [`NARROW`] or [`BLOCK`].
+pub(crate) fn multiply_panel(
+    isa: Isa,
+    rows: Rows<'_>,
+    panel: Panel<'_>,
+    width: usize,
+    store: Store,
+    out: &mut [f32],
+    stride: usize,
+) {
+    assert!(width == NARROW || width == BLOCK, "a panel has {NARROW} or {BLOCK} columns");
+    isa.run(Multiply { rows, panel, width, store, out, stride });
 }
 
 struct Multiply<'a> {
     rows: Rows<'a>,
     panel: Panel<'a>,
+    width: usize,
     store: Store,
     out: &'a mut [f32],
     stride: usize,
@@ -62,19 +84,20 @@ impl WithSimd for Multiply<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { rows, panel, store, out, stride } = self;
+        let Self { rows, panel, width, store, out, stride } = self;
         let (Some(last), Some(farthest)) = (rows.starts.iter().max(), rows.pieces.iter().max()) else {
             return;
         };
         assert!(last + farthest + rows.length <= rows.values.len(), "a row leaves its matrix");
-        assert!((rows.starts.len() - 1) * stride + BLOCK <= out.len(), "the result does not fit");
-        assert_eq!(rows.depth() * BLOCK, panel.values.len(), "rows and panel differ in depth");
+        assert!((rows.starts.len() - 1) * stride + width <= out.len(), "the result does not fit");
+        assert_eq!(rows.depth() * width, panel.values.len(), "rows and panel differ in depth");
         let job = micro::Job {
             values: rows.values.as_ptr(),
             starts: rows.starts,
             pieces: rows.pieces,
             length: rows.length,
             panel: panel.values.as_ptr(),
+            width,
             out: out.as_mut_ptr(),
             stride,
             add: store == Store::Add,
@@ -141,6 +164,23 @@ mod tests {
                     for (got, want) in out.iter().zip(&expected) {
                         prop_assert!((got - want).abs() <= 2e-5, "{}: {got} is not {want}", isa.name());
                     }
+                }
+            }
+        }
+
+        #[test]
+        fn a_narrow_panel_gives_the_columns_of_a_wide_one(m in 1usize..30, k in 1usize..60, seed in any::<u64>()) {
+            let a = values(seed, m * k);
+            let wide = values(seed ^ 1, k * BLOCK);
+            let narrow: Vec<f32> = wide.chunks_exact(BLOCK).flat_map(|row| row[..NARROW].to_vec()).collect();
+            let starts: Vec<usize> = (0..m).map(|r| r * k).collect();
+            let rows = Rows { values: &a, starts: &starts, pieces: &[0], length: k };
+            for isa in Isa::available() {
+                let (mut all, mut some) = (vec![0.0; m * BLOCK], vec![0.0; m * NARROW]);
+                multiply(isa, rows, Panel { values: &wide }, Store::Replace, &mut all, BLOCK);
+                multiply_panel(isa, rows, Panel { values: &narrow }, NARROW, Store::Replace, &mut some, NARROW);
+                for (all, some) in all.chunks_exact(BLOCK).zip(some.chunks_exact(NARROW)) {
+                    prop_assert_eq!(&all[..NARROW], some);
                 }
             }
         }

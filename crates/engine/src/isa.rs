@@ -5,6 +5,9 @@ use pulp::{Scalar128b, Simd, WithSimd};
 /// Channels come in blocks of this many, whole vectors on every instruction set here.
 pub(crate) const BLOCK: usize = 32;
 
+/// Half a block, for what has few channels.
+pub(crate) const NARROW: usize = 16;
+
 /// The instruction sets that kernels are compiled for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Isa {

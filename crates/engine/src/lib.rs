@@ -13,6 +13,7 @@ mod error;
 mod gemm;
 mod input;
 mod isa;
+pub mod kernels;
 mod plain;
 mod plan;
 mod settings;

@@ -12,6 +12,8 @@ pub(super) struct Job<'a> {
     pub(super) pieces: &'a [usize],
     pub(super) length: usize,
     pub(super) panel: *const f32,
+    /// Columns of the panel: whole strips of every instruction set.
+    pub(super) width: usize,
     pub(super) out: *mut f32,
     pub(super) stride: usize,
     pub(super) add: bool,
@@ -20,16 +22,17 @@ pub(super) struct Job<'a> {
 /// Multiplies all rows of `job` by its panel.
 ///
 /// # Safety
-/// `values + start + piece` is readable for `length` elements for every start and piece, `panel` for [`BLOCK`] elements
-/// for each element of a row, and row r of `out`, at `r · stride`, is writable for [`BLOCK`] elements by this call alone.
+/// `values + start + piece` is readable for `length` elements for every start and piece, `panel` for `width` elements
+/// for each element of a row, and row r of `out`, at `r · stride`, is writable for `width` elements by this call alone.
 #[inline(always)]
 pub(super) unsafe fn run<S: Simd>(simd: S, job: Job<'_>) {
     // The widest tile of sums that leaves registers for one row of B and one broadcast.
     // SAFETY: the caller's promise, handed on.
     unsafe {
         match (S::F32_LANES, S::REGISTER_COUNT) {
+            (16, _) if job.width == S::F32_LANES => columns::<S, 12, 1>(simd, job),
             (16, _) => columns::<S, 12, 2>(simd, job),
-            (8, 32) => columns::<S, 6, 4>(simd, job),
+            (8, 32) if job.width == BLOCK => columns::<S, 6, 4>(simd, job),
             (8, _) => columns::<S, 6, 2>(simd, job),
             (4, 32) => columns::<S, 6, 4>(simd, job),
             _ => columns::<S, 2, 2>(simd, job),
@@ -41,8 +44,8 @@ pub(super) unsafe fn run<S: Simd>(simd: S, job: Job<'_>) {
 #[inline(always)]
 unsafe fn columns<S: Simd, const MR: usize, const NV: usize>(simd: S, job: Job<'_>) {
     let width = NV * S::F32_LANES;
-    assert!(BLOCK.is_multiple_of(width), "a block is whole strips");
-    for start in (0..BLOCK).step_by(width) {
+    assert!(job.width.is_multiple_of(width), "a panel is whole strips");
+    for start in (0..job.width).step_by(width) {
         // SAFETY: the strip starts inside the panel's and the result's rows.
         unsafe {
             let strip = Job { panel: job.panel.add(start), out: job.out.add(start), ..job };
@@ -106,7 +109,7 @@ unsafe fn block<S: Simd, const MR: usize, const NV: usize>(simd: S, job: Job<'_>
                         sums[i][j] = simd.mul_add_e_f32s(a, columns[j], sums[i][j]);
                     }
                 }
-                panel = panel.add(BLOCK);
+                panel = panel.add(job.width);
             }
         }
         for i in 0..MR {

@@ -14,27 +14,29 @@ pub(crate) fn code(label: u8, edge: bool) -> u16 {
 }
 
 /// The label behind a code, and whether it lies on an edge; `None` outside.
-pub(crate) fn decode(code: u16) -> Option<(usize, bool)> {
+pub fn decode(code: u16) -> Option<(usize, bool)> {
     (code != OUTSIDE).then(|| (usize::from(code / 2) - 1, code % 2 == 1))
 }
 
 /// A row-major map of codes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CodeMap {
-    pub(crate) grid: Grid,
-    pub(crate) codes: Vec<u16>,
+pub struct CodeMap {
+    /// Its size.
+    pub grid: Grid,
+    /// A code for each cell; see [`decode`].
+    pub codes: Vec<u16>,
 }
 
 impl CodeMap {
     /// Codes of a label map and its instance edges, both row-major and of size `grid`.
-    pub(crate) fn new(grid: Grid, ids: &[u8], edges: Option<&[u8]>) -> Self {
+    pub fn new(grid: Grid, ids: &[u8], edges: Option<&[u8]>) -> Self {
         let edge = |i: usize| edges.is_some_and(|edges| edges[i] != 0);
         let codes = ids.iter().enumerate().map(|(i, &id)| code(id, edge(i))).collect();
         Self { grid, codes }
     }
 
     /// Resized as the network resizes its semantic map: nearest, by `floor(i · in / out)`.
-    pub(crate) fn resized(&self, to: Grid) -> Self {
+    pub fn resized(&self, to: Grid) -> Self {
         if to == self.grid {
             return self.clone();
         }

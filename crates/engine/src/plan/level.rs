@@ -10,24 +10,24 @@ use super::{
 };
 
 /// A tap that lies outside the map, where the second conv reads a zero.
-pub(crate) const NO_PATCH: u32 = u32::MAX;
+pub const NO_PATCH: u32 = u32::MAX;
 
 /// The distinct neighbourhoods of one resolution.
 ///
 /// A *patch* is a k×k window, what the first conv sees. A *neighbourhood* is a (2k−1)×(2k−1) window, what both see; it
 /// is told by the patches at its k² inner cells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Level {
+pub struct Level {
     /// Resolution of the layers that read this level.
-    pub(crate) grid: Grid,
+    pub grid: Grid,
     /// Codes of the distinct patches, k² each.
-    pub(crate) patches: Vec<u16>,
+    pub patches: Vec<u16>,
     /// The k² patches of every distinct neighbourhood, [`NO_PATCH`] outside the map.
-    pub(crate) taps: Vec<u32>,
+    pub taps: Vec<u32>,
     /// The (2k−1)² codes of every distinct neighbourhood: what it is, whatever mask it came from.
-    pub(crate) windows: Vec<u16>,
+    pub windows: Vec<u16>,
     /// The neighbourhood of every cell of `grid`.
-    pub(crate) ids: Vec<u32>,
+    pub ids: Vec<u32>,
     /// Taps of the second conv, k².
     area: usize,
 }
@@ -53,14 +53,14 @@ impl Level {
     }
 
     /// Neighbourhoods of `map` for layers at `map`'s own resolution.
-    pub(crate) fn new(map: &CodeMap, side: usize) -> Self {
+    pub fn new(map: &CodeMap, side: usize) -> Self {
         Self::sampled(map, side, map.grid)
     }
 
     /// Neighbourhoods of `map` at those of its cells that nearest resizing to `grid` reads.
     ///
     /// This is what a layer sees when gamma and beta are predicted at `map`'s resolution and then resized.
-    pub(crate) fn sampled(map: &CodeMap, side: usize, grid: Grid) -> Self {
+    pub fn sampled(map: &CodeMap, side: usize, grid: Grid) -> Self {
         let patches = distinct_patches(map, side);
         let rows: Vec<usize> =
             (0..grid.height).map(|y| nearest_index(y, map.grid.height, grid.height)).collect();
@@ -112,7 +112,7 @@ impl Level {
     }
 
     /// Number of distinct neighbourhoods.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.taps.len() / self.area
     }
 
