@@ -1,9 +1,14 @@
 //! The offline training job.
+//!
+//! The mathematics (`step`, `networks`, `losses`, `ops`) hold no clock, do no I/O and draw no random numbers: `eps` and
+//! the noise planes are arguments, as in `spadework-model`.
 
 pub mod commands;
 pub mod distributed;
+pub mod losses;
 pub mod networks;
 pub mod objective;
+pub mod ops;
 pub mod optimizer;
 pub mod outcome;
 pub mod run;

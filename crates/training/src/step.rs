@@ -1,8 +1,17 @@
-//! What one step takes and gives.
+//! One step: a batch and random draws in, losses and gradients out, buffers moved on.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use candle_core::Tensor;
+use candle_core::{DType, Result, Tensor, TensorId, backprop::GradStore, bail};
+use spadework_model::{LabelBatch, Posterior, one_hot};
+
+use crate::{
+    losses,
+    networks::{Encoder, Generator, Inputs, Mode, MultiscaleDiscriminator, Networks, Pass, Vgg19},
+    objective::Objective,
+    ops::{Collective, Neighbourhoods},
+    state::{State, Variables},
+};
 
 /// Some pairs of label map and picture.
 #[derive(Clone, Debug)]
@@ -24,9 +33,288 @@ pub struct Draws {
     pub noise: Vec<Tensor>,
 }
 
-/// Losses by their published names (`GAN`, `GAN_Feat`, `VGG`, `KLD`, `D_Fake`, `D_real`), weighted as they are summed.
+/// Losses by their published names (`GAN`, `GAN_Feat`, `VGG`, `KLD`, `D_Fake`, `D_real`) and `L1` of the low resolution,
+/// weighted as they are summed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Losses(pub BTreeMap<&'static str, f32>);
 
 /// Gradients by the parameters' names.
 pub type Gradients = BTreeMap<String, Tensor>;
+
+/// What a generator step gives.
+#[derive(Clone, Debug)]
+pub struct GeneratorStep {
+    /// The generator's losses.
+    pub losses: Losses,
+    /// Gradients of the generator's parameters.
+    pub generator: Gradients,
+    /// Gradients of the encoder's parameters.
+    pub encoder: Option<Gradients>,
+    /// The pictures it made, (N, 3, H, W).
+    pub pictures: Tensor,
+}
+
+/// What a discriminator step gives.
+#[derive(Clone, Debug)]
+pub struct DiscriminatorStep {
+    /// The discriminator's losses.
+    pub losses: Losses,
+    /// Gradients of the discriminator's parameters.
+    pub discriminator: Gradients,
+}
+
+/// Networks, objective and state: everything but an optimiser, a clock and random numbers.
+pub struct Trainer {
+    /// What the steps move on, and what an optimiser changes.
+    pub state: State,
+    networks: Networks,
+    objective: Objective,
+    generator: Generator,
+    encoder: Option<Encoder>,
+    discriminator: MultiscaleDiscriminator,
+    vgg: Option<Vgg19>,
+    collective: Option<Arc<dyn Collective>>,
+    fixed_statistics: bool,
+    masks: Option<(TensorId, Arc<Masks>)>, // of the last batch: both steps of an iteration read them
+}
+
+/// A batch's masks as the networks read them.
+struct Masks {
+    levels: Vec<Arc<Neighbourhoods>>,
+    semantics: Tensor, // (N, H, W, semantic_nc)
+}
+
+impl Trainer {
+    /// Trains `state` toward `objective`. `vgg` is needed for a perceptual loss; `collective` spans the processes that
+    /// train together.
+    ///
+    /// # Errors
+    /// When the objective needs what is not there.
+    pub fn new(
+        networks: Networks,
+        objective: Objective,
+        state: State,
+        vgg: Option<Vgg19>,
+        collective: Option<Arc<dyn Collective>>,
+    ) -> Result<Self> {
+        networks.architecture.check().map_err(candle_core::Error::wrap)?;
+        if objective.perceptual != 0.0 && vgg.is_none() {
+            bail!("the perceptual loss needs the weights of VGG19; give them, or set its weight to 0")
+        }
+        if networks.architecture.encoder.is_some() != state.encoder.is_some() {
+            bail!("the architecture and the state do not agree on whether there is an encoder")
+        }
+        Ok(Self {
+            generator: Generator::new(&networks.architecture, networks.generator_spectral),
+            encoder: Encoder::new(&networks),
+            discriminator: MultiscaleDiscriminator::new(&networks),
+            state,
+            networks,
+            objective,
+            vgg,
+            collective,
+            fixed_statistics: false,
+            masks: None,
+        })
+    }
+
+    /// The networks that are trained.
+    pub fn networks(&self) -> &Networks {
+        &self.networks
+    }
+
+    /// Changes the losses' weights from the next step on.
+    pub fn set_objective(&mut self, objective: Objective) {
+        self.objective = objective;
+    }
+
+    /// Normalises by the running statistics from the next step on, without changing them: for the end of a training.
+    pub fn fix_statistics(&mut self, fixed: bool) {
+        self.fixed_statistics = fixed;
+    }
+
+    /// The generator's losses and gradients. Buffers of all networks move on by one training pass.
+    ///
+    /// # Errors
+    /// When the batch or the draws do not fit the networks.
+    pub fn generator_step(&mut self, batch: &Batch, draws: &Draws) -> Result<GeneratorStep> {
+        let masks = self.masks_of(batch)?;
+        let (fake, posterior) = self.generate(batch, draws, &masks, self.training_mode())?;
+        let real = channels_last(&batch.pictures)?;
+        let pass = self.pass(&self.state.discriminator, Mode::Frozen);
+        let condition = self.discriminator.condition(pass, &masks.semantics)?;
+        let (fake_features, real_features) = condition.features(&fake, &real)?;
+
+        let objective = self.objective;
+        let mut sum = Sum::default();
+        sum.add("GAN", 1.0, || losses::generator_loss(objective.gan, &fake_features))?;
+        sum.add("GAN_Feat", objective.feature_matching, || {
+            losses::feature_matching(&fake_features, &real_features)
+        })?;
+        sum.add("L1", objective.low_resolution, || losses::low_resolution(&fake, &real))?;
+        if let Some(vgg) = &self.vgg {
+            sum.add("VGG", objective.perceptual, || losses::perceptual(vgg, &fake, &real))?;
+        }
+        if let Some(posterior) = &posterior {
+            sum.add("KLD", objective.kl, || losses::kl_divergence(posterior, objective.kl_reduction))?;
+        }
+        let pictures = fake.detach().permute((0, 3, 1, 2))?.contiguous()?;
+        drop((fake_features, real_features, condition));
+        let (losses, gradients) = sum.backward()?;
+        Ok(GeneratorStep {
+            losses,
+            generator: gradients_of(&self.state.generator, &gradients)?,
+            encoder: self
+                .state
+                .encoder
+                .as_ref()
+                .map(|encoder| gradients_of(encoder, &gradients))
+                .transpose()?,
+            pictures,
+        })
+    }
+
+    /// The discriminator's losses and gradients, on pictures of a fresh pass without gradients. Buffers of all networks
+    /// move on by one training pass.
+    ///
+    /// # Errors
+    /// When the batch or the draws do not fit the networks.
+    pub fn discriminator_step(&mut self, batch: &Batch, draws: &Draws) -> Result<DiscriminatorStep> {
+        let masks = self.masks_of(batch)?;
+        let frozen = if self.fixed_statistics { Mode::Evaluate } else { Mode::Frozen };
+        let (fake, _) = self.generate(batch, draws, &masks, frozen)?;
+        let pass = self.pass(&self.state.discriminator, Mode::Train);
+        let condition = self.discriminator.condition(pass, &masks.semantics)?;
+        let (fake, real) = condition.features(&fake.detach(), &channels_last(&batch.pictures)?)?;
+        let (fake, real) = losses::discriminator_loss(self.objective.gan, &fake, &real)?;
+        let mut sum = Sum::default();
+        sum.add("D_Fake", 1.0, || Ok(fake))?;
+        sum.add("D_real", 1.0, || Ok(real))?;
+        let (losses, gradients) = sum.backward()?;
+        let discriminator = gradients_of(&self.state.discriminator, &gradients)?;
+        Ok(DiscriminatorStep { losses, discriminator })
+    }
+
+    /// Pictures (N, 3, H, W) of `generator`'s parameters, which may be an average of the trained ones. `mode` says
+    /// whether running statistics are used or, as in [`Mode::Frozen`], moved on.
+    ///
+    /// # Errors
+    /// When the masks, the latent or the noise do not fit the architecture.
+    pub fn pictures(
+        &self,
+        generator: &Variables,
+        mode: Mode,
+        (labels, edges): (&Tensor, Option<&Tensor>),
+        z: Option<&Tensor>,
+        noise: &[Tensor],
+    ) -> Result<Tensor> {
+        let masks = Masks::new(&self.networks, labels, edges, DType::F32)?;
+        let inputs = Inputs { masks: &masks.levels, semantics: &masks.semantics, z, noise };
+        let pictures = self.generator.forward(self.pass(generator, mode), inputs)?;
+        pictures.detach().permute((0, 3, 1, 2))?.contiguous()
+    }
+
+    /// The posterior of `z` for pictures (N, 3, H, W), by `encoder`'s parameters.
+    ///
+    /// # Errors
+    /// When there is no encoder.
+    pub fn posterior(&self, encoder: &Variables, pictures: &Tensor) -> Result<Posterior> {
+        let Some(network) = &self.encoder else { bail!("this model has no encoder") };
+        let Posterior { mu, logvar } = network.forward(self.pass(encoder, Mode::Evaluate), pictures)?;
+        Ok(Posterior { mu: mu.detach(), logvar: logvar.detach() })
+    }
+
+    fn training_mode(&self) -> Mode {
+        if self.fixed_statistics { Mode::FixedStatistics } else { Mode::Train }
+    }
+
+    fn pass<'a>(&'a self, variables: &'a Variables, mode: Mode) -> Pass<'a> {
+        Pass::new(variables, mode, self.collective.as_ref())
+    }
+
+    /// Pictures (N, H, W, 3), and the posterior that their latent was drawn from.
+    fn generate(
+        &self,
+        batch: &Batch,
+        draws: &Draws,
+        masks: &Masks,
+        mode: Mode,
+    ) -> Result<(Tensor, Option<Posterior>)> {
+        let (posterior, z) = match (&self.encoder, &self.state.encoder, &draws.eps) {
+            (Some(encoder), Some(variables), Some(eps)) => {
+                let posterior = encoder.forward(self.pass(variables, mode), &batch.pictures)?;
+                let z = posterior.sample(eps)?;
+                (Some(posterior), Some(z))
+            }
+            (Some(_), _, _) => bail!("a model with an encoder needs `eps`"),
+            (None, _, eps) => (None, eps.clone()),
+        };
+        let inputs =
+            Inputs { masks: &masks.levels, semantics: &masks.semantics, z: z.as_ref(), noise: &draws.noise };
+        Ok((self.generator.forward(self.pass(&self.state.generator, mode), inputs)?, posterior))
+    }
+
+    fn masks_of(&mut self, batch: &Batch) -> Result<Arc<Masks>> {
+        if let Some((id, masks)) = &self.masks
+            && *id == batch.labels.id()
+        {
+            return Ok(Arc::clone(masks));
+        }
+        let dtype = batch.pictures.dtype();
+        let masks = Arc::new(Masks::new(&self.networks, &batch.labels, batch.edges.as_ref(), dtype)?);
+        self.masks = Some((batch.labels.id(), Arc::clone(&masks)));
+        Ok(masks)
+    }
+}
+
+impl Masks {
+    fn new(networks: &Networks, labels: &Tensor, edges: Option<&Tensor>, dtype: DType) -> Result<Self> {
+        let architecture = &networks.architecture;
+        let levels = Neighbourhoods::of_batch(architecture, labels, edges)?;
+        let ids = labels.flatten_all()?.to_vec1::<u8>()?;
+        let edges = edges.map(|edges| edges.flatten_all()?.to_vec1::<u8>()).transpose()?;
+        let batch = LabelBatch { ids: &ids, edges: edges.as_deref() };
+        let planes = one_hot(architecture, batch, dtype, labels.device())?;
+        Ok(Self { levels: levels.into_iter().map(Arc::new).collect(), semantics: channels_last(&planes)? })
+    }
+}
+
+/// Weighted losses, on their way to one number.
+#[derive(Default)]
+struct Sum {
+    terms: Vec<(&'static str, Tensor)>,
+}
+
+impl Sum {
+    /// Adds a loss unless its weight is 0.
+    fn add(&mut self, name: &'static str, weight: f64, loss: impl FnOnce() -> Result<Tensor>) -> Result<()> {
+        if weight != 0.0 {
+            self.terms.push((name, (loss()? * weight)?));
+        }
+        Ok(())
+    }
+
+    /// Every loss, and the gradients of their sum.
+    fn backward(self) -> Result<(Losses, GradStore)> {
+        let mut losses = Losses::default();
+        for (name, term) in &self.terms {
+            losses.0.insert(name, term.to_dtype(DType::F32)?.to_scalar()?);
+        }
+        let terms: Vec<Tensor> = self.terms.into_iter().map(|(_, term)| term).collect();
+        Ok((losses, Tensor::stack(&terms, 0)?.sum_all()?.backward()?))
+    }
+}
+
+/// The gradients of a network's parameters; of one that no loss depends on, zeros.
+fn gradients_of(variables: &Variables, gradients: &GradStore) -> Result<Gradients> {
+    let gradient = |(name, var): (&String, &candle_core::Var)| {
+        let gradient = gradients.get(var).cloned();
+        Ok((name.clone(), gradient.map_or_else(|| var.zeros_like(), Ok)?))
+    };
+    variables.parameters.iter().map(gradient).collect()
+}
+
+/// (N, C, H, W) → (N, H, W, C).
+fn channels_last(x: &Tensor) -> Result<Tensor> {
+    x.permute((0, 2, 3, 1))?.contiguous()
+}

@@ -1,0 +1,62 @@
+//! Distances between pictures and between their features.
+
+use candle_core::{Result, Tensor, bail};
+
+use crate::{
+    networks::{Features, Vgg19},
+    ops::mean_distance,
+};
+
+/// Weights of VGG19's five features.
+const PERCEPTUAL: [f64; 5] = [1.0 / 32.0, 1.0 / 16.0, 1.0 / 8.0, 1.0 / 4.0, 1.0];
+
+/// Side of the squares whose means [`low_resolution`] compares.
+const SQUARE: usize = 8;
+
+/// L1 between the discriminator's maps of fake and real pictures, without the decisions: the sum over maps, the mean
+/// over scales.
+///
+/// # Errors
+/// When both do not come from one discriminator.
+pub fn feature_matching(fake: &Features, real: &Features) -> Result<Tensor> {
+    let maps = fake.iter().zip(real).flat_map(|(fake, real)| {
+        let inner = fake.len().saturating_sub(1);
+        fake.iter().zip(real).take(inner)
+    });
+    let distances = maps.map(|(fake, real)| mean_distance(fake, real)).collect::<Result<Vec<_>>>()?;
+    if distances.is_empty() {
+        bail!("there are no features to match")
+    }
+    Tensor::stack(&distances, 0)?.sum_all()? / fake.len() as f64
+}
+
+/// L1 between VGG19's features of fake and real pictures, (N, H, W, 3) both, left in [-1, 1] as published.
+///
+/// # Errors
+/// When sizes differ.
+pub fn perceptual(vgg: &Vgg19, fake: &Tensor, real: &Tensor) -> Result<Tensor> {
+    let (fake, real) = (vgg.features(fake)?, vgg.features(&real.detach())?);
+    let pairs = fake.iter().zip(&real).zip(PERCEPTUAL);
+    let distances = pairs.map(|((fake, real), weight)| mean_distance(fake, real)? * weight);
+    Tensor::stack(&distances.collect::<Result<Vec<_>>>()?, 0)?.sum_all()
+}
+
+/// L1 between the means of 8×8 squares of fake and real pictures, (N, H, W, 3) both.
+///
+/// # Errors
+/// When the sides are not multiples of 8.
+pub fn low_resolution(fake: &Tensor, real: &Tensor) -> Result<Tensor> {
+    mean_distance(&squares(fake)?, &squares(&real.detach())?)
+}
+
+fn squares(pictures: &Tensor) -> Result<Tensor> {
+    let (n, h, w, c) = pictures.dims4()?;
+    if !h.is_multiple_of(SQUARE) || !w.is_multiple_of(SQUARE) {
+        bail!("pictures of {h}x{w} have no whole {SQUARE}x{SQUARE} squares")
+    }
+    pictures
+        .reshape((n, h / SQUARE, SQUARE, w / SQUARE, SQUARE * c))?
+        .mean(2)?
+        .reshape((n, h / SQUARE, w / SQUARE, SQUARE, c))?
+        .mean(3)
+}

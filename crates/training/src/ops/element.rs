@@ -1,0 +1,102 @@
+//! The numbers that the operations compute with, and the two products that everything heavy is made of.
+
+use std::sync::LazyLock;
+
+use candle_core::WithDType;
+use spadework_engine::kernels::{self, Kernels, Store, TILE_ROWS};
+
+static KERNELS: LazyLock<Kernels> = LazyLock::new(Kernels::best);
+
+/// Rows of A: row r is the concatenation of `values[starts[r] + piece..][..length]` over the pieces.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a, T> {
+    pub(super) values: &'a [T],
+    pub(super) starts: &'a [usize],
+    pub(super) pieces: &'a [usize],
+    pub(super) length: usize,
+}
+
+/// Cells of two matrices, in runs: see [`kernels::Outer`].
+#[derive(Clone, Copy)]
+pub(super) struct Outer<'a, T> {
+    pub(super) values: &'a [T],
+    pub(super) starts: &'a [usize],
+    pub(super) length: usize,
+    pub(super) columns: &'a [T],
+    pub(super) width: usize,
+}
+
+/// f32, by the engine's kernels, and f64, by plain loops: what derivatives are checked in.
+pub(super) trait Element: WithDType {
+    /// `out[r][..width] = rows[r] · panel` (or `+=`), with `stride` elements from one row of `out` to the next.
+    fn multiply(
+        rows: Rows<'_, Self>,
+        panel: &[Self],
+        width: usize,
+        store: Store,
+        out: &mut [Self],
+        stride: usize,
+    );
+
+    /// `tile[i][c] += Σ A[cell][i] · B[cell][c]` for [`TILE_ROWS`] rows.
+    fn add_outer(outer: Outer<'_, Self>, tile: &mut [Self]);
+}
+
+impl Element for f32 {
+    fn multiply(
+        rows: Rows<'_, Self>,
+        panel: &[Self],
+        width: usize,
+        store: Store,
+        out: &mut [Self],
+        stride: usize,
+    ) {
+        let Rows { values, starts, pieces, length } = rows;
+        KERNELS.multiply(kernels::Rows { values, starts, pieces, length }, panel, width, store, out, stride);
+    }
+
+    fn add_outer(outer: Outer<'_, Self>, tile: &mut [Self]) {
+        let Outer { values, starts, length, columns, width } = outer;
+        KERNELS.add_outer(kernels::Outer { values, starts, length, columns, width }, tile);
+    }
+}
+
+impl Element for f64 {
+    fn multiply(
+        rows: Rows<'_, Self>,
+        panel: &[Self],
+        width: usize,
+        store: Store,
+        out: &mut [Self],
+        stride: usize,
+    ) {
+        for (r, &start) in rows.starts.iter().enumerate() {
+            let out = &mut out[r * stride..][..width];
+            if store == Store::Replace {
+                out.fill(0.0);
+            }
+            let row = rows.pieces.iter().flat_map(|piece| &rows.values[start + piece..][..rows.length]);
+            for (a, b) in row.zip(panel.chunks_exact(width)) {
+                out.iter_mut().zip(b).for_each(|(out, b)| *out += a * b);
+            }
+        }
+    }
+
+    fn add_outer(outer: Outer<'_, Self>, tile: &mut [Self]) {
+        let runs = outer
+            .starts
+            .iter()
+            .flat_map(|&start| outer.values[start..start + outer.length * TILE_ROWS].chunks_exact(TILE_ROWS));
+        for (a, b) in runs.zip(outer.columns.chunks_exact(outer.width)) {
+            for (a, tile) in a.iter().zip(tile.chunks_exact_mut(outer.width)) {
+                tile.iter_mut().zip(b).for_each(|(sum, b)| *sum += a * b);
+            }
+        }
+    }
+}
+
+/// Runs `operation` compiled for the best vector instructions that this processor has.
+#[inline]
+pub(super) fn vectorized<R>(operation: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(operation)
+}

@@ -1,0 +1,150 @@
+//! Means and variances of feature maps, over pictures and perhaps processes.
+
+use std::{fmt, sync::Arc};
+
+use candle_core::{Result, Tensor};
+use rayon::prelude::*;
+
+use super::{
+    element::{Element, vectorized},
+    storage::{by_dtype, with_values},
+};
+
+/// Added to every variance, as in the published code.
+const EPSILON: f64 = spadework_model::EPSILON;
+
+/// Cells whose sums are taken in the tensor's own precision; their sums are added up in f64.
+pub(super) const CELLS: usize = 256;
+
+/// Adds numbers up over several processes.
+pub trait Collective: fmt::Debug + Send + Sync {
+    /// Replaces every number by its sum over the processes. All of them call it, in the same order.
+    ///
+    /// # Errors
+    /// When another process cannot be reached.
+    fn sum(&self, values: &mut [f64]) -> Result<()>;
+}
+
+/// What statistics are taken over.
+#[derive(Clone, Debug, Default)]
+pub enum Span {
+    /// Each picture's own cells: instance norm.
+    #[default]
+    Picture,
+    /// All cells of the batch: batch norm.
+    Batch,
+    /// All cells of all processes' batches.
+    Processes(Arc<dyn Collective>),
+}
+
+/// Mean and variance of every channel, (pictures or 1) × C, row-major.
+#[derive(Clone, Debug)]
+pub struct Moments {
+    /// Means.
+    pub mean: Vec<f64>,
+    /// Biased variances.
+    pub variance: Vec<f64>,
+    /// Cells that each was taken over.
+    pub count: f64,
+    pub(super) span: Option<Span>,
+    pub(super) channels: usize,
+}
+
+impl Moments {
+    /// Statistics of `x` (N, H, W, C) over `span`. A gradient flows through them where they are used.
+    ///
+    /// # Errors
+    /// Where the tensor is not in the memory of a CPU, or another process cannot be reached.
+    pub fn of(x: &Tensor, span: Span) -> Result<Self> {
+        let (n, h, w, channels) = x.dims4()?;
+        let pictures = if matches!(span, Span::Picture) { n } else { 1 };
+        let mut sums =
+            by_dtype!(x.dtype(), T => with_values::<T, _>(x, |x| Ok(sums(x, pictures, channels))))?;
+        sums.push((n / pictures * h * w) as f64);
+        if let Span::Processes(collective) = &span {
+            collective.sum(&mut sums)?;
+        }
+        let count = sums.pop().unwrap_or_default();
+        let (first, second) = sums.split_at(pictures * channels);
+        let mean: Vec<f64> = first.iter().map(|sum| sum / count).collect();
+        let variance = second.iter().zip(&mean).map(|(sum, mean)| (sum / count - mean * mean).max(0.0));
+        Ok(Self { variance: variance.collect(), mean, count, span: Some(span), channels })
+    }
+
+    /// Statistics from elsewhere, such as running ones: constants.
+    pub fn fixed(mean: Vec<f64>, variance: Vec<f64>) -> Self {
+        let channels = mean.len();
+        Self { mean, variance, count: 1.0, span: None, channels }
+    }
+
+    /// `1 / √(variance + ε)` of every channel.
+    pub(super) fn inverse(&self) -> impl Iterator<Item = f64> {
+        self.variance.iter().map(|variance| (variance + EPSILON).sqrt().recip())
+    }
+
+    /// The index of picture `n`'s statistics.
+    pub(super) fn row(&self, n: usize) -> usize {
+        if matches!(self.span, Some(Span::Picture)) { n } else { 0 }
+    }
+
+    /// What the gradient of a normalised map owes to its statistics, from the sums over the local cells of the
+    /// gradient and of the gradient times the map: their means over all cells, or nothing where they are constants.
+    pub(super) fn owed(&self, mut sums: Vec<f64>, cells: f64) -> Result<Vec<f64>> {
+        let Some(span) = &self.span else { return Ok(vec![0.0; sums.len()]) };
+        let mut count = cells;
+        if let Span::Processes(collective) = span {
+            sums.push(cells);
+            collective.sum(&mut sums)?;
+            count = sums.pop().unwrap_or(cells);
+        }
+        sums.iter_mut().for_each(|sum| *sum /= count);
+        Ok(sums)
+    }
+}
+
+/// Sums, then sums of squares, of every picture's channels. Squares are summed about each chunk's own mean, so that a
+/// large mean costs no digits.
+fn sums<T: Element>(x: &[T], pictures: usize, channels: usize) -> Vec<f64> {
+    let each = x.len() / pictures;
+    let mut total = vec![0.0; 2 * pictures * channels];
+    for (n, picture) in x.chunks_exact(each).enumerate() {
+        let chunks: Vec<(Vec<T>, Vec<T>, f64)> = picture
+            .par_chunks(CELLS * channels)
+            .map(|cells| {
+                let (mut mean, mut square) = (vec![T::zero(); channels], vec![T::zero(); channels]);
+                let count = (cells.len() / channels) as f64;
+                vectorized(|| chunk_moments(cells, T::from_f64(1.0 / count), &mut mean, &mut square));
+                (mean, square, count)
+            })
+            .collect();
+        for (mean, square, count) in chunks {
+            for c in 0..channels {
+                let mean = mean[c].to_f64();
+                total[n * channels + c] += mean * count;
+                total[(pictures + n) * channels + c] += square[c].to_f64() + mean * mean * count;
+            }
+        }
+    }
+    total
+}
+
+/// The mean of each channel, and the sum of squares about it.
+#[inline(always)]
+fn chunk_moments<T: Element>(cells: &[T], share: T, mean: &mut [T], square: &mut [T]) {
+    let channels = mean.len();
+    for cell in cells.chunks_exact(channels) {
+        mean.iter_mut().zip(cell).for_each(|(sum, x)| *sum += *x);
+    }
+    mean.iter_mut().for_each(|sum| *sum *= share);
+    for cell in cells.chunks_exact(channels) {
+        for ((sum, mean), x) in square.iter_mut().zip(&*mean).zip(cell) {
+            let difference = *x - *mean;
+            *sum += difference * difference;
+        }
+    }
+}
+
+/// Values in f64 as the element.
+pub(super) fn cast<T: Element>(values: impl IntoIterator<Item = f64>) -> Vec<T> {
+    values.into_iter().map(T::from_f64).collect()
+}

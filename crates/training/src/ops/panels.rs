@@ -1,0 +1,81 @@
+//! A matrix packed for the kernels, and rows times all of it.
+
+use rayon::prelude::*;
+use spadework_engine::kernels::{SLIM, Store, WIDE};
+
+use super::element::{Element, Rows};
+
+/// Rows of a packed matrix that are multiplied at once: a part of a panel that stays in the second-level cache.
+const DEPTH: usize = 2048;
+
+/// A k×n matrix as panels of columns, each k-major; columns beyond n are zero.
+pub(super) struct Panels<T> {
+    pub(super) width: usize,
+    columns: usize,
+    depth: usize,
+    values: Vec<T>,
+}
+
+/// Columns of the panels that `columns` columns are cut into.
+pub(super) fn panel_width(columns: usize) -> usize {
+    if columns <= SLIM { SLIM } else { WIDE }
+}
+
+impl<T: Element> Panels<T> {
+    /// Packs the matrix whose element at row `k`, column `c` is `element(k, c)`.
+    pub(super) fn new(depth: usize, columns: usize, element: impl Fn(usize, usize) -> T + Sync) -> Self {
+        let width = panel_width(columns);
+        let mut values = vec![T::zero(); columns.div_ceil(width) * depth * width];
+        values.par_chunks_mut((depth * width).max(1)).enumerate().for_each(|(panel, values)| {
+            let start = panel * width;
+            for (k, row) in values.chunks_exact_mut(width).enumerate() {
+                for (c, value) in row.iter_mut().enumerate().take(columns - start) {
+                    *value = element(k, start + c);
+                }
+            }
+        });
+        Self { width, columns, depth, values }
+    }
+
+    /// `out[r][..n] = rows[r] · self`, with `stride` elements from one row of `out` to the next.
+    pub(super) fn multiply(&self, rows: Rows<'_, T>, store: Store, out: &mut [T], stride: usize) {
+        let mut tail = Vec::new();
+        for (index, panel) in self.values.chunks_exact((self.depth * self.width).max(1)).enumerate() {
+            let start = index * self.width;
+            let columns = (self.columns - start).min(self.width);
+            if columns == self.width {
+                self.multiply_panel(rows, panel, store, &mut out[start..], stride);
+                continue;
+            }
+            tail.resize(rows.starts.len() * self.width, T::zero());
+            self.multiply_panel(rows, panel, Store::Replace, &mut tail, self.width);
+            for (r, sums) in tail.chunks_exact(self.width).enumerate() {
+                let out = &mut out[r * stride + start..][..columns];
+                match store {
+                    Store::Replace => out.copy_from_slice(&sums[..columns]),
+                    Store::Add => out.iter_mut().zip(sums).for_each(|(out, sum)| *out += *sum),
+                }
+            }
+        }
+    }
+
+    fn multiply_panel(&self, rows: Rows<'_, T>, panel: &[T], store: Store, out: &mut [T], stride: usize) {
+        let at_once = (DEPTH / rows.length.max(1)).max(1);
+        for (index, pieces) in rows.pieces.chunks(at_once).enumerate() {
+            let start = index * at_once * rows.length * self.width;
+            let part = &panel[start..start + pieces.len() * rows.length * self.width];
+            let store = if index == 0 { store } else { Store::Add };
+            T::multiply(Rows { pieces, ..rows }, part, self.width, store, out, stride);
+        }
+    }
+}
+
+/// `a · b` for all rows of `a`, each as long as `b` is deep.
+pub(super) fn multiply_rows<T: Element>(a: &[T], b: &Panels<T>, store: Store, out: &mut [T]) {
+    const ROWS: usize = 240;
+    let (depth, columns) = (b.depth, b.columns);
+    out.par_chunks_mut(ROWS * columns).zip(a.par_chunks(ROWS * depth)).for_each(|(out, a)| {
+        let starts: Vec<usize> = (0..a.len() / depth).map(|row| row * depth).collect();
+        b.multiply(Rows { values: a, starts: &starts, pieces: &[0], length: depth }, store, out, columns);
+    });
+}

@@ -1,0 +1,142 @@
+//! Spectral normalisation: a weight divided by its largest singular value (Miyato et al. 2018).
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::{
+    element::{Element, vectorized},
+    storage::{by_dtype, dtype, slice, stored, tensor, with_values},
+};
+
+/// Added to no norm, but the least that one is divided by.
+const EPSILON: f64 = 1e-12;
+
+/// Values that one task handles.
+const CHUNK: usize = 1 << 12;
+
+/// One step of `v ← Wᵀu / ‖Wᵀu‖`, `u ← Wv / ‖Wv‖`, with W seen as (out, rest): the new `u` and `v`.
+///
+/// # Errors
+/// Where a tensor is not in the memory of a CPU.
+pub fn power_iteration(weight: &Tensor, u: &Tensor) -> Result<(Tensor, Tensor)> {
+    by_dtype!(weight.dtype(), T => with_values::<T, _>(weight, |w| with_values(u, |values| {
+        let v = unit(times_rows(w, values));
+        let new = unit(times_columns(w, &v));
+        Ok((tensor(new, u)?, Tensor::from_vec(v, w.len() / values.len(), u.device())?))
+    })))
+}
+
+/// `W / σ` with `σ = uᵀWv`; `u` and `v` are constants.
+///
+/// # Errors
+/// Where a tensor is not in the memory of a CPU.
+pub fn spectral_weight(weight: &Tensor, u: &Tensor, v: &Tensor) -> Result<Tensor> {
+    let vectors = [u, v].map(|vector| vector.detach().to_dtype(candle_core::DType::F64)?.to_vec1::<f64>());
+    let [u, v] = vectors;
+    let (u, v) = (u?, v?);
+    let sigma = by_dtype!(weight.dtype(), T => with_values::<T, _>(weight, |w| Ok(sigma(w, &u, &v))))?;
+    weight.contiguous()?.apply_op1(Divide { sigma, u, v })
+}
+
+/// `uᵀWv`.
+fn sigma<T: Element>(w: &[T], u: &[f64], v: &[f64]) -> f64 {
+    let v: Vec<T> = v.iter().map(|v| T::from_f64(*v)).collect();
+    times_columns(w, &v).iter().zip(u).map(|(row, u)| row.to_f64() * u).sum()
+}
+
+struct Divide {
+    sigma: f64,
+    u: Vec<f64>,
+    v: Vec<f64>,
+}
+
+impl CustomOp1 for Divide {
+    fn name(&self) -> &'static str {
+        "spectral-norm"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        by_dtype!(dtype(storage), T => {
+            let (w, inverse) = (slice::<T>(storage, layout)?, self.sigma.recip() as T);
+            let mut out = vec![T::default(); w.len()];
+            out.par_chunks_mut(CHUNK).zip(w.par_chunks(CHUNK)).for_each(|(out, w)| vectorized(|| {
+                out.iter_mut().zip(w).for_each(|(out, w)| *out = w * inverse);
+            }));
+            Ok(stored(out, layout.shape().clone()))
+        })
+    }
+
+    fn bwd(&self, weight: &Tensor, normalized: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        by_dtype!(weight.dtype(), T => {
+            let dw = with_values::<T, _>(normalized, |w| with_values(gradient, |dw| Ok(self.gradient(w, dw))))?;
+            tensor(dw, weight).map(Some)
+        })
+    }
+}
+
+impl Divide {
+    /// `(g − ⟨g, W/σ⟩ · u vᵀ) / σ`.
+    fn gradient<T: Element>(&self, normalized: &[T], gradient: &[T]) -> Vec<T> {
+        let v: Vec<T> = self.v.iter().map(|v| T::from_f64(*v)).collect();
+        let parts: Vec<f64> = normalized
+            .par_chunks(CHUNK)
+            .zip(gradient.par_chunks(CHUNK))
+            .map(|(w, g)| vectorized(|| dot(w, g).to_f64()))
+            .collect();
+        let share = parts.iter().sum::<f64>();
+        let inverse = self.sigma.recip();
+        let mut out = vec![T::zero(); gradient.len()];
+        out.par_chunks_mut(v.len()).zip(gradient.par_chunks(v.len())).zip(&self.u).for_each(
+            |((out, g), u)| {
+                let (scale, u) = (T::from_f64(inverse), T::from_f64(share * u * inverse));
+                vectorized(|| {
+                    for ((out, g), v) in out.iter_mut().zip(g).zip(&v) {
+                        *out = *g * scale - u * *v;
+                    }
+                });
+            },
+        );
+        out
+    }
+}
+
+/// `Wᵀu`.
+fn times_rows<T: Element>(w: &[T], u: &[T]) -> Vec<T> {
+    let columns = w.len() / u.len();
+    let mut sums = vec![T::zero(); columns];
+    sums.par_chunks_mut(512).enumerate().for_each(|(part, sums)| {
+        vectorized(|| {
+            for (row, u) in w.chunks_exact(columns).zip(u) {
+                sums.iter_mut().zip(&row[part * 512..]).for_each(|(sum, w)| *sum += *w * *u);
+            }
+        });
+    });
+    sums
+}
+
+/// `Wv`.
+fn times_columns<T: Element>(w: &[T], v: &[T]) -> Vec<T> {
+    w.par_chunks_exact(v.len()).map(|row| vectorized(|| dot(row, v))).collect()
+}
+
+/// In sixteen sums side by side.
+#[inline(always)]
+fn dot<T: Element>(a: &[T], b: &[T]) -> T {
+    let mut sums = [T::zero(); 16];
+    let (a, a_rest) = a.as_chunks::<16>();
+    let (b, b_rest) = b.as_chunks::<16>();
+    for (a, b) in a.iter().zip(b) {
+        for i in 0..16 {
+            sums[i] += a[i] * b[i];
+        }
+    }
+    let rest = a_rest.iter().zip(b_rest).fold(T::zero(), |sum, (a, b)| sum + *a * *b);
+    sums.iter().fold(rest, |sum, part| sum + *part)
+}
+
+fn unit<T: Element>(mut vector: Vec<T>) -> Vec<T> {
+    let norm = vector.iter().map(|x| x.to_f64() * x.to_f64()).sum::<f64>().sqrt();
+    let inverse = T::from_f64(norm.max(EPSILON).recip());
+    vector.iter_mut().for_each(|x| *x *= inverse);
+    vector
+}
