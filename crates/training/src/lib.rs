@@ -4,7 +4,9 @@
 //! the noise planes are arguments, as in `spadework-model`.
 
 pub mod commands;
+pub mod data;
 pub mod distributed;
+pub mod landscape;
 pub mod losses;
 pub mod networks;
 pub mod objective;

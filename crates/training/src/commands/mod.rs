@@ -1,10 +1,15 @@
 //! The command line.
 
+mod render_dataset;
+
 use clap::Subcommand;
+pub use render_dataset::RenderDataset;
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {}
+pub enum Command {
+    RenderDataset(RenderDataset),
+}
 
 impl Command {
     /// Does it.
@@ -12,6 +17,8 @@ impl Command {
     /// # Errors
     /// With a sentence that says what to change, or what failed.
     pub fn run(self) -> anyhow::Result<()> {
-        match self {}
+        match self {
+            Self::RenderDataset(command) => command.run(),
+        }
     }
 }

@@ -1,0 +1,74 @@
+//! Procedural landscapes as training pairs, rendered when they are asked for.
+
+use rand::{Rng as _, RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use spadework_checkpoint::LabelConfig;
+
+use super::{Sample, Source};
+use crate::landscape::{CLASSES, Landscape, Mood};
+
+/// An endless source of landscapes: no position repeats another's.
+#[derive(Clone, Copy, Debug)]
+pub struct Landscapes {
+    /// Where the seeds of all positions come from.
+    pub seed: u64,
+    /// Samples that count as an epoch.
+    pub epoch: u64,
+    /// Share of samples whose label map is painted over with a brush, 0 to 1.
+    pub brushed: f64,
+}
+
+/// What a sample is made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Recipe {
+    /// The layout's seed.
+    pub layout: u64,
+    /// The mood.
+    pub mood: Mood,
+    /// The seed of the mood's variation, and of the brush.
+    pub style: u64,
+    /// Whether the label map is painted over with a brush.
+    pub brushed: bool,
+}
+
+impl Landscapes {
+    /// The classes as a model's labels.
+    pub fn labels() -> Vec<LabelConfig> {
+        CLASSES
+            .iter()
+            .zip(0..)
+            .map(|(&(name, color), id)| LabelConfig { id, name: name.to_owned(), color: Some(color) })
+            .collect()
+    }
+
+    /// The recipe of a position.
+    pub fn recipe(&self, position: u64) -> Recipe {
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        random.set_stream(position);
+        Recipe {
+            layout: random.next_u64(),
+            mood: Mood::ALL[random.random_range(0..Mood::ALL.len())],
+            style: random.next_u64(),
+            brushed: random.random_bool(self.brushed),
+        }
+    }
+}
+
+impl Recipe {
+    /// The sample.
+    pub fn render(&self) -> Sample {
+        let landscape = Landscape::of(self.layout);
+        let labels = if self.brushed { landscape.brushed_labels(self.style) } else { landscape.labels() };
+        Sample { labels, edges: None, picture: landscape.paint(self.mood, self.style) }
+    }
+}
+
+impl Source for Landscapes {
+    fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    fn sample(&self, position: u64) -> anyhow::Result<Sample> {
+        Ok(self.recipe(position).render())
+    }
+}
