@@ -1,11 +1,24 @@
 //! Training pairs: where they come from, and how they reach the network in time and in order.
 
+mod args;
+mod cache;
+mod files;
 mod landscapes;
+mod layout;
 mod loader;
+mod pairs;
+mod scan;
+mod transform;
 
+pub use args::{DataArgs, read_labels};
+pub use files::{Files, FilesOptions};
 pub use landscapes::{Landscapes, Recipe};
+pub use layout::{Layout, Split};
 pub use loader::Loader;
+pub use pairs::{Pair, Pairs};
+pub use scan::{ClassShare, Scan, UnknownValue};
 use spadework_imaging::{EdgeMap, LabelMap, RgbImage};
+pub use transform::{Preprocess, Transform};
 
 /// A label map and the picture that it stands for, of one size.
 #[derive(Clone, Debug, PartialEq)]

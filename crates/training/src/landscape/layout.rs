@@ -157,7 +157,7 @@ impl Draw {
         let mut belts = Vec::new();
         let mountains = match scene {
             Scene::Hills => self.count(0, 1),
-            Scene::Coast => self.count(0, 2),
+            Scene::Coast => self.count(1, 2),
             Scene::Beach => self.count(0, 2),
             _ => self.count(0, 3),
         };
@@ -172,7 +172,7 @@ impl Draw {
             let count = self.count(2, 5);
             belts.push(self.belt(relief, distance, tops, count, camera));
         }
-        if matches!(scene, Scene::Hills) || self.chance(0.42) {
+        if matches!(scene, Scene::Hills) || self.chance(0.5) {
             let relief = if scene == Scene::Desert { Relief::Dune } else { Relief::Hill };
             let layers = if scene == Scene::Hills { self.count(2, 3) } else { 1 };
             for layer in 0..layers {
@@ -260,7 +260,7 @@ impl Draw {
         };
         let strip = match scene {
             Scene::Meadow | Scene::Snowfield | Scene::Hills | Scene::Desert | Scene::Badlands
-                if self.chance(0.62) =>
+                if self.chance(0.7) =>
             {
                 let class =
                     self.pick(&[(Class::Road, 3), (Class::Dirt, if base == Class::Dirt { 0 } else { 2 })]);
@@ -280,7 +280,7 @@ impl Draw {
             _ => None,
         };
         let blooms = match base {
-            Class::Grass => 0.62,
+            Class::Grass => 0.7,
             Class::Snow => 0.0,
             _ => 0.12,
         };

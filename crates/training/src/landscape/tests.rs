@@ -47,7 +47,7 @@ fn a_brush_keeps_most_pixels_and_fewer_edges() {
     let (exact, brushed) = (landscape.labels(), landscape.brushed_labels(8));
     let same = exact.ids().iter().zip(brushed.ids()).filter(|(a, b)| a == b).count();
     assert!(same * 100 > 80 * exact.ids().len(), "{same} pixels stay");
-    assert!(edges(&brushed) * 2 < edges(&exact), "{} of {} edges", edges(&brushed), edges(&exact));
+    assert!(edges(&brushed) * 4 < edges(&exact) * 3, "{} of {} edges", edges(&brushed), edges(&exact));
     assert_eq!(brushed, landscape.brushed_labels(8));
 }
 

@@ -1,0 +1,155 @@
+//! The data's part of a command line.
+
+use std::{fs, path::PathBuf, sync::Arc};
+
+use anyhow::Context as _;
+use clap::Args;
+use spadework_checkpoint::LabelConfig;
+use spadework_imaging::{Label, LabelSet, Size};
+use spadework_model::Architecture;
+
+use super::{
+    Files, FilesOptions, Landscapes, Layout, Pairs, Preprocess, Scan, Source, Split, Transform, pairs::Folder,
+};
+use crate::outcome::Mistake;
+
+/// Where training pairs come from.
+#[derive(Clone, Debug, Args)]
+#[group(id = "data")]
+pub struct DataArgs {
+    /// Folder of label maps: PNGs of class ids.
+    #[arg(long, env = "SPADEWORK_LABELS", requires = "images")]
+    pub labels: Option<PathBuf>,
+    /// Folder of pictures with the label maps' names.
+    #[arg(long, env = "SPADEWORK_IMAGES", requires = "labels")]
+    pub images: Option<PathBuf>,
+    /// Folder of instance maps with the label maps' names.
+    #[arg(long, env = "SPADEWORK_INSTANCES", requires = "labels")]
+    pub instances: Option<PathBuf>,
+    /// A published data set's folder.
+    #[arg(long, env = "SPADEWORK_DATA", requires = "layout", conflicts_with = "labels")]
+    pub data: Option<PathBuf>,
+    /// How the data set lays out its files.
+    #[arg(long, env = "SPADEWORK_LAYOUT", requires = "data")]
+    pub layout: Option<Layout>,
+    /// The part of the data set.
+    #[arg(long, env = "SPADEWORK_SPLIT", value_enum, default_value_t)]
+    pub split: Split,
+    /// Render procedural landscapes instead of reading files; this many count as an epoch.
+    #[arg(long, env = "SPADEWORK_LANDSCAPES", conflicts_with_all = ["labels", "data"])]
+    pub landscapes: Option<u64>,
+    /// Share of the landscapes' label maps that are painted over with a brush.
+    #[arg(long, env = "SPADEWORK_BRUSHED", default_value_t = 0.35)]
+    pub brushed: f64,
+    /// How files are brought to the network's size.
+    #[arg(long, env = "SPADEWORK_PREPROCESS", value_enum, default_value_t = Preprocess::ResizeAndCrop)]
+    pub preprocess: Preprocess,
+    /// The side to which files are resized before the crop; by default 286 for 256, as published.
+    #[arg(long, env = "SPADEWORK_LOAD_SIZE")]
+    pub load_size: Option<usize>,
+    /// Do not mirror half of the samples.
+    #[arg(long, env = "SPADEWORK_NO_FLIP")]
+    pub no_flip: bool,
+    /// Decoded files to keep in memory, in MiB.
+    #[arg(long, env = "SPADEWORK_CACHE_MIB", default_value_t = 2048)]
+    pub cache_mib: usize,
+}
+
+impl DataArgs {
+    /// Pairs and their scan, for data in files; nothing for landscapes.
+    ///
+    /// # Errors
+    /// When a folder cannot be read, or no data is named.
+    pub fn scan(&self, architecture: &Architecture) -> anyhow::Result<Option<(Pairs, Scan)>> {
+        if self.landscapes.is_some() {
+            return Ok(None);
+        }
+        let pairs = self.pairs(architecture.instance_edges)?;
+        let scan = Scan::of(&pairs, &label_set(architecture, &[])?);
+        Ok(Some((pairs, scan)))
+    }
+
+    /// The source to train on, after its scan has been reported line by line and passed.
+    ///
+    /// # Errors
+    /// When the data cannot be used, with a sentence that says what to change.
+    pub fn open(
+        &self,
+        architecture: &Architecture,
+        labels: &[LabelConfig],
+        seed: u64,
+        mut report: impl FnMut(&str),
+    ) -> anyhow::Result<Arc<dyn Source>> {
+        if let Some(epoch) = self.landscapes {
+            return self.landscapes(architecture, epoch, seed);
+        }
+        let set = label_set(architecture, labels)?;
+        let pairs = self.pairs(architecture.instance_edges)?;
+        let scan = Scan::of(&pairs, &set);
+        scan.to_string().lines().for_each(&mut report);
+        scan.check()?;
+        let size = Size::new(architecture.mask.width, architecture.mask.height);
+        let published = |side: usize| side + side * 30 / 256;
+        let load_size = self.load_size.unwrap_or(published(size.width.min(size.height)));
+        let transform = Transform { preprocess: self.preprocess, load_size, size, flip: !self.no_flip };
+        let cache_bytes = self.cache_mib << 20;
+        let options = FilesOptions { labels: set, transform, seed, shuffled: true, cache_bytes };
+        Ok(Arc::new(Files::new(pairs.pairs, options)?))
+    }
+
+    fn landscapes(
+        &self,
+        architecture: &Architecture,
+        epoch: u64,
+        seed: u64,
+    ) -> anyhow::Result<Arc<dyn Source>> {
+        let classes = crate::landscape::CLASSES.len();
+        let side = crate::landscape::SIDE;
+        let fits = architecture.label_planes() == classes && !architecture.instance_edges;
+        if !fits || architecture.mask.width != side || architecture.mask.height != side {
+            return Err(Mistake::error(format!(
+                "landscapes have {classes} labels at {side}x{side} and no instances; give the model those"
+            )));
+        }
+        if epoch == 0 || !(0.0..=1.0).contains(&self.brushed) {
+            return Err(Mistake::error("--landscapes is at least 1, and --brushed a share from 0 to 1"));
+        }
+        Ok(Arc::new(Landscapes { seed, epoch, brushed: self.brushed }))
+    }
+
+    fn pairs(&self, edges: bool) -> anyhow::Result<Pairs> {
+        if let Some((root, layout)) = self.data.as_ref().zip(self.layout) {
+            return layout.pairs(root, self.split, edges);
+        }
+        let Some((labels, images)) = self.labels.as_ref().zip(self.images.as_ref()) else {
+            return Err(Mistake::error("give --labels and --images, --data and --layout, or --landscapes"));
+        };
+        if edges && self.instances.is_none() {
+            return Err(Mistake::error("the network has an edge plane; give --instances"));
+        }
+        let folder = |path| Folder { path, suffix: "" };
+        let instances = self.instances.as_deref().filter(|_| edges).map(folder);
+        Pairs::find(&folder(labels), &folder(images), instances.as_ref())
+    }
+}
+
+/// The labels that a model's label maps may name.
+pub(crate) fn label_set(architecture: &Architecture, labels: &[LabelConfig]) -> anyhow::Result<LabelSet> {
+    let labels = labels
+        .iter()
+        .map(|label| Label { id: label.id, name: label.name.clone(), color: label.color })
+        .collect();
+    LabelSet::new(architecture.label_nc, architecture.unknown_label, labels)
+        .map_err(|error| Mistake::error(error.to_string()))
+}
+
+/// Reads labels from a JSON file, as `render-dataset` writes them.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read_labels(path: &std::path::Path) -> anyhow::Result<Vec<LabelConfig>> {
+    let text = fs::read(path).with_context(|| format!("read {}", path.display()));
+    let text = text.map_err(|error| Mistake::error(format!("{error:#}")))?;
+    serde_json::from_slice(&text)
+        .map_err(|error| Mistake::error(format!("{} is no list of labels: {error}", path.display())))
+}
