@@ -8,6 +8,7 @@ pub use render_dataset::RenderDataset;
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Renders procedural landscapes with exact label maps.
     RenderDataset(RenderDataset),
 }
 

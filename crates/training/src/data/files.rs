@@ -25,12 +25,15 @@ pub struct Files {
     labels: LabelSet,
     transform: Transform,
     seed: u64,
-    /// Shuffled, or in the order of names with the crop in the middle of chance: always the same.
+    /// Whether each epoch has an order of its own; else it is the order of the pairs.
     shuffled: bool,
     cache: Cache,
     /// The orders of the last two epochs: workers may be on either side of an epoch's end.
-    orders: Mutex<[Option<(u64, Arc<[u32]>)>; 2]>,
+    orders: Mutex<[Option<Order>; 2]>,
 }
+
+/// An epoch, and which pair each of its places is.
+type Order = (u64, Arc<[u32]>);
 
 /// What a [`Files`] is made of besides its pairs.
 pub struct FilesOptions {

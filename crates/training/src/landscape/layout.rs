@@ -1,6 +1,8 @@
 //! What a landscape consists of, drawn from its seed: the land, what covers it, what stands on it, and the clouds.
 //! Nothing here depends on the style.
 
+use std::f32::consts::TAU;
+
 use glam::{Vec2, Vec3};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -244,7 +246,7 @@ impl Draw {
             drift: self.within(-0.16, 0.16),
             swing: self.within(0.5, 2.6),
             frequency: self.within(0.12, 0.34),
-            phase: self.within(0.0, 6.28),
+            phase: self.within(0.0, TAU),
             width: self.within(narrow, wide),
             end: end * self.within(0.7, 1.3),
         }

@@ -20,7 +20,7 @@ pub(crate) fn shade(layout: &Layout, style: &Style, surface: &Surface, sunlit: &
             match cell.material {
                 Material::Sky => sky(camera, style, x, y),
                 Material::Cloud => cloud(camera, style, cell, x, y),
-                _ => haze(camera, style, solid(style, cell, sunlit[i]), cell.depth, x),
+                _ => haze(style, solid(style, cell, sunlit[i]), cell.depth, x),
             }
         })
         .collect()
@@ -66,8 +66,7 @@ fn solid(style: &Style, cell: &Cell, sunlit: f32) -> Vec3 {
 }
 
 /// Air between the viewer and what lies `depth` away; it glows on the sun's side.
-pub(crate) fn haze(camera: &Camera, style: &Style, color: Vec3, depth: f32, x: f32) -> Vec3 {
-    let _ = camera;
+pub(crate) fn haze(style: &Style, color: Vec3, depth: f32, x: f32) -> Vec3 {
     let share = 1.0 - (-style.haze_density * (depth - 4.0).max(0.0)).exp();
     let dx = (x / SIDE as f32 - style.sun_place.0) / style.glow_reach;
     let air = style.haze.lerp(style.glow, 0.4 * (-dx * dx).exp());

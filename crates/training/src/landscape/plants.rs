@@ -1,5 +1,7 @@
 //! Trees and bushes: crowns of leafy puffs, or tiers of needles, on a trunk.
 
+use std::f32::consts::TAU;
+
 use glam::{Vec2, Vec3};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -106,7 +108,7 @@ impl Sprite<'_> {
     /// A clump of leaves; `outward` is where it sits in its crown.
     fn puff(&mut self, center: Vec2, radius: f32, outward: Vec3) {
         let tone = self.within(-0.5, 0.5);
-        let phase = self.within(0.0, 6.28);
+        let phase = self.within(0.0, TAU);
         let lobes = self.within(4.0, 7.0).floor();
         let reach = (1.3 * radius).ceil() as i32;
         let openness = 0.32 + 0.68 * smoothstep(-0.9, 0.7, outward.y - 0.5 * outward.z);

@@ -40,7 +40,7 @@ fn mirror(layout: &Layout, style: &Style, surface: &Surface, colors: &[Vec3]) ->
                 if cell.depth.is_finite() { 2.0 * camera.height * camera.focal / cell.depth } else { 0.0 };
             let row = 2.0 * camera.horizon - y as f32 + shift;
             let (from, to) = match last {
-                Some(last) if (row - last as f32).abs() < 40.0 => (row.min(last), row.max(last)),
+                Some(last) if (row - last).abs() < 40.0 => (row.min(last), row.max(last)),
                 _ => (row, row),
             };
             last = Some(row);
@@ -92,11 +92,11 @@ fn pixel(layout: &Layout, style: &Style, surface: &Surface, mirror: &[Vec3], sun
     color += glitter(style, tilt, x, below) * sunlit;
     let foam = if sea { surf(layout, point, long) } else { 0.0 };
     color = color.lerp((style.skylight + style.sunlight * 0.45) * 0.8, foam);
-    light::haze(camera, style, color, 0.6 * cell.depth, x)
+    light::haze(style, color, 0.6 * cell.depth, x)
 }
 
 fn glitter(style: &Style, tilt: Vec3, x: f32, below: f32) -> Vec3 {
-    let away = (x / super::camera::SIDE as f32 - style.sun_place.0) / (0.05 + 0.13 * below);
+    let away = (x / SIDE as f32 - style.sun_place.0) / (0.05 + 0.13 * below);
     let path = (-away * away).exp();
     let facet = smoothstep(0.12, 0.5, tilt.z + 0.4 * tilt.x + 0.12 * (1.0 - below));
     style.glow * path * (0.1 + facet) * 0.55 * style.shadow
