@@ -29,7 +29,7 @@ fn mirror(layout: &Layout, style: &Style, surface: &Surface, colors: &[Vec3]) ->
         .collect();
     for x in 0..SIDE {
         // From the sky down to the shore: nearer things overwrite what they hide.
-        let mut last = None;
+        let mut last: Option<f32> = None;
         for y in 0..SIDE {
             let cell = surface.at(x, y);
             if cell.class.is_water() {
