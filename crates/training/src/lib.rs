@@ -1,11 +1,12 @@
 //! The offline training job.
 //!
 //! The mathematics (`step`, `networks`, `losses`, `ops`) hold no clock, do no I/O and draw no random numbers: `eps` and
-//! the noise planes are arguments, as in `spadework-model`.
+//! the noise planes are arguments, as in `spadework-model`. `run` drives them: it draws, steps, writes and resumes.
 
 pub mod commands;
 pub mod data;
 pub mod distributed;
+pub mod export;
 pub mod landscape;
 pub mod losses;
 pub mod networks;

@@ -1,14 +1,29 @@
 //! The command line.
 
+mod device;
+mod drive;
+mod export;
+mod fit;
 mod render_dataset;
+mod resume;
 
 use clap::Subcommand;
+
+pub use export::ExportArgs;
+pub use fit::FitArgs;
 pub use render_dataset::RenderDataset;
+pub use resume::ResumeArgs;
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Renders procedural landscapes with exact label maps.
+    /// Train a generator from label maps and pictures
+    Fit(Box<FitArgs>),
+    /// Go on with a run from its last checkpoint
+    Resume(ResumeArgs),
+    /// Make a model directory of a run
+    Export(ExportArgs),
+    /// Render procedural landscapes with exact label maps
     RenderDataset(RenderDataset),
 }
 
@@ -19,6 +34,9 @@ impl Command {
     /// With a sentence that says what to change, or what failed.
     pub fn run(self) -> anyhow::Result<()> {
         match self {
+            Self::Fit(args) => fit::run(&args),
+            Self::Resume(args) => resume::run(&args),
+            Self::Export(args) => export::run(&args),
             Self::RenderDataset(command) => command.run(),
         }
     }

@@ -4,6 +4,7 @@ use std::{fs, path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Args;
+use serde::{Deserialize, Serialize};
 use spadework_checkpoint::LabelConfig;
 use spadework_imaging::{Label, LabelSet, Size};
 use spadework_model::Architecture;
@@ -14,8 +15,8 @@ use super::{
 use crate::outcome::Mistake;
 
 /// Where training pairs come from.
-#[derive(Clone, Debug, Args)]
-#[group(id = "data")]
+#[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
+#[group(id = "source")]
 pub struct DataArgs {
     /// Folder of label maps: PNGs of class ids.
     #[arg(long, env = "SPADEWORK_LABELS", requires = "images")]

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use super::pairs::{Folder, Pairs};
 
 /// A published data set's folders.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
 pub enum Layout {
     /// `train_label`, `train_img`, `train_inst`.
     Coco,
@@ -20,7 +20,7 @@ pub enum Layout {
 }
 
 /// A part of a data set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
 pub enum Split {
     /// To train on.
     #[default]

@@ -7,7 +7,7 @@ use spadework_imaging::{EdgeMap, InstanceMap, LabelMap, RgbImage, ShapeError, Si
 use super::Sample;
 
 /// How a pair is brought to the network's size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
 pub enum Preprocess {
     /// To the load size on both sides, whatever the shape, then a random crop. Published for COCO, ADE20K and Facades.
     ResizeAndCrop,

@@ -215,10 +215,11 @@ fn receive(link: &TcpStream, rank: usize, into: &mut [u8]) -> Result<(), Distrib
 fn next_guest(listener: &TcpListener, deadline: Instant) -> Option<(TcpStream, Hello)> {
     loop {
         match accept_until(listener, deadline)? {
-            Ok(stream) => match introduction(&stream) {
-                Ok(Some(hello)) => return Some((stream, hello)),
-                Ok(None) | Err(_) => {}
-            },
+            Ok(stream) => {
+                if let Ok(Some(hello)) = introduction(&stream) {
+                    return Some((stream, hello));
+                }
+            }
             Err(_) => thread::sleep(PAUSE),
         }
     }
@@ -246,13 +247,13 @@ fn introduction(stream: &TcpStream) -> io::Result<Option<Hello>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
     /// Runs `work` as every rank of a group over loopback.
-    fn as_group<T: Send>(world: usize, work: impl Fn(Group) -> T + Sync) -> Vec<T> {
+    pub(crate) fn as_group<T: Send>(world: usize, work: impl Fn(Group) -> T + Sync) -> Vec<T> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let master = listener.local_addr().unwrap().to_string();
         thread::scope(|scope| {

@@ -11,3 +11,6 @@ mod ranks;
 pub use error::DistributedError;
 pub use group::Group;
 pub use ranks::{Place, place_from_environment};
+
+#[cfg(test)]
+pub(crate) use group::tests::as_group;

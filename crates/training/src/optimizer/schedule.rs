@@ -30,7 +30,8 @@ pub enum Schedule {
 }
 
 /// The learning rates of the two networks.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rates {
     /// Generator and encoder.
     pub generator: f64,

@@ -26,14 +26,12 @@ pub struct EncodedPicture<'a> {
 }
 
 impl EventFile {
-    /// Begins a new file in `folder`, named as TensorBoard looks for it. `seconds` is the time since 1970; `start`
-    /// tells files of one second apart.
+    /// Begins a new file in `folder`, named as TensorBoard looks for it. `seconds` is the time since 1970.
     ///
     /// # Errors
     /// When the file cannot be created.
-    pub fn create(folder: &Path, seconds: f64, start: u64) -> io::Result<Self> {
-        let path = folder.join(format!("events.out.tfevents.{:010}.spadework.{start}", seconds as u64));
-        let mut events = Self { file: File::options().create_new(true).append(true).open(path)? };
+    pub fn create(folder: &Path, seconds: f64) -> io::Result<Self> {
+        let mut events = Self { file: new_file(folder, seconds)? };
         let mut event = Message::default();
         event.double(1, seconds).bytes(3, b"brain.Event:2");
         events.record(&event)?;
@@ -90,6 +88,18 @@ impl EventFile {
         record.extend(&message.0);
         record.extend(masked_checksum(&message.0).to_le_bytes());
         self.file.write_all(&record)
+    }
+}
+
+/// The number at the end tells apart processes that begin within one second.
+fn new_file(folder: &Path, seconds: f64) -> io::Result<File> {
+    let mut number = 0;
+    loop {
+        let name = format!("events.out.tfevents.{:010}.spadework.{number}", seconds as u64);
+        match File::options().create_new(true).append(true).open(folder.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            opened => return opened,
+        }
     }
 }
 

@@ -1,0 +1,231 @@
+//! `spadework-train export`: a run's averaged weights as a model directory that the server reads.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use candle_core::Device;
+use clap::{Args, ValueEnum};
+use spadework_checkpoint::{CONFIG_VERSION, ModelConfig, StylePreset, WeightType, write_model};
+use spadework_engine::{Engine, Settings};
+use spadework_imaging::{Limits, RgbImage, Size, decode_picture};
+use spadework_model::Norm;
+
+use super::device;
+use crate::{
+    data::Source,
+    distributed::Group,
+    export::{Averaged, ModelTensors, reestimate},
+    outcome::Mistake,
+    run::{
+        Learner as _, Learning, RunConfig, Stored, Use, batch_of, build, checkpoints, draws, read_config,
+        restore,
+    },
+    step::{Batch, Draws},
+};
+
+/// Positions that no run reaches, for samples that statistics are estimated from.
+const UNSEEN: u64 = 1 << 41;
+
+/// Make a model directory of a run
+#[derive(Clone, Debug, Args)]
+pub struct ExportArgs {
+    /// The run's folder
+    #[arg(value_name = "DIR")]
+    run: PathBuf,
+    /// The new model directory; its name is the model's
+    #[arg(long, env = "SPADEWORK_TRAIN_OUT", value_name = "DIR")]
+    out: PathBuf,
+    /// The step of the checkpoint to export; without it, the newest
+    #[arg(long, env = "SPADEWORK_TRAIN_STEP", value_name = "N")]
+    step: Option<u64>,
+    /// Number format of the weights that are written
+    #[arg(long, env = "SPADEWORK_TRAIN_DTYPE", value_enum, default_value = "f16")]
+    dtype: Dtype,
+    /// Batches that batch-norm statistics are estimated from again, for the averaged weights; 0 keeps the running ones
+    #[arg(long, env = "SPADEWORK_TRAIN_STATISTICS_BATCHES", value_name = "N", default_value_t = 16)]
+    statistics_batches: u64,
+    /// A style with a name, from a picture that the encoder sees; repeat it for several
+    #[arg(long = "style", value_name = "NAME=PICTURE")]
+    styles: Vec<StyleFile>,
+    /// Named styles, JSON: [{"name": "dusk", "latent": [...]}, ...]
+    #[arg(long, env = "SPADEWORK_TRAIN_STYLES", value_name = "FILE")]
+    styles_file: Option<PathBuf>,
+    /// What the model makes, in a sentence
+    #[arg(long, env = "SPADEWORK_TRAIN_DESCRIPTION", default_value = "")]
+    description: String,
+    /// Licence of the weights
+    #[arg(long, env = "SPADEWORK_TRAIN_LICENCE", default_value = "")]
+    licence: String,
+}
+
+/// A number format.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Dtype {
+    F32,
+    F16,
+    Bf16,
+}
+
+impl From<Dtype> for WeightType {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::F32 => Self::F32,
+            Dtype::F16 => Self::F16,
+            Dtype::Bf16 => Self::Bf16,
+        }
+    }
+}
+
+/// A name and a picture.
+#[derive(Clone, Debug)]
+struct StyleFile {
+    name: String,
+    picture: PathBuf,
+}
+
+impl std::str::FromStr for StyleFile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((name, picture)) if !name.is_empty() && !picture.is_empty() => {
+                Ok(Self { name: name.to_owned(), picture: picture.into() })
+            }
+            _ => Err(format!("`{text}` does not have the form NAME=PICTURE")),
+        }
+    }
+}
+
+/// Exports.
+///
+/// # Errors
+/// When there is no checkpoint, or a file cannot be used; then nothing is written.
+pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
+    let config = read_config(&args.run)?;
+    device::set_threads(config.compute.threads)?;
+    let stored = find(args, &config)?;
+    let (step, seconds) = (stored.position.step, stored.position.seconds);
+    let tensors = tensors(args, &config, stored)?;
+    let model = ModelConfig {
+        version: CONFIG_VERSION,
+        description: args.description.clone(),
+        licence: args.licence.clone(),
+        provenance: provenance(&config, step, seconds),
+        architecture: config.networks.architecture.clone(),
+        labels: config.labels.clone(),
+        styles: styles(args, &config, &tensors)?,
+    };
+    write_model(&args.out, &model, &tensors.generator, tensors.encoder.as_ref(), args.dtype.into())?;
+    println!(
+        "{} holds the model after step {step}; serve it with `spadework serve --models {}`",
+        args.out.display(),
+        args.out.display()
+    );
+    Ok(())
+}
+
+fn find(args: &ExportArgs, config: &RunConfig) -> anyhow::Result<Stored> {
+    let checkpoints = checkpoints(&args.run, config.output.keep);
+    let Some(step) = args.step else {
+        let (newest, passed_over) = checkpoints.newest()?;
+        passed_over.iter().for_each(|sentence| eprintln!("warning: {sentence}; an earlier one is used"));
+        let none = || Mistake::error(format!("{} has no checkpoint yet", args.run.display()));
+        return newest.ok_or_else(none);
+    };
+    let all = checkpoints.list()?;
+    match all.iter().find(|(of, _)| *of == step) {
+        Some((_, path)) => Ok(Stored::read(path)?),
+        None => {
+            let steps: Vec<String> = all.iter().map(|(step, _)| step.to_string()).collect();
+            Err(Mistake::error(format!(
+                "there is no checkpoint of step {step}; there are {}",
+                steps.join(", ")
+            )))
+        }
+    }
+}
+
+/// The averaged weights of a checkpoint, with statistics of their own.
+fn tensors(args: &ExportArgs, config: &RunConfig, mut stored: Stored) -> anyhow::Result<ModelTensors> {
+    let trainer = build(config, &Device::Cpu, &Arc::new(Group::alone()))?;
+    let mut learning = Learning::new(config.optimization.betas, trainer.state())?;
+    restore(&mut stored, trainer.state(), &mut learning)?;
+    let averaged = Averaged::of(trainer.state(), &learning)?;
+    let architecture = &config.networks.architecture;
+    if args.statistics_batches > 0 && architecture.norm != Norm::Instance {
+        let source = config.data.open(architecture, &config.labels, config.seed, |_| {})?;
+        let batches = (0..args.statistics_batches).map(|index| batch(config, &source, index));
+        reestimate(&trainer, &averaged, batches).context("estimate the statistics again")?;
+    }
+    Ok(ModelTensors::of(&averaged)?)
+}
+
+/// A batch that the run has not seen.
+fn batch(config: &RunConfig, source: &Arc<dyn Source>, index: u64) -> anyhow::Result<(Batch, Draws)> {
+    let size = config.optimization.batch as u64;
+    let positions = UNSEEN + index * size..UNSEEN + (index + 1) * size;
+    let samples =
+        positions.clone().map(|position| source.sample(position)).collect::<anyhow::Result<Vec<_>>>()?;
+    let architecture = &config.networks.architecture;
+    let draws = draws(architecture, config.seed, positions, Use::Statistics, &Device::Cpu)?;
+    Ok((batch_of(&samples, &Device::Cpu)?, draws))
+}
+
+/// The styles of files of latents, then those of pictures.
+fn styles(args: &ExportArgs, config: &RunConfig, tensors: &ModelTensors) -> anyhow::Result<Vec<StylePreset>> {
+    let mut styles = match &args.styles_file {
+        Some(path) => read_styles(path)?,
+        None => Vec::new(),
+    };
+    if args.styles.is_empty() {
+        return Ok(styles);
+    }
+    let architecture = &config.networks.architecture;
+    if tensors.encoder.is_none() {
+        return Err(Mistake::error("--style needs an encoder, which this run has not trained"));
+    }
+    let mut engine =
+        Engine::load(architecture, &tensors.generator, tensors.encoder.as_ref(), Settings::default())?;
+    let size = Size::new(architecture.mask.width, architecture.mask.height);
+    for style in &args.styles {
+        let picture = read_picture(&style.picture)?.resized(size);
+        let posterior = engine.encode_style(&[&picture])?;
+        let latent = posterior.into_iter().flat_map(|posterior| posterior.mu).map(rounded).collect();
+        styles.push(StylePreset { name: style.name.clone(), latent });
+    }
+    Ok(styles)
+}
+
+/// Four decimals are as exact as a latent that people read needs to be.
+fn rounded(value: f32) -> f32 {
+    (value * 1e4).round() / 1e4
+}
+
+fn read_styles(path: &Path) -> anyhow::Result<Vec<StylePreset>> {
+    let sentence = |error: &dyn std::fmt::Display| Mistake::error(format!("{}: {error}", path.display()));
+    let text = fs::read(path).map_err(|error| sentence(&error))?;
+    serde_json::from_slice(&text).map_err(|error| sentence(&error))
+}
+
+fn read_picture(path: &Path) -> anyhow::Result<RgbImage> {
+    let sentence = |error: &dyn std::fmt::Display| Mistake::error(format!("{}: {error}", path.display()));
+    let bytes = fs::read(path).map_err(|error| sentence(&error))?;
+    decode_picture(&bytes, &Limits::default()).map_err(|error| sentence(&error))
+}
+
+/// Where the weights come from, for whoever finds the folder.
+fn provenance(config: &RunConfig, step: u64, seconds: f64) -> String {
+    let samples = step * config.optimization.batch as u64;
+    let warm = config.warm_start.as_ref().map(|path| format!(", begun from {}", path.display()));
+    format!(
+        "trained by spadework-train {} on {samples} samples in {step} steps and {:.1} hours, seed {}{}",
+        env!("CARGO_PKG_VERSION"),
+        seconds / 3600.0,
+        config.seed,
+        warm.unwrap_or_default(),
+    )
+}

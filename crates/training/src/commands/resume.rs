@@ -1,0 +1,64 @@
+//! `spadework-train resume`: a run from its last checkpoint on.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::drive::{Job, drive, place};
+use crate::{
+    outcome::Mistake,
+    run::{RunFolder, checkpoints, read_config},
+};
+
+/// Go on with a run from its last checkpoint
+#[derive(Clone, Debug, Args)]
+pub struct ResumeArgs {
+    /// The run's folder
+    #[arg(value_name = "DIR")]
+    pub run: PathBuf,
+    /// Where to train, if not where it was trained: cpu, cuda or cuda:N
+    #[arg(long, env = "SPADEWORK_TRAIN_DEVICE")]
+    pub device: Option<String>,
+    /// Threads on a CPU, if not as many as before; 0 is one for each core
+    #[arg(long, env = "SPADEWORK_TRAIN_THREADS")]
+    pub threads: Option<usize>,
+    /// With several processes: how long to wait for one another
+    #[arg(long, env = "SPADEWORK_TRAIN_PEER_TIMEOUT", default_value = "10m")]
+    pub peer_timeout: humantime::Duration,
+}
+
+/// Goes on.
+///
+/// # Errors
+/// When there is no run, or it cannot go on.
+pub(super) fn run(args: &ResumeArgs) -> anyhow::Result<()> {
+    let place = place()?;
+    let (folder, mut config) = if place.rank == 0 {
+        let (folder, config) = RunFolder::open(&args.run)?;
+        (Some(folder), config)
+    } else {
+        (None, read_config(&args.run)?)
+    };
+    config.compute.device = args.device.clone().unwrap_or(config.compute.device);
+    config.compute.threads = args.threads.unwrap_or(config.compute.threads);
+    if config.optimization.part(place.world).is_none() {
+        return Err(Mistake::error(format!(
+            "the run's batch of {} does not divide evenly among {} processes; start another number of them",
+            config.optimization.batch, place.world
+        )));
+    }
+    let (stored, passed_over) = checkpoints(&args.run, config.output.keep).newest()?;
+    for sentence in passed_over {
+        eprintln!("warning: {sentence}; an earlier one is used");
+    }
+    let from = stored.as_ref().map_or(0, |stored| stored.position.step);
+    if from >= config.total_steps() {
+        println!("all {from} steps of the run are done");
+        return Ok(());
+    }
+    eprintln!("going on after step {from} of {}", config.total_steps());
+    let architecture = &config.networks.architecture;
+    let source = config.data.open(architecture, &config.labels, config.seed, |line| eprintln!("{line}"))?;
+    let patience = args.peer_timeout.into();
+    drive(Job { config, source, place, patience, stored, folder }, &args.run)
+}

@@ -1,0 +1,9 @@
+//! From what is trained to what is served.
+
+mod average;
+mod fold;
+mod statistics;
+
+pub use average::Averaged;
+pub use fold::ModelTensors;
+pub use statistics::reestimate;

@@ -1,0 +1,128 @@
+//! `config.json` of a run: everything that its course depends on, so that `resume` asks for nothing again.
+
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    path::PathBuf,
+};
+
+use serde::{Deserialize, Serialize};
+use spadework_checkpoint::LabelConfig;
+
+use super::every::Every;
+use crate::{
+    data::DataArgs,
+    networks::{Initialisation, Networks},
+    objective::Objective,
+    optimizer::{Betas, Rates, Schedule},
+};
+
+/// The version that is written, and the latest that is read.
+pub const RUN_VERSION: u64 = 1;
+
+/// A run's configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// [`RUN_VERSION`] of the release that wrote it.
+    pub version: u64,
+    /// The networks.
+    pub networks: Networks,
+    /// What their weights are drawn from.
+    pub initialisation: Initialisation,
+    /// What is minimised.
+    pub objective: Objective,
+    /// VGG19's weights, for a perceptual loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vgg: Option<PathBuf>,
+    /// The labels, for what is exported.
+    pub labels: Vec<LabelConfig>,
+    /// Where label maps and pictures come from.
+    pub data: DataArgs,
+    /// How weights move.
+    pub optimization: Optimization,
+    /// What all random numbers are a function of.
+    pub seed: u64,
+    /// The model directory that the generator and encoder began from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_start: Option<PathBuf>,
+    /// What is written, and how often.
+    pub output: Output,
+    /// Where it runs; `resume` may change it.
+    pub compute: Compute,
+}
+
+/// How weights move.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Optimization {
+    /// Learning rates before the schedule.
+    pub rates: Rates,
+    /// Adam's.
+    pub betas: Betas,
+    /// The rates' course.
+    pub schedule: Schedule,
+    /// Pictures of a step, over all processes.
+    pub batch: usize,
+    /// Parts that a process's share of a batch is computed in.
+    pub accumulate: usize,
+    /// The moving average's decay.
+    pub average_decay: f64,
+    /// The share of steps, at the end, in which batch norm uses its running statistics.
+    pub freeze_statistics: f64,
+}
+
+/// What is written, and how often.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// Steps of a line of metrics.
+    pub log_every: u64,
+    /// Between two checkpoints.
+    pub checkpoint_every: Every,
+    /// Between two previews.
+    pub preview_every: Every,
+    /// Checkpoints that stay.
+    pub keep: usize,
+}
+
+/// Where it runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compute {
+    /// `cpu`, `cuda` or `cuda:N`.
+    pub device: String,
+    /// Threads on a CPU; 0 is one for each core.
+    pub threads: usize,
+    /// Threads that read or render samples; 0 is one for each core.
+    pub loader_threads: usize,
+}
+
+impl RunConfig {
+    /// The same number for processes whose runs take the same course.
+    pub fn fingerprint(&self) -> serde_json::Result<u64> {
+        let mut course = self.clone();
+        course.compute = Compute { device: String::new(), threads: 0, loader_threads: 0 };
+        let mut hasher = DefaultHasher::new();
+        serde_json::to_string(&course)?.hash(&mut hasher);
+        Ok(hasher.finish())
+    }
+
+    /// All steps of the run.
+    pub fn total_steps(&self) -> u64 {
+        self.optimization.schedule.total_steps()
+    }
+}
+
+impl Optimization {
+    /// Whether batch norm uses its running statistics in step `step`, counted from 0.
+    pub fn statistics_are_frozen(&self, step: u64) -> bool {
+        let total = self.schedule.total_steps() as f64;
+        self.freeze_statistics > 0.0 && step as f64 >= total * (1.0 - self.freeze_statistics)
+    }
+
+    /// Pictures that one process computes at a time, if they divide evenly.
+    pub fn part(&self, world: usize) -> Option<usize> {
+        let parts = world * self.accumulate;
+        (parts > 0 && self.batch.is_multiple_of(parts)).then(|| self.batch / parts).filter(|part| *part > 0)
+    }
+}

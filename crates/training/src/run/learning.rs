@@ -1,0 +1,199 @@
+//! One step of training: gradients of the generator, then of the discriminator, each averaged over the parts of the
+//! batch and over all processes before the weights move.
+
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+
+use super::{
+    mean::{GradientSum, LossSum},
+    not_finite::{self, NotFinite},
+};
+use crate::{
+    distributed::{DistributedError, Group},
+    optimizer::{Adam, Betas, MovingAverage, Rates, decay_at},
+    state::State,
+    step::{Batch, Draws, Gradients, Losses},
+};
+
+/// Networks that turn a batch into gradients. They own their weights; whoever drives them changes these.
+pub trait Learner {
+    /// The weights.
+    fn state(&self) -> &State;
+
+    /// Losses and gradients of the generator and, where there is one, the encoder.
+    ///
+    /// # Errors
+    /// When the batch does not fit the networks or memory is short.
+    fn generator_step(
+        &mut self,
+        batch: &Batch,
+        draws: &Draws,
+    ) -> candle_core::Result<(Losses, Gradients, Option<Gradients>)>;
+
+    /// Losses and gradients of the discriminator.
+    ///
+    /// # Errors
+    /// When the batch does not fit the networks or memory is short.
+    fn discriminator_step(
+        &mut self,
+        batch: &Batch,
+        draws: &Draws,
+    ) -> candle_core::Result<(Losses, Gradients)>;
+
+    /// Whether batch norm uses its running statistics from now on, and leaves them as they are.
+    fn freeze_statistics(&mut self, frozen: bool);
+}
+
+/// A part of a batch with everything random for it.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Label maps and pictures.
+    pub batch: Batch,
+    /// For the generator's step.
+    pub generator: Draws,
+    /// For the discriminator's, which sees another fake.
+    pub discriminator: Draws,
+}
+
+/// Why a step failed. The weights are then as they were before the network whose step failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// The networks.
+    #[error("compute a step")]
+    Compute(#[from] candle_core::Error),
+    /// Another process.
+    #[error(transparent)]
+    Distributed(#[from] DistributedError),
+    /// A loss or gradient is no number.
+    #[error(transparent)]
+    NotFinite(#[from] NotFinite),
+}
+
+/// The optimisers of all networks and the average of the generator and encoder.
+#[derive(Debug)]
+pub struct Learning {
+    pub(super) generator: Adam,
+    pub(super) encoder: Option<Adam>,
+    pub(super) discriminator: Adam,
+    pub(super) generator_average: MovingAverage,
+    pub(super) encoder_average: Option<MovingAverage>,
+}
+
+/// What a step depends on besides weights and data.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Steps done before, from 0.
+    pub step: u64,
+    /// The rates of this step.
+    pub rates: Rates,
+    /// The average's decay, once it has risen.
+    pub average_decay: f64,
+}
+
+/// What a step reports, by name.
+pub type Report = BTreeMap<String, f32>;
+
+impl Learning {
+    /// Fresh optimisers, and averages that begin at the weights.
+    ///
+    /// # Errors
+    /// When there is no memory for them.
+    pub fn new(betas: Betas, state: &State) -> candle_core::Result<Self> {
+        let encoder = state.encoder.as_ref().map(|encoder| &encoder.parameters);
+        Ok(Self {
+            generator: Adam::new(betas, &state.generator.parameters)?,
+            encoder: encoder.map(|parameters| Adam::new(betas, parameters)).transpose()?,
+            discriminator: Adam::new(betas, &state.discriminator.parameters)?,
+            generator_average: MovingAverage::new(&state.generator.parameters)?,
+            encoder_average: encoder.map(MovingAverage::new).transpose()?,
+        })
+    }
+
+    /// The average of the generator's parameters.
+    pub fn generator_average(&self) -> &BTreeMap<String, Tensor> {
+        self.generator_average.tensors()
+    }
+
+    /// The average of the encoder's parameters.
+    pub fn encoder_average(&self) -> Option<&BTreeMap<String, Tensor>> {
+        self.encoder_average.as_ref().map(MovingAverage::tensors)
+    }
+
+    /// Makes one step on the parts of a batch.
+    ///
+    /// # Errors
+    /// When a network cannot compute, a number is not finite, or a process has gone.
+    pub fn step(
+        &mut self,
+        learner: &mut impl Learner,
+        parts: &[Part],
+        pace: Pace,
+        group: &Group,
+    ) -> Result<Report, StepError> {
+        let mut report = self.generator_step(learner, parts, pace, group)?;
+        report.extend(self.discriminator_step(learner, parts, pace, group)?);
+        let decay = decay_at(pace.step, pace.average_decay);
+        self.generator_average.update(&learner.state().generator.parameters, decay)?;
+        if let (Some(average), Some(encoder)) = (&mut self.encoder_average, &learner.state().encoder) {
+            average.update(&encoder.parameters, decay)?;
+        }
+        Ok(report)
+    }
+
+    fn generator_step(
+        &mut self,
+        learner: &mut impl Learner,
+        parts: &[Part],
+        pace: Pace,
+        group: &Group,
+    ) -> Result<Report, StepError> {
+        let (mut losses, mut generator) = (LossSum::default(), GradientSum::default());
+        let mut encoder = self.encoder.as_ref().map(|_| GradientSum::default());
+        for part in parts {
+            let (values, of_generator, of_encoder) = learner.generator_step(&part.batch, &part.generator)?;
+            losses.add(&values);
+            generator.add(of_generator)?;
+            if let (Some(sum), Some(gradients)) = (&mut encoder, of_encoder) {
+                sum.add(gradients)?;
+            }
+        }
+        let mut report = losses.mean(group)?;
+        let generator = generator.mean(group)?;
+        let encoder = encoder.map(|sum| sum.mean(group)).transpose()?;
+        let norm = not_finite::check("generator", &generator, &report)?;
+        if let Some(gradients) = &encoder {
+            not_finite::check("encoder", gradients, &report)?;
+        }
+        // Only now, with every number known to be one, do weights move.
+        let (state, lr) = (learner.state(), pace.rates.generator);
+        self.generator.step(&state.generator.parameters, &generator, lr)?;
+        if let (Some(adam), Some(network), Some(gradients)) = (&mut self.encoder, &state.encoder, &encoder) {
+            adam.step(&network.parameters, gradients, lr)?;
+        }
+        report.insert("gradient_norm_G".to_owned(), norm);
+        Ok(report)
+    }
+
+    fn discriminator_step(
+        &mut self,
+        learner: &mut impl Learner,
+        parts: &[Part],
+        pace: Pace,
+        group: &Group,
+    ) -> Result<Report, StepError> {
+        let (mut losses, mut gradients) = (LossSum::default(), GradientSum::default());
+        for part in parts {
+            let (values, of_discriminator) = learner.discriminator_step(&part.batch, &part.discriminator)?;
+            losses.add(&values);
+            gradients.add(of_discriminator)?;
+        }
+        let mut report = losses.mean(group)?;
+        let gradients = gradients.mean(group)?;
+        let norm = not_finite::check("discriminator", &gradients, &report)?;
+        let parameters = &learner.state().discriminator.parameters;
+        self.discriminator.step(parameters, &gradients, pace.rates.discriminator)?;
+        report.insert("gradient_norm_D".to_owned(), norm);
+        Ok(report)
+    }
+}

@@ -1,0 +1,91 @@
+//! Means over the parts of a batch and over all processes.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Result as TensorResult, Tensor};
+
+use super::learning::{Report, StepError};
+use crate::{
+    distributed::{DistributedError, Group},
+    step::{Gradients, Losses},
+};
+
+/// Gradients of the parts so far, added up.
+#[derive(Debug, Default)]
+pub(super) struct GradientSum {
+    parts: usize,
+    sum: Gradients,
+}
+
+impl GradientSum {
+    /// Adds those of one part.
+    pub(super) fn add(&mut self, gradients: Gradients) -> TensorResult<()> {
+        self.parts += 1;
+        if self.sum.is_empty() {
+            self.sum = gradients;
+            return Ok(());
+        }
+        for (name, gradient) in gradients {
+            let sum = match self.sum.remove(&name) {
+                Some(sum) => (sum + gradient)?,
+                None => gradient,
+            };
+            self.sum.insert(name, sum);
+        }
+        Ok(())
+    }
+
+    /// The mean over all parts of all processes.
+    pub(super) fn mean(self, group: &Group) -> Result<Gradients, StepError> {
+        let count = self.parts * group.world();
+        if count == 1 {
+            return Ok(self.sum);
+        }
+        let scale = 1.0 / count as f64;
+        let sum = if group.world() == 1 { self.sum } else { sum_over_processes(self.sum, group)? };
+        let mean = |(name, sum): (String, Tensor)| Ok((name, sum.affine(scale, 0.0)?));
+        Ok(sum.into_iter().map(mean).collect::<TensorResult<_>>()?)
+    }
+}
+
+/// All gradients travel as one run of numbers, by name.
+fn sum_over_processes(gradients: Gradients, group: &Group) -> Result<Gradients, StepError> {
+    let mut flat = Vec::with_capacity(gradients.values().map(Tensor::elem_count).sum());
+    for gradient in gradients.values() {
+        flat.extend(gradient.flatten_all()?.to_vec1::<f32>()?);
+    }
+    group.sum(&mut flat)?;
+    let mut rest = flat.as_slice();
+    let mut sums = BTreeMap::new();
+    for (name, gradient) in gradients {
+        let (own, others) = rest.split_at(gradient.elem_count());
+        rest = others;
+        sums.insert(name, Tensor::from_slice(own, gradient.shape(), gradient.device())?);
+    }
+    Ok(sums)
+}
+
+/// Losses of the parts so far, added up.
+#[derive(Debug, Default)]
+pub(super) struct LossSum {
+    parts: usize,
+    sum: Report,
+}
+
+impl LossSum {
+    /// Adds those of one part.
+    pub(super) fn add(&mut self, losses: &Losses) {
+        self.parts += 1;
+        for (name, value) in &losses.0 {
+            *self.sum.entry((*name).to_owned()).or_default() += value;
+        }
+    }
+
+    /// The mean over all parts of all processes.
+    pub(super) fn mean(self, group: &Group) -> Result<Report, DistributedError> {
+        let mut values: Vec<f32> = self.sum.values().copied().collect();
+        group.sum(&mut values)?;
+        let count = (self.parts * group.world()) as f32;
+        Ok(self.sum.into_keys().zip(values).map(|(name, value)| (name, value / count)).collect())
+    }
+}

@@ -1,0 +1,276 @@
+//! The loop with networks of four weights, whose gradients are known.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use candle_core::{Device, Result as TensorResult, Tensor};
+use clap::Parser;
+use spadework_imaging::{LabelMap, RgbImage};
+
+use super::*;
+use crate::{
+    data::{DataArgs, Sample, Source},
+    distributed::Group,
+    networks::{ConvNorm, Discriminator, Initialisation, Networks},
+    objective::Objective,
+    optimizer::{Betas, Rates, Schedule},
+    state::{State, Variables},
+    step::{Batch, Draws, Gradients, Losses},
+};
+
+/// Weights that move towards the mean of the pictures, shaken by the draws.
+struct Toy {
+    state: State,
+    poison_at: Option<u64>,
+    steps: u64,
+}
+
+impl Toy {
+    fn new() -> Self {
+        let weights = |value: f32| {
+            let tensor = Tensor::full(value, 4, &Device::Cpu).unwrap();
+            Variables::from_tensors([("w".to_owned(), tensor)]).unwrap()
+        };
+        let state = State { generator: weights(0.5), encoder: None, discriminator: weights(-0.5) };
+        Self { state, poison_at: None, steps: 0 }
+    }
+
+    fn gradients(&self, network: &Variables, batch: &Batch, draws: &Draws) -> TensorResult<(f32, Gradients)> {
+        let shaken = draws.eps.as_ref().map_or(Ok(0.0), |eps| eps.mean_all()?.to_scalar::<f32>())?;
+        let target = batch.pictures.mean_all()?.to_scalar::<f32>()? + 0.1 * shaken;
+        let distance = network.parameters["w"].affine(1.0, f64::from(-target))?;
+        let loss = distance.sqr()?.mean_all()?.to_scalar::<f32>()?;
+        Ok((loss, BTreeMap::from([("w".to_owned(), distance.affine(0.5, 0.0)?)])))
+    }
+}
+
+impl Learner for Toy {
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn generator_step(
+        &mut self,
+        batch: &Batch,
+        draws: &Draws,
+    ) -> TensorResult<(Losses, Gradients, Option<Gradients>)> {
+        self.steps += 1;
+        let (loss, gradients) = self.gradients(&self.state.generator, batch, draws)?;
+        let loss = if self.poison_at == Some(self.steps) { f32::NAN } else { loss };
+        Ok((Losses(BTreeMap::from([("GAN", loss)])), gradients, None))
+    }
+
+    fn discriminator_step(&mut self, batch: &Batch, draws: &Draws) -> TensorResult<(Losses, Gradients)> {
+        let (loss, gradients) = self.gradients(&self.state.discriminator, batch, draws)?;
+        Ok((Losses(BTreeMap::from([("D_real", loss), ("D_Fake", loss)])), gradients))
+    }
+
+    fn freeze_statistics(&mut self, _frozen: bool) {}
+}
+
+/// Pictures of one grey, which their position chooses; one of them may be damaged.
+struct Greys {
+    damaged: Option<u64>,
+}
+
+impl Source for Greys {
+    fn epoch(&self) -> u64 {
+        10
+    }
+
+    fn sample(&self, position: u64) -> anyhow::Result<Sample> {
+        anyhow::ensure!(Some(position) != self.damaged, "images/{position}.png is damaged");
+        let grey = (position * 37 % 251) as u8;
+        let labels = LabelMap::new(32, 32, vec![0; 32 * 32], 2)?;
+        Ok(Sample { labels, edges: None, picture: RgbImage::new(32, 32, vec![grey; 3 * 32 * 32])? })
+    }
+}
+
+fn config(total: u64) -> RunConfig {
+    #[derive(Parser)]
+    struct Data {
+        #[command(flatten)]
+        data: DataArgs,
+    }
+    let data = Data::parse_from(["test", "--landscapes", "10"]).data;
+    RunConfig {
+        version: RUN_VERSION,
+        networks: Networks {
+            architecture: random::tests::architecture(),
+            generator_spectral: false,
+            encoder_norm: ConvNorm::default(),
+            discriminator: Discriminator::default(),
+        },
+        initialisation: Initialisation::Default,
+        objective: Objective::default(),
+        vgg: None,
+        labels: Vec::new(),
+        data,
+        optimization: Optimization {
+            rates: Rates { generator: 0.01, discriminator: 0.02 },
+            betas: Betas { first: 0.0, second: 0.9 },
+            schedule: Schedule::Steps { total, warm_up: 2, decay_from: 0.5, floor: 0.1 },
+            batch: 4,
+            accumulate: 2,
+            average_decay: 0.9,
+            freeze_statistics: 0.25,
+        },
+        seed: 3,
+        warm_start: None,
+        output: Output {
+            log_every: 3,
+            checkpoint_every: Every::Steps(4),
+            preview_every: Every::Steps(1000),
+            keep: 2,
+        },
+        compute: Compute { device: "cpu".to_owned(), threads: 1, loader_threads: 2 },
+    }
+}
+
+/// Goes on with the run in `folder`, or begins it.
+fn start(folder: &Path, total: u64, learner: Toy, source: Greys) -> Training<Toy> {
+    let config = config(total);
+    let held = if folder.join("config.json").exists() {
+        RunFolder::open(folder).unwrap().0
+    } else {
+        RunFolder::create(folder, &config).unwrap()
+    };
+    let stored = checkpoints(folder, 2).newest().unwrap().0;
+    part(config, learner, source, Arc::new(Group::alone()), stored, Some(held))
+}
+
+fn part(
+    config: RunConfig,
+    learner: Toy,
+    source: Greys,
+    group: Arc<Group>,
+    stored: Option<Stored>,
+    folder: Option<RunFolder>,
+) -> Training<Toy> {
+    let (device, source, shown) = (Device::Cpu, Arc::new(source), Vec::new());
+    Start { config, learner, device, source, shown, group, stored, folder }.training().unwrap()
+}
+
+fn go(training: &mut Training<Toy>) -> anyhow::Result<Ending> {
+    training.run(&AtomicBool::new(false))
+}
+
+/// Every line of metrics without what a clock says.
+fn lines(folder: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+    let timeless = |line: &str| {
+        let mut line: Line = serde_json::from_str(line).unwrap();
+        line.seconds = 0.0;
+        line.values.remove("pictures_per_second");
+        serde_json::to_string(&line).unwrap()
+    };
+    text.lines().map(timeless).collect()
+}
+
+fn bits(tensors: &[(String, Tensor)]) -> Vec<(String, Vec<u32>)> {
+    let bits = |tensor: &Tensor| {
+        let numbers = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        numbers.into_iter().map(f32::to_bits).collect()
+    };
+    tensors.iter().map(|(name, tensor)| (name.clone(), bits(tensor))).collect()
+}
+
+fn final_bits(training: &Training<Toy>) -> Vec<(String, Vec<u32>)> {
+    bits(&tensors(training.learner.state(), &training.learning))
+}
+
+const WHOLE: Greys = Greys { damaged: None };
+
+/// A run of twelve steps that nothing disturbs: its lines and its last tensors.
+fn undisturbed() -> (Vec<String>, Vec<(String, Vec<u32>)>) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut training = start(folder.path(), 12, Toy::new(), WHOLE);
+    assert_eq!(go(&mut training).unwrap(), Ending::Finished);
+    (lines(folder.path()), final_bits(&training))
+}
+
+#[test]
+fn a_loss_that_is_no_number_ends_the_run_and_resuming_from_the_last_checkpoint_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    // Two parts a step: the poison is in step 7, after the line of step 6 and the checkpoint of step 4.
+    let poisoned = Toy { poison_at: Some(13), ..Toy::new() };
+    let error = go(&mut start(folder.path(), 12, poisoned, WHOLE)).unwrap_err();
+    assert!(format!("{error:#}").contains("step 7: the loss `GAN` is NaN"), "{error:#}");
+    assert_eq!(checkpoints(folder.path(), 2).newest().unwrap().0.unwrap().position.step, 4);
+
+    let mut training = start(folder.path(), 12, Toy::new(), WHOLE);
+    assert_eq!(training.position.step, 4);
+    go(&mut training).unwrap();
+    assert_eq!((lines(folder.path()), final_bits(&training)), undisturbed());
+}
+
+#[test]
+fn a_damaged_picture_is_named_and_the_last_checkpoint_is_intact() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = go(&mut start(folder.path(), 12, Toy::new(), Greys { damaged: Some(22) })).unwrap_err();
+    assert!(format!("{error:#}").contains("samples of step 6: images/22.png is damaged"), "{error:#}");
+
+    let mut training = start(folder.path(), 12, Toy::new(), WHOLE);
+    assert_eq!(training.position.step, 4);
+    go(&mut training).unwrap();
+    assert_eq!((lines(folder.path()), final_bits(&training)), undisturbed());
+}
+
+#[test]
+fn a_run_that_is_told_to_stop_leaves_a_checkpoint_of_that_very_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let stop = AtomicBool::new(true);
+    for step in 1..=5 {
+        let mut training = start(folder.path(), 12, Toy::new(), WHOLE);
+        assert_eq!(training.run(&stop).unwrap(), Ending::Stopped);
+        assert_eq!(training.position.step, step);
+    }
+    stop.store(false, Ordering::Relaxed);
+    let mut training = start(folder.path(), 12, Toy::new(), WHOLE);
+    assert_eq!(training.run(&stop).unwrap(), Ending::Finished);
+    assert_eq!((lines(folder.path()), final_bits(&training)), undisturbed());
+}
+
+#[test]
+fn a_folder_is_one_process_s_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let _held = start(folder.path(), 12, Toy::new(), WHOLE);
+    let error = RunFolder::open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("another process is at work"), "{error}");
+}
+
+#[test]
+fn a_run_does_not_write_over_another() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(start(folder.path(), 12, Toy::new(), WHOLE));
+    let error = RunFolder::create(folder.path(), &config(12)).unwrap_err().to_string();
+    assert!(error.contains("holds a run already; go on with `spadework-train resume"), "{error}");
+}
+
+#[test]
+fn two_processes_with_half_a_batch_each_train_as_one_with_the_whole() {
+    let weights = |training: &Training<Toy>| {
+        let of = |network: &Variables| network.parameters["w"].to_vec1::<f32>().unwrap();
+        [of(&training.learner.state.generator), of(&training.learner.state.discriminator)].concat()
+    };
+    let apart = crate::distributed::as_group(2, |group| {
+        let mut config = config(12);
+        config.optimization.accumulate = 1;
+        let mut training = part(config, Toy::new(), WHOLE, Arc::new(group), None, None);
+        go(&mut training).unwrap();
+        weights(&training)
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let mut together = start(folder.path(), 12, Toy::new(), WHOLE);
+    go(&mut together).unwrap();
+    assert_eq!(apart[0], apart[1]);
+    for (apart, together) in apart[0].iter().zip(weights(&together)) {
+        assert!((apart - together).abs() <= 1e-5 * together.abs(), "{apart} and {together}");
+    }
+}

@@ -1,0 +1,121 @@
+//! The loop: steps, and what is written between them. All decisions are elsewhere; this is the order of things.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use anyhow::Context as _;
+
+use super::{
+    checkpoint::Position,
+    config::RunConfig,
+    every::Timer,
+    feed::Feed,
+    learning::{Learner, Learning, Pace, Report},
+    record::Record,
+    snapshot,
+};
+use crate::distributed::Group;
+
+/// A run in memory.
+pub struct Training<L> {
+    /// Everything it depends on.
+    pub config: RunConfig,
+    /// The networks.
+    pub learner: L,
+    /// The optimisers and averages.
+    pub learning: Learning,
+    /// Where it is.
+    pub position: Position,
+    /// The batches from there on.
+    pub feed: Feed,
+    /// The processes that share the work.
+    pub group: Arc<Group>,
+    /// What is written; rank 0 alone has one.
+    pub record: Option<Record>,
+}
+
+/// How a run's process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All steps are done.
+    Finished,
+    /// It was asked to stop, and has written a checkpoint.
+    Stopped,
+}
+
+impl<L: Learner> Training<L> {
+    /// Makes steps until all are done or `stop` is set, which every process learns of. The last thing is a checkpoint.
+    ///
+    /// # Errors
+    /// When a step fails, a sample cannot be read, or a file cannot be written. The last checkpoint is then as it was.
+    pub fn run(&mut self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+        let total = self.config.total_steps();
+        let now = Instant::now();
+        let mut checkpoint = Timer::new(self.config.output.checkpoint_every, now);
+        let mut preview = Timer::new(self.config.output.preview_every, now);
+        while self.position.step < total {
+            let report = self.step()?;
+            let (step, now) = (self.position.step, Instant::now());
+            self.tell(&report, now)?;
+            let stopping = self.anyone_stops(stop)?;
+            let last = stopping || step == total;
+            if checkpoint.is_due(step, now) || last {
+                self.write_checkpoint()?;
+            }
+            if preview.is_due(step, now) || step == total {
+                self.show()?;
+            }
+            if stopping && step < total {
+                return Ok(Ending::Stopped);
+            }
+        }
+        Ok(Ending::Finished)
+    }
+
+    fn step(&mut self) -> anyhow::Result<Report> {
+        let (step, started) = (self.position.step, Instant::now());
+        let optimization = self.config.optimization;
+        let parts =
+            self.feed.next_step().with_context(|| format!("take the samples of step {}", step + 1))?;
+        self.learner.freeze_statistics(optimization.statistics_are_frozen(step));
+        let pace = Pace {
+            step,
+            rates: optimization.rates.scaled(optimization.schedule.factor(step)),
+            average_decay: optimization.average_decay,
+        };
+        let report = self.learning.step(&mut self.learner, &parts, pace, &self.group);
+        let report = report.with_context(|| format!("step {}", step + 1))?;
+        self.position.step += 1;
+        self.position.seconds += started.elapsed().as_secs_f64();
+        Ok(report)
+    }
+
+    fn tell(&mut self, report: &Report, now: Instant) -> anyhow::Result<()> {
+        self.position.window.add(report.iter().map(|(name, value)| (name.as_str(), *value)));
+        let Some(record) = &mut self.record else { return Ok(()) };
+        record.step(&self.config, &mut self.position, report, now)
+    }
+
+    /// One process that is told to stop stops all of them, after the same step.
+    fn anyone_stops(&self, stop: &AtomicBool) -> anyhow::Result<bool> {
+        let mut asked = [u32::from(stop.load(Ordering::Relaxed))];
+        self.group.sum(&mut asked)?;
+        Ok(asked[0] > 0)
+    }
+
+    fn write_checkpoint(&mut self) -> anyhow::Result<()> {
+        let Some(record) = &mut self.record else { return Ok(()) };
+        let tensors = snapshot::tensors(self.learner.state(), &self.learning);
+        record.checkpoint(&self.position, &tensors).map(drop)
+    }
+
+    fn show(&mut self) -> anyhow::Result<()> {
+        let Some(record) = &mut self.record else { return Ok(()) };
+        record.preview(&self.config, &self.position, self.learner.state(), &self.learning)
+    }
+}
