@@ -3,7 +3,10 @@
 use axum::Json;
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    openapi::{
+        AllOf, Object, RefOr, Schema,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
 };
 
 use super::{admin, health, models, synthesize};
@@ -33,7 +36,7 @@ use super::{admin, health, models, synthesize};
         (name = "operations", description = "Probes and metrics"),
         (name = "admin", description = "Management; with --admin-listen it is served there alone, and so is /metrics"),
     ),
-    modifiers(&Keys),
+    modifiers(&Keys, &Whole, &NoDefault),
 )]
 pub struct Api;
 
@@ -47,6 +50,54 @@ impl Modify for Keys {
             .description(Some("needed when the server has keys"));
         let components = api.components.get_or_insert_default();
         components.add_security_scheme("key", SecurityScheme::Http(bearer.build()));
+    }
+}
+
+/// Makes one object of the parts that a flattened field comes in: of two parts of which one takes no other members than
+/// its own, nothing is an instance.
+struct Whole;
+
+impl Modify for Whole {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        for schema in api.components.get_or_insert_default().schemas.values_mut() {
+            if let RefOr::T(Schema::AllOf(parts)) = schema
+                && let Some(whole) = merged(parts)
+            {
+                *schema = RefOr::T(Schema::Object(whole));
+            }
+        }
+    }
+}
+
+/// The parts as one object, if none of them is described elsewhere.
+fn merged(parts: &AllOf) -> Option<Object> {
+    let mut whole = Object::new();
+    whole.description.clone_from(&parts.description);
+    for part in &parts.items {
+        let RefOr::T(Schema::Object(part)) = part else { return None };
+        whole.properties.extend(part.properties.clone());
+        whole.required.extend(part.required.clone());
+        whole.additional_properties = whole.additional_properties.or(part.additional_properties.clone());
+    }
+    Some(whole)
+}
+
+/// Takes away the default `null` of options that may be left out but not be `null`.
+struct NoDefault;
+
+impl Modify for NoDefault {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        for schema in api.components.get_or_insert_default().schemas.values_mut() {
+            let RefOr::T(Schema::Object(object)) = schema else { continue };
+            for property in object.properties.values_mut() {
+                let default = match property {
+                    RefOr::T(Schema::Object(property)) => &mut property.default,
+                    RefOr::T(Schema::Array(property)) => &mut property.default,
+                    _ => continue,
+                };
+                default.take_if(|default| default.is_null());
+            }
+        }
     }
 }
 
@@ -78,5 +129,18 @@ mod tests {
             committed == text().unwrap(),
             "run `cargo run -- openapi > openapi/openapi.json` and commit it"
         );
+    }
+
+    #[test]
+    fn an_instance_of_every_request_is_possible() {
+        let api = serde_json::to_value(Api::openapi()).unwrap();
+        for name in ["SynthesisForm", "SynthesisJson"] {
+            let schema = &api["components"]["schemas"][name];
+            assert_eq!(schema["additionalProperties"], false, "{name}");
+            for member in ["mask", "seed"] {
+                assert!(schema["properties"].get(member).is_some(), "{name} has no {member}");
+            }
+            assert!(schema["properties"]["seed"].get("default").is_none());
+        }
     }
 }
