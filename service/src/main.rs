@@ -8,6 +8,7 @@ mod compute;
 mod embedded;
 mod fleet;
 mod http;
+mod load;
 mod logging;
 mod outcome;
 mod serve;

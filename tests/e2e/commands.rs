@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     images::{decode, landscape_mask, style_picture, tiny_mask},
-    server::{Server, checkpoint, done, import_tiny, mistake},
+    server::{Server, checkpoint, done, import_tiny, mistake, spadework},
 };
 
 fn text(path: &Path) -> String {
@@ -153,4 +153,29 @@ fn bench_measures_every_batch_size_asked_for() {
     let rows = report["rows"].as_array().unwrap();
     assert_eq!(rows.iter().map(|row| row["batch"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 3]);
     assert!(rows.iter().all(|row| row["median_ms"].as_f64().unwrap() > 0.0));
+}
+
+#[test]
+fn bench_puts_a_running_server_under_load() {
+    let server = Server::shared();
+    let load = |more: &[&str]| -> Value {
+        let plain = ["bench", "--url", &server.url, "--masks", "20", "--json"];
+        serde_json::from_str(&done(&[&plain, more].concat())).unwrap()
+    };
+    let open = load(&["--model", "tiny", "--rate", "40,20", "--duration", "1s"]);
+    let loads = open["loads"].as_array().unwrap();
+    assert_eq!(loads.len(), 2);
+    for load in loads {
+        assert_eq!(load["statuses"]["200"], load["requests"], "{load}");
+        assert!(load["picture_ms"]["p99"].as_f64().unwrap() > 0.0);
+    }
+    let closed = load(&["--clients", "2", "--requests", "6", "--duration", "1m", "--deadline", "30s"]);
+    assert_eq!(closed["models"], serde_json::json!(["landscape", "tiny"]));
+    assert_eq!(closed["loads"][0]["statuses"]["200"], 6, "{closed}");
+    assert!(closed["capacity_per_second"].as_f64().unwrap() > 0.0);
+
+    let nobody = spadework(&["bench", "--url", "http://127.0.0.1:9", "--rate", "1"]).output().unwrap();
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(mistake(&["bench", "--url", &server.url, "--model", "nosuch"]).contains("no model `nosuch`"));
+    assert!(mistake(&["bench", "--rate", "5"]).contains("--url"));
 }

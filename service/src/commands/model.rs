@@ -15,9 +15,9 @@ use crate::{
 /// Which model, and where to run it.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// A model directory, or the name of a model in --models or in the binary
-    #[arg(long, default_value = LANDSCAPE.name, value_name = "NAME|DIR")]
-    model: String,
+    /// A model directory, or the name of a model in --models or in the binary; the embedded one without it
+    #[arg(long, value_name = "NAME|DIR")]
+    model: Option<String>,
     /// Folders that a named model is looked for in
     #[arg(long, env = "SPADEWORK_MODELS", value_name = "DIR", value_delimiter = ':')]
     models: Vec<PathBuf>,
@@ -26,6 +26,11 @@ pub struct ModelArgs {
 }
 
 impl ModelArgs {
+    /// `--model` as it was typed.
+    pub fn given(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
     /// Threads of the engine on a CPU.
     pub fn threads(&self) -> usize {
         match self.compute.threads {
@@ -39,22 +44,20 @@ impl ModelArgs {
     /// # Errors
     /// When there is no such model, or it cannot be used.
     pub fn load(&self) -> anyhow::Result<ServedModel> {
-        let directory = Path::new(&self.model);
+        let model = self.given().unwrap_or(LANDSCAPE.name);
+        let directory = Path::new(model);
         let mut roots = self.models.clone();
         if is_model_directory(directory) {
             roots = vec![directory.to_owned()];
         } else if directory.components().count() > 1 {
-            return Err(Mistake::error(format!(
-                "{} is no model directory: it has no config.json",
-                self.model
-            )));
+            return Err(Mistake::error(format!("{model} is no model directory: it has no config.json")));
         }
         let store = Store::open(&roots, Some(LANDSCAPE))?;
         let name = match is_model_directory(directory) {
             true => directory.canonicalize()?.file_name().map(|name| name.to_string_lossy().into_owned()),
             false => None,
         };
-        let name = name.unwrap_or_else(|| self.model.clone());
+        let name = name.unwrap_or_else(|| model.to_owned());
         let entry = store.entries().into_iter().find(|entry| entry.name() == name);
         let entry = entry.ok_or_else(|| CheckpointError::Unknown(name))?;
         ServedModel::load(entry, &[self.compute.single()?])

@@ -5,11 +5,13 @@ mod job;
 mod options;
 mod prepare;
 mod random;
+mod sample;
 mod served;
 mod worker;
 
 pub use job::{Job, Latent, Picture};
 pub use options::{Count, MaskFormat, OptionsError, OutputSize, Resize, SynthesisOptions};
 pub use prepare::{Files, Kind, PrepareError, Prepared, prepare};
+pub use sample::sample_mask;
 pub use served::ServedModel;
 pub use worker::{EngineWorker, input, run_jobs};

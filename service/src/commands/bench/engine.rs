@@ -1,4 +1,4 @@
-//! `spadework bench`: a model's engine alone, no HTTP and no codec.
+//! A model's engine alone, no HTTP and no codec.
 
 use std::{
     fs,
@@ -11,17 +11,15 @@ use clap::Args;
 use serde::Serialize;
 use spadework_imaging::Limits;
 
-use super::model::ModelArgs;
 use crate::{
+    commands::model::ModelArgs,
     outcome::Mistake,
     synthesis::{Files, Job, Resize, ServedModel, SynthesisOptions, prepare},
 };
 
 /// What to time.
 #[derive(Debug, Args)]
-pub struct BenchArgs {
-    #[command(flatten)]
-    model: ModelArgs,
+pub struct EngineArgs {
     /// Batch sizes
     #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4, 8])]
     batch: Vec<usize>,
@@ -31,9 +29,6 @@ pub struct BenchArgs {
     /// Batches of each size that are timed
     #[arg(long, default_value_t = 10)]
     repeat: usize,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// What was measured.
@@ -65,11 +60,12 @@ struct Row {
 ///
 /// # Errors
 /// When the model or the masks cannot be used.
-pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
+pub fn run(model: &ModelArgs, args: &EngineArgs, json: bool) -> anyhow::Result<()> {
     if args.batch.contains(&0) || args.repeat == 0 {
         return Err(Mistake::error("--batch and --repeat must be at least 1"));
     }
-    let model = args.model.load()?;
+    let threads = model.threads();
+    let model = model.load()?;
     let largest = args.batch.iter().copied().max().unwrap_or(1);
     let wanted = largest * (args.repeat + 1);
     let (jobs, plan) = match &args.mask {
@@ -86,11 +82,11 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
         device,
         precision: precision.to_string(),
         instruction_set,
-        threads: args.model.threads(),
+        threads,
         plan_ms: ms(plan),
         rows: rows.collect::<anyhow::Result<_>>()?,
     };
-    if args.json {
+    if json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         report.print();

@@ -1,0 +1,162 @@
+//! When requests are sent: at random moments whatever the answers, or as fast as so many callers can.
+
+use std::{future::Future, time::Duration};
+
+use rand::{SeedableRng as _, rngs::StdRng};
+use rand_distr::{Distribution as _, Exp};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
+
+use super::{Answer, End};
+
+/// Requests without an answer that an open loop holds at most; one more is lost.
+const MOST_OPEN: usize = 4096;
+
+/// How requests follow each other.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pace {
+    /// So many a second on average, each due at a random moment (a Poisson process).
+    Open {
+        /// Requests a second.
+        rate: f64,
+    },
+    /// So many callers, each sending when it has its answer.
+    Closed {
+        /// Callers.
+        clients: usize,
+    },
+}
+
+/// When to end.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// No request is due later than this.
+    pub duration: Duration,
+    /// Nor are more sent.
+    pub requests: usize,
+}
+
+/// Sends calls with `send`, which gets the number of each, until a bound is reached and all are answered.
+pub async fn drive<F>(pace: Pace, bounds: Bounds, send: impl Fn(usize) -> F) -> Vec<Answer>
+where
+    F: Future<Output = End> + Send + 'static,
+{
+    match pace {
+        Pace::Open { rate } => open(rate, bounds, send).await,
+        Pace::Closed { clients } => closed(clients, bounds, send).await,
+    }
+}
+
+async fn open<F>(rate: f64, bounds: Bounds, send: impl Fn(usize) -> F) -> Vec<Answer>
+where
+    F: Future<Output = End> + Send + 'static,
+{
+    let mut answers = Vec::new();
+    let mut running = JoinSet::new();
+    let start = Instant::now();
+    for (place, offset) in schedule(rate, bounds).into_iter().enumerate() {
+        let due = start + offset;
+        sleep_until(due).await;
+        while let Some(ended) = running.try_join_next() {
+            answers.extend(ended);
+        }
+        if running.len() == MOST_OPEN {
+            let end = End::Lost(format!("{MOST_OPEN} requests were without an answer; it was not sent"));
+            answers.push(Answer { due, lag: due.elapsed(), took: due.elapsed(), end });
+            continue;
+        }
+        running.spawn(one(due, send(place)));
+    }
+    while let Some(ended) = running.join_next().await {
+        answers.extend(ended);
+    }
+    answers
+}
+
+async fn closed<F>(clients: usize, bounds: Bounds, send: impl Fn(usize) -> F) -> Vec<Answer>
+where
+    F: Future<Output = End> + Send + 'static,
+{
+    let end = Instant::now() + bounds.duration;
+    let (mut answers, mut running) = (Vec::new(), JoinSet::new());
+    let mut places = 0..bounds.requests;
+    for place in places.by_ref().take(clients) {
+        running.spawn(one(Instant::now(), send(place)));
+    }
+    while let Some(ended) = running.join_next().await {
+        answers.extend(ended);
+        if Instant::now() < end
+            && let Some(place) = places.next()
+        {
+            running.spawn(one(Instant::now(), send(place)));
+        }
+    }
+    answers
+}
+
+async fn one(due: Instant, sending: impl Future<Output = End> + Send) -> Answer {
+    let lag = due.elapsed();
+    let end = sending.await;
+    Answer { due, lag, took: due.elapsed(), end }
+}
+
+/// When requests are due, from the start. The same rate has the same schedule every time.
+fn schedule(rate: f64, bounds: Bounds) -> Vec<Duration> {
+    let Ok(gaps) = Exp::new(rate) else { return Vec::new() };
+    let mut numbers = StdRng::seed_from_u64(rate.to_bits());
+    let end = bounds.duration.as_secs_f64();
+    let mut at = 0.0;
+    let due = std::iter::from_fn(|| {
+        at += gaps.sample(&mut numbers);
+        (at < end).then(|| Duration::from_secs_f64(at))
+    });
+    due.take(bounds.requests).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn bounds(seconds: u64, requests: usize) -> Bounds {
+        Bounds { duration: Duration::from_secs(seconds), requests }
+    }
+
+    #[test]
+    fn a_rate_is_kept_on_average_and_the_gaps_are_random() {
+        let due = schedule(50.0, bounds(100, usize::MAX));
+        assert!((4800..5200).contains(&due.len()), "{}", due.len());
+        assert!(due.is_sorted());
+        let short = due.windows(2).filter(|pair| pair[1] - pair[0] < 20 * MS).count();
+        let share = short as f64 / due.len() as f64;
+        assert!((0.60..0.66).contains(&share), "1 - 1/e of the gaps are shorter than the mean, not {share}");
+        assert_eq!(schedule(50.0, bounds(100, 7)).len(), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_server_does_not_slow_an_open_loop() {
+        let slow = |_| async {
+            sleep(5000 * MS).await;
+            End::Status(200)
+        };
+        let answers = drive(Pace::Open { rate: 20.0 }, bounds(10, usize::MAX), slow).await;
+        assert!((150..250).contains(&answers.len()), "{}", answers.len());
+        assert!(answers.iter().all(|answer| answer.took >= 5000 * MS && answer.lag <= 2 * MS));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_of_a_closed_loop_wait_for_their_answers() {
+        let slow = |_| async {
+            sleep(100 * MS).await;
+            End::Status(200)
+        };
+        let answers = drive(Pace::Closed { clients: 3 }, bounds(1, usize::MAX), slow).await;
+        assert_eq!(answers.len(), 30);
+        assert_eq!(drive(Pace::Closed { clients: 3 }, bounds(1, 8), slow).await.len(), 8);
+    }
+}
