@@ -9,6 +9,8 @@ import time
 import urllib.error
 import urllib.request
 
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+
 
 class Instance:
     """`spadework serve` on a port that the system chooses."""
