@@ -14,6 +14,7 @@ pub mod objective;
 pub mod ops;
 pub mod optimizer;
 pub mod outcome;
+pub mod reference;
 pub mod run;
 pub mod state;
 pub mod step;

@@ -6,6 +6,7 @@ mod export;
 mod fit;
 mod render_dataset;
 mod resume;
+mod verify;
 
 use clap::Subcommand;
 
@@ -25,6 +26,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Render procedural landscapes with exact label maps
     RenderDataset(RenderDataset),
+    /// Run one training step and compare every loss, gradient and buffer with a reference
+    Verify(verify::Verify),
 }
 
 impl Command {
@@ -38,6 +41,7 @@ impl Command {
             Self::Resume(args) => resume::run(&args),
             Self::Export(args) => export::run(&args),
             Self::RenderDataset(command) => command.run(),
+            Self::Verify(verify) => verify.run(),
         }
     }
 }
