@@ -11,9 +11,12 @@ use serde_json::Value;
 use spadework_imaging::{LabelMap, RgbImage, encode_label_png, encode_png};
 use tempfile::TempDir;
 
-/// A network of a few hundred weights, on pictures of 32×32.
-const NETWORK: &str = "--label-nc 3 --crop-size 32 --load-size 32 --ngf 1 --ndf 2 --hidden 4 --z-dim 4 --noise \
+/// A network for pictures of 32×32.
+const NETWORK: &str = "--label-nc 3 --crop-size 32 --load-size 32 --z-dim 4 --noise \
     --encoder color --encoder-width 2 --initialisation default --lambda-l1 5 --batch 4 --log-every 1 --threads 1";
+
+/// A few hundred weights.
+const TINY: &str = "--ngf 1 --ndf 2 --hidden 4";
 
 /// A folder with sixteen pairs and room for a run.
 struct Workshop {
@@ -44,6 +47,10 @@ impl Workshop {
     }
 
     fn fit(&self, run: &str, more: &str) -> Command {
+        self.fit_as(run, &format!("{TINY} {more}"))
+    }
+
+    fn fit_as(&self, run: &str, more: &str) -> Command {
         let mut command = train();
         command.arg("fit").arg("--out").arg(self.path(run)).arg("--labels").arg(self.path("labels"));
         command.arg("--images").arg(self.path("images"));
@@ -154,12 +161,10 @@ fn tensors(path: &Path) -> Vec<u8> {
 #[test]
 fn overfitting_sixteen_pairs_brings_the_losses_down() {
     let workshop = Workshop::new();
-    succeed(
-        workshop.fit(
-            "run",
-            "--samples 1600 --lr 4e-3 --warm-up 5 --ngf 4 --ndf 4 --hidden 16 --no-flip --ema 0.9",
-        ),
-    );
+    succeed(workshop.fit_as(
+        "run",
+        "--samples 1600 --lr 4e-3 --warm-up 5 --ngf 4 --ndf 4 --hidden 16 --no-flip --ema 0.9",
+    ));
     let lines = lines(&workshop.path("run"));
     let mean = |name: &str, part: &[Value]| {
         part.iter().map(|line| line[name].as_f64().unwrap()).sum::<f64>() / part.len() as f64
@@ -231,15 +236,12 @@ fn a_full_disk_is_said_and_leaves_the_last_checkpoint_whole() {
 fn every_mistake_is_told_at_once_and_no_folder_is_made() {
     let workshop = Workshop::new();
     let output = workshop
-        .fit(
-            "run",
-            "--lr -1 --batch 3 --accumulate 2 --freeze-statistics 2 --lambda-vgg 1 --kl-reduction often",
-        )
+        .fit("run", "--lr=-1 --accumulate 3 --freeze-statistics 2 --lambda-vgg 1 --kl-reduction often")
         .output()
         .unwrap();
     let said = said(&output);
     assert_eq!(output.status.code(), Some(2), "{said}");
-    for part in ["--lr is -1", "--batch 3", "--freeze-statistics is 2", "--kl-reduction is `often`"] {
+    for part in ["--lr is -1", "--accumulate 3", "--freeze-statistics is 2", "--kl-reduction is `often`"] {
         assert!(said.contains(part), "{part} is not in\n{said}");
     }
     assert!(!workshop.path("run").exists());

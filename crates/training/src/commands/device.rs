@@ -23,7 +23,7 @@ pub(super) fn open(name: &str, local_rank: usize) -> anyhow::Result<Device> {
     })
 }
 
-/// Sets the number of threads of everything that computes on a CPU; 0 is one for each core.
+/// Sets the number of threads of everything that computes on a CPU; 0 is one for each core. Nothing may have computed yet.
 ///
 /// # Errors
 /// When they cannot be started.

@@ -44,7 +44,6 @@ pub(super) fn place() -> anyhow::Result<Place> {
 pub(super) fn drive(job: Job, folder: &Path) -> anyhow::Result<()> {
     let stop = stop_on_signals()?;
     let device = device::open(&job.config.compute.device, job.place.local_rank)?;
-    device::set_threads(job.config.compute.threads)?;
     let group = Arc::new(Group::meet(&job.place, job.config.fingerprint()?, job.patience)?);
     let learner = build(&job.config, &device, &group)?;
     if let Some(model) = job.config.warm_start.as_ref().filter(|_| job.stored.is_none()) {

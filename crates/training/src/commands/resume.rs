@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::drive::{Job, drive, place};
+use super::{
+    device,
+    drive::{Job, drive, place},
+};
 use crate::{
     outcome::Mistake,
     run::{RunFolder, checkpoints, read_config},
@@ -41,6 +44,7 @@ pub(super) fn run(args: &ResumeArgs) -> anyhow::Result<()> {
     };
     config.compute.device = args.device.clone().unwrap_or(config.compute.device);
     config.compute.threads = args.threads.unwrap_or(config.compute.threads);
+    device::set_threads(config.compute.threads)?;
     if config.optimization.part(place.world).is_none() {
         return Err(Mistake::error(format!(
             "the run's batch of {} does not divide evenly among {} processes; start another number of them",

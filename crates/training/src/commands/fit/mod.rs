@@ -6,7 +6,10 @@ mod resolve;
 
 pub use args::FitArgs;
 
-use super::drive::{Job, drive, place};
+use super::{
+    device,
+    drive::{Job, drive, place},
+};
 use crate::run::RunFolder;
 
 /// Begins a run and makes its steps.
@@ -15,6 +18,7 @@ use crate::run::RunFolder;
 /// With every mistake in the settings at once, before any work; later when the run cannot go on.
 pub(super) fn run(args: &FitArgs) -> anyhow::Result<()> {
     let place = place()?;
+    device::set_threads(args.compute.threads)?;
     let say = |line: &str| {
         if place.rank == 0 {
             eprintln!("{line}");
