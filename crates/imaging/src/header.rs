@@ -62,7 +62,7 @@ pub struct Header {
 /// # Errors
 /// When the bytes are no image that is read here, or end within the header.
 pub fn peek(bytes: &[u8]) -> Result<Header, ReadError> {
-    let format = sniff(bytes)?;
+    let format = sniff(bytes, "a PNG, JPEG or WebP file")?;
     let size = match format {
         Format::Png => png_size(bytes)?,
         Format::Jpeg => jpeg::size(bytes)?,
@@ -74,14 +74,15 @@ pub fn peek(bytes: &[u8]) -> Result<Header, ReadError> {
     Ok(Header { format, size })
 }
 
-pub(crate) fn sniff(bytes: &[u8]) -> Result<Format, ReadError> {
+/// The format of `bytes`; a refusal says that `wanted` may stand here.
+pub(crate) fn sniff(bytes: &[u8], wanted: &'static str) -> Result<Format, ReadError> {
     if bytes.is_empty() {
         return Err(ReadError::Empty);
     }
     let Some(format) = Format::sniff(bytes) else {
         return Err(match other_format(bytes) {
-            Some(found) => ReadError::WrongFormat { found, wanted: "a PNG, JPEG or WebP file" },
-            None => ReadError::NotAnImage { start: start_of(bytes) },
+            Some(found) => ReadError::WrongFormat { found, wanted },
+            None => ReadError::NotAnImage { start: start_of(bytes), wanted },
         });
     };
     Ok(format)

@@ -119,8 +119,11 @@ impl<'a> PngRows<'a> {
 impl Transparency {
     fn of(info: &png::Info<'_>) -> Self {
         let Some(trns) = info.trns.as_deref() else { return Self::None };
-        let sample =
-            |index: usize| trns.get(2 * index..2 * index + 2).map(|b| u16::from_be_bytes([b[0], b[1]]));
+        // The decoder keeps two bytes of a key's sample only where samples have sixteen bits.
+        let sample = |index: usize| match info.bit_depth {
+            png::BitDepth::Sixteen => trns.as_chunks().0.get(index).copied().map(u16::from_be_bytes),
+            _ => trns.get(index).copied().map(u16::from),
+        };
         match info.color_type {
             ColorType::Indexed => Self::Palette(trns.to_vec()),
             ColorType::Grayscale => sample(0).map_or(Self::None, |gray| Self::Key([gray; 3])),

@@ -11,13 +11,15 @@ pub enum ReadError {
     #[error("the image is empty; send the bytes of the file")]
     Empty,
     /// The first bytes are no known image format's.
-    #[error("this is not an image: it begins with {start}; send a PNG, JPEG or WebP file")]
+    #[error("this is not an image: it begins with {start}; send {wanted}")]
     NotAnImage {
         /// The first bytes, printable.
         start: String,
+        /// What may stand here.
+        wanted: &'static str,
     },
     /// An image, but not of a format that may stand here.
-    #[error("this is a {found} file; send {wanted}")]
+    #[error("its format is {found}; send {wanted}")]
     WrongFormat {
         /// What it is.
         found: &'static str,
@@ -107,7 +109,7 @@ mod tests {
         let format = Format::Png;
         for (error, kind) in [
             (ReadError::Empty, ErrorKind::NotAnImage),
-            (ReadError::NotAnImage { start: "`hi`".into() }, ErrorKind::NotAnImage),
+            (ReadError::NotAnImage { start: "`hi`".into(), wanted: "a PNG" }, ErrorKind::NotAnImage),
             (ReadError::WrongFormat { found: "GIF", wanted: "a PNG" }, ErrorKind::Unsupported),
             (ReadError::TooManyBytes { bytes: 2, limit: 1 }, ErrorKind::TooLarge),
             (ReadError::TooManyPixels { size, limit: 1 }, ErrorKind::TooLarge),

@@ -170,6 +170,23 @@ fn transparent_pixels_are_unknown_or_refused() {
 }
 
 #[test]
+fn the_one_transparent_value_of_a_png_without_alpha_is_unknown() {
+    let keyed = |color, bits, key: &[u8], data: &[u8]| {
+        Png { transparency: Some(key.to_vec()), ..Png::new(color, bits) }.write(data)
+    };
+    let gray = keyed(png::ColorType::Grayscale, png::BitDepth::Eight, &[0, 1], &[0, 1, 2, 0, 1, 2, 0, 1]);
+    let four_bits = keyed(png::ColorType::Grayscale, png::BitDepth::Four, &[0, 1], &[0x01, 0x20, 0x12, 0x01]);
+    let wide: Vec<u8> = [0u16, 1, 2, 0, 1, 2, 0, 1].iter().flat_map(|id| id.to_be_bytes()).collect();
+    let wide = keyed(png::ColorType::Grayscale, png::BitDepth::Sixteen, &[0, 1], &wide);
+    let key: Vec<u8> = SEA.iter().flat_map(|&sample| [0, sample]).collect();
+    let colors = [SKY, SEA, SAND, SKY, SEA, SAND, SKY, SEA].concat();
+    let rgb = keyed(png::ColorType::Rgb, png::BitDepth::Eight, &key, &colors);
+    for bytes in [gray, four_bits, wide, rgb] {
+        assert_eq!(ids(&read(&bytes).unwrap()), [0, 3, 2, 0, 3, 2, 0, 3]);
+    }
+}
+
+#[test]
 fn the_first_ten_unknown_ids_are_named_with_their_counts() {
     let size = Size::new(5, 4);
     let data: Vec<u8> = (0..20).map(|i| if i < 13 { 100 + i } else { 100 }).collect();
@@ -234,6 +251,8 @@ fn a_jpeg_is_no_mask() {
     let jpeg = spadework_imaging::encode_jpeg(&picture, 90).unwrap();
     let error = read(&jpeg).unwrap_err();
     assert!(matches!(error, MaskError::Read(ReadError::WrongFormat { found: "JPEG", .. })), "{error}");
+    let error = read(b"some text").unwrap_err();
+    assert!(error.to_string().ends_with("send a PNG, which keeps every pixel as it is"), "{error}");
 }
 
 #[test]

@@ -92,12 +92,10 @@ pub fn decode_mask(
 /// Opens a file that must be a PNG, its limits checked.
 pub(crate) fn open_map<'a>(bytes: &'a [u8], limits: &Limits) -> Result<PngRows<'a>, ReadError> {
     limits.check_bytes(bytes.len())?;
-    match header::sniff(bytes)? {
+    let wanted = "a PNG, which keeps every pixel as it is";
+    match header::sniff(bytes, wanted)? {
         Format::Png => PngRows::open(bytes, limits),
-        other => {
-            let wanted = "a PNG, which keeps every pixel as it is";
-            Err(ReadError::WrongFormat { found: other.name(), wanted })
-        }
+        other => Err(ReadError::WrongFormat { found: other.name(), wanted }),
     }
 }
 
