@@ -13,6 +13,7 @@ mod logging;
 mod outcome;
 mod serve;
 mod synthesis;
+mod text;
 
 use std::process::ExitCode;
 

@@ -23,7 +23,7 @@
  * @property {number} [count]
  * @property {Blob | null} [style]
  * @property {string | null} [stylePreset]
- * @property {number} [styleNoise]
+ * @property {number} [styleNoise]  of a style picture: a preset is one latent, without a spread
  * @property {number[] | null} [latent]
  *
  * @typedef {{seed: string, blob: Blob, latent: number[] | null}} Picture
@@ -136,8 +136,8 @@ export function fieldsOf(wish) {
   const fields = [["mask_format", "ids"], ["model", wish.model], ["seed", wish.seed]];
   if (wish.count && wish.count > 1) fields.push(["count", String(wish.count)]);
   if (wish.latent) return [...fields, ["latent", JSON.stringify(wish.latent)]];
+  if (wish.style && wish.styleNoise) fields.push(["style_noise", String(wish.styleNoise)]);
   if (wish.stylePreset && !wish.style) fields.push(["style_preset", wish.stylePreset]);
-  if ((wish.style || wish.stylePreset) && wish.styleNoise) fields.push(["style_noise", String(wish.styleNoise)]);
   return fields;
 }
 

@@ -20,6 +20,13 @@ function table(caption, heads, rows) {
 const code = (text) => make("code", {}, text);
 
 /**
+ * A sentence, with what stands between backticks as code.
+ *
+ * @param {string} sentence
+ */
+const prose = (sentence) => make("span", {}, ...sentence.split("`").map((part, i) => (i % 2 ? code(part) : part)));
+
+/**
  * @param {string} caption
  * @param {Field[]} fields
  */
@@ -28,7 +35,7 @@ function fieldTable(caption, fields) {
     code(name),
     code(type),
     required ? "yes" : "",
-    description,
+    prose(description),
   ]);
   return table(caption, ["Name", "Type", "Required", "Meaning"], rows);
 }
@@ -38,12 +45,12 @@ function panel(operation) {
   const { id, method, path, summary, description, parameters, bodies, responses } = operation;
   const title = make("h3", { class: "row" }, make("span", { class: "method" }, method), make("span", { class: "path" }, path));
   const made = make("section", { class: "panel", id }, title, make("p", {}, make("strong", {}, summary)));
-  if (description) made.append(make("p", {}, description));
+  if (description) made.append(make("p", {}, prose(description)));
   if (parameters.length) made.append(fieldTable("Parameters", parameters));
   for (const { type, fields, schema } of bodies) {
     made.append(fields.length ? fieldTable(`Body: ${type}`, fields) : make("p", {}, "Body: ", code(type), ` ${schema}`));
   }
-  const rows = responses.map(({ status, types, description: what }) => [code(status), types.join(", "), what]);
+  const rows = responses.map(({ status, types, description: what }) => [code(status), types.join(", "), prose(what)]);
   made.append(table("Answers", ["Status", "Type", "Meaning"], rows));
   return made;
 }
@@ -57,7 +64,7 @@ function show(api) {
   const contents = element("contents");
   const operations = operationsOf(api);
   for (const tag of api.tags) {
-    contents.append(make("h2", {}, tag.description));
+    contents.append(make("h2", { title: tag.description }, `${tag.name[0].toUpperCase()}${tag.name.slice(1)}`));
     for (const operation of operations.filter(({ tags }) => tags.includes(tag.name))) {
       contents.append(make("a", { href: `#${operation.id}` }, `${operation.method} ${operation.path}`));
       element("operations").append(panel(operation));
@@ -67,7 +74,7 @@ function show(api) {
   for (const [name, schema] of Object.entries(api.components.schemas)) {
     const fields = fieldsOf(api, schema);
     const made = make("section", { class: "panel", id: `schema-${name}` }, make("h3", {}, name));
-    if (schema.description) made.append(make("p", {}, schema.description));
+    if (schema.description) made.append(make("p", {}, prose(schema.description)));
     made.append(fields.length ? fieldTable("Fields", fields) : make("p", {}, code(typeOf(schema))));
     contents.append(make("a", { href: `#schema-${name}` }, name));
     element("schemas").append(made);

@@ -96,7 +96,7 @@ export function download(blob, name) {
 }
 
 /**
- * Files dropped on an element, or pasted while nothing else takes them.
+ * Files dropped on an element.
  *
  * @param {HTMLElement} target
  * @param {(file: File) => void} then

@@ -105,7 +105,7 @@ export class LookView {
    * @param {string} name
    */
   mood(value, name) {
-    const thumb = make("span", { class: "thumb", "aria-hidden": "true" }, value === NONE ? "z" : "");
+    const thumb = make("span", { class: "thumb", "aria-hidden": "true" });
     this.thumbs.set(value, thumb);
     return choice({ group: "mood", value, checked: false }, thumb, make("span", {}, name));
   }
@@ -121,7 +121,7 @@ export class LookView {
   }
 
   /**
-   * @param {string} style
+   * @param {string} style  a preset's name; empty for none
    * @param {Blob} blob
    */
   showThumb(style, blob) {
@@ -154,7 +154,7 @@ export class LookView {
     input("lock").checked = locked;
     choose(this.moods, file ? FILE : (preset ?? NONE));
     input("noise").value = String(noise);
-    element("noise-field").hidden = !file && !preset;
+    element("noise-field").hidden = !file;
     input("blend").disabled = !a || !b;
     input("blend").value = String(t);
     button("stop-blend").hidden = !blending;

@@ -100,7 +100,9 @@ function operation(api, path, method, raw) {
     required: Boolean(one.required),
     description: one.description ?? "",
   });
-  const contents = Object.entries(raw.requestBody?.content ?? {});
+  // A form first: it is what most people send.
+  const rank = (/** @type {string} */ type) => (type.startsWith("multipart/") ? 0 : 1);
+  const contents = Object.entries(raw.requestBody?.content ?? {}).sort(([a], [b]) => rank(a) - rank(b));
   return {
     id: `${method}-${path.replace(/[^a-z]+/gi, "-").replace(/^-|-$/g, "")}`,
     tags: raw.tags ?? [],

@@ -10,8 +10,8 @@ import { searchLabels, typeDigit } from "./label_names.js";
 
 /** Digits that follow one another within this many ms are one number. */
 const DIGITS_WITHIN = 700;
-/** A shorter list is taken in at a glance. */
-const SEARCH_FROM = 18;
+/** A shorter list is taken in at a glance; on a narrow page, where the space is dear, one up to the second number. */
+const [SEARCH_FROM, NARROW_SEARCH_FROM] = [8, 18];
 
 export class PaletteView {
   /** @param {(label: number) => void} onChoose */
@@ -39,6 +39,7 @@ export class PaletteView {
     Object.assign(this, { labels, palette });
     this.search.value = "";
     this.search.hidden = labels.length < SEARCH_FROM;
+    this.search.classList.toggle("wide", labels.length < NARROW_SEARCH_FROM);
     this.draw();
     this.choose(chosen);
   }

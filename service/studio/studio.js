@@ -185,15 +185,15 @@ export class Studio {
     return `Picture made from the mask: ${parts.join(", ")}`;
   }
 
-  /** Every mood, tried on the same example in idle moments. */
+  /** Every mood, and none, tried on the same example in idle moments. */
   makeThumbs() {
     const model = /** @type {Model} */ (this.model);
     const mask = encodeIndexed(this.scene(0), paletteOf(this.labels));
-    const styles = (model.accepts_style && model.styles) || [];
-    const thumb = (/** @type {string} */ stylePreset) => async (/** @type {AbortSignal} */ signal) => {
-      const wish = { model: model.name, seed: "1", stylePreset, mask: new Blob([await mask], { type: "image/png" }) };
+    const styles = model.accepts_style ? ["", ...(model.styles ?? [])] : [];
+    const thumb = (/** @type {string} */ style) => async (/** @type {AbortSignal} */ signal) => {
+      const wish = { model: model.name, seed: "1", stylePreset: style || null, mask: new Blob([await mask], { type: "image/png" }) };
       const { pictures } = await this.api.synthesize(wish, signal);
-      if (this.model === model) this.lookView.showThumb(stylePreset, pictures[0].blob);
+      if (this.model === model) this.lookView.showThumb(style, pictures[0].blob);
     };
     this.live.whenIdle("moods", styles.map(thumb));
   }

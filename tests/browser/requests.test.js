@@ -15,7 +15,9 @@ const answering = (status, body, headers) => new Api(async () => new Response(JS
 test("a wish becomes the fields that the API knows, and nothing that was not set", () => {
   assert.deepEqual(fieldsOf(wishOf(firstLook(), MODEL)), [["mask_format", "ids"], ["model", "landscape"], ["seed", "7"]]);
   const styled = { ...firstLook(), preset: "fog", noise: 0.5 };
-  assert.deepEqual(fieldsOf(wishOf(styled, MODEL)).slice(3), [["style_preset", "fog"], ["style_noise", "0.5"]]);
+  assert.deepEqual(fieldsOf(wishOf(styled, MODEL)).slice(3), [["style_preset", "fog"]]);
+  const pictured = { ...firstLook(), file: new Blob(["picture"]), noise: 0.5 };
+  assert.deepEqual(fieldsOf(wishOf(pictured, MODEL)).slice(3), [["style_noise", "0.5"]]);
 });
 
 test("the form carries the mask and the style as files", () => {

@@ -59,6 +59,21 @@ fn a_folder_is_made_whole_but_for_what_is_broken() {
 }
 
 #[test]
+fn what_cannot_be_written_leaves_what_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let masks = folder.path().join("masks");
+    fs::create_dir(&masks).unwrap();
+    let mask = masks.join("0.png");
+    fs::write(&mask, landscape_mask(0)).unwrap();
+    let make = |mask: &Path, out: &Path| mistake(&["synthesize", "--mask", &text(mask), "--out", &text(out)]);
+    assert!(make(&mask, &folder.path().join("no/such/folder.png")).contains("cannot be written"));
+    assert!(make(&masks, &masks).contains("would be overwritten"));
+    assert_eq!(fs::read(&mask).unwrap(), landscape_mask(0));
+    assert!(make(&masks, &mask).contains("cannot be written"), "a file is no folder");
+    assert_eq!(fs::read_dir(&masks).unwrap().count(), 1, "nothing half-written is left");
+}
+
+#[test]
 fn the_network_s_own_numbers_can_be_had_and_given_back() {
     let folder = tempfile::tempdir().unwrap();
     let (model, mask) = (folder.path().join("tiny"), folder.path().join("mask.png"));

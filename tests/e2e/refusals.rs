@@ -82,8 +82,8 @@ fn options_that_cannot_be_used_are_named() {
     for (options, status, part) in [
         (&[("sede", "1")][..], 422, "unknown option `sede`"),
         (&[("seed", "-1")], 422, "option `seed`"),
-        (&[("count", "0")], 422, "ask for 1 to 8"),
-        (&[("count", "9")], 422, "ask for 1 to 8"),
+        (&[("count", "0")], 422, "from 1 to 8"),
+        (&[("count", "9")], 422, "from 1 to 8"),
         (&[("latent", "[1, 2, 3]")], 422, "`latent` has 3 numbers and model `tiny` takes 4"),
         (&[("latent", "[1, 2, 3, 1e39]")], 422, "`latent`"),
         (&[("style_preset", "baroque")], 422, "has no style `baroque`"),
@@ -91,6 +91,8 @@ fn options_that_cannot_be_used_are_named() {
         (&[("deadline_ms", "0")], 422, "`deadline_ms` is 0"),
         (&[("seed", "1"), ("seed", "2")], 422, "given twice"),
         (&[("options", "{")], 400, "no JSON object"),
+        (&[("options", r#"{"seed": 1, "seed": 2}"#)], 422, "given twice"),
+        (&[("latent", "[1e400]")], 422, "must be an array of numbers"),
         (&[("mask", "again")], 400, "sent twice"),
     ] {
         let options = [options, &[("model", "tiny")]].concat();
@@ -113,7 +115,10 @@ fn requests_of_the_wrong_form_are_refused() {
         (typed("text/plain").body("hi"), 415, "`text/plain`"),
         (typed("application/json").body("{"), 400, "no JSON object"),
         (typed("application/json").body("{}"), 400, "there is no mask"),
-        (post().json(&json!({ "mask": "%%%" })), 400, "`mask` is not the file in base64"),
+        (post().json(&json!({ "mask": "%%%" })), 400, "`mask` is no file in base64"),
+        (typed("application/json").body(r#"{"mask": "", "mask": ""}"#), 400, "sent twice"),
+        (typed("application/json").body(r#"{"seed": 1, "seed": 2}"#), 422, "given twice"),
+        (typed("image/png").header("content-encoding", "gzip").body("x"), 415, "Content-Encoding: gzip"),
         (typed("multipart/form-data").body("x"), 400, "boundary"),
         (typed("image/png").body(""), 400, "is empty"),
         (server.form(&tiny_mask(0), &[]).header("accept", "text/html"), 406, "image/png"),
@@ -126,6 +131,26 @@ fn requests_of_the_wrong_form_are_refused() {
         assert_eq!(given, status, "{said}");
         assert!(said.contains(part), "`{part}` is not in: {said}");
     }
+}
+
+#[test]
+fn what_was_sent_is_not_quoted_at_length() {
+    let long = "x".repeat(100_000);
+    let (status, said) = refused(Server::shared().form(&tiny_mask(0), &[("model", &long)]));
+    assert_eq!(status, 404);
+    assert!(said.len() < 1100, "{} bytes", said.len());
+}
+
+#[test]
+fn a_picture_that_its_format_cannot_hold_is_refused_before_it_is_made() {
+    let wide = png(20_000, 1, ColorType::Grayscale, BitDepth::Eight, &[0; 20_000]);
+    let options = [("model", "tiny"), ("resize", "nearest"), ("output_size", "mask")];
+    let (status, said) = refused(Server::shared().form(&wide, &options).header("accept", "image/webp"));
+    assert_eq!(status, 422);
+    assert!(
+        said.contains("WebP holds at most 16384 pixels a side") && said.contains("ask for PNG"),
+        "{said}"
+    );
 }
 
 #[test]

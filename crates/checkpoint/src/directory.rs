@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{BufReader, BufWriter, Cursor, Read},
+    io::{BufReader, BufWriter, Cursor, Read, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -13,7 +13,7 @@ use crate::{
     CheckpointError, Embedded, ModelConfig,
     error::io_error,
     expected::{expected_encoder, expected_generator, verify},
-    weights::{self, Hashed, WeightType, WriteError},
+    weights::{self, Hashed, WeightType, WholeNumbers, WriteError},
 };
 
 /// The configuration's file name.
@@ -78,16 +78,28 @@ pub fn write_model(
         .tempdir_in(parent)
         .map_err(io_error("create a folder in", parent))?;
     let text = config.to_text().map_err(|source| CheckpointError::Config { place, source })?;
-    let path = partial.path().join(CONFIG);
-    fs::write(&path, text).map_err(io_error("write", &path))?;
+    write_text(&partial.path().join(CONFIG), &text)?;
     write_weights(&partial.path().join(GENERATOR), generator, dtype)?;
     if let Some(encoder) = encoder {
         write_weights(&partial.path().join(ENCODER), encoder, dtype)?;
     }
     make_readable(partial.path())?;
+    sync_folder(partial.path())?;
     fs::rename(partial.path(), directory).map_err(io_error("create", directory))?;
     // It has been renamed away; there is nothing left to clean up.
     let _ = partial.keep();
+    sync_folder(parent)
+}
+
+fn write_text(path: &Path, text: &str) -> Result<(), CheckpointError> {
+    let mut file = File::create(path).map_err(io_error("create", path))?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io_error("write", path))
+}
+
+/// Makes the names in a folder last through a power cut, where the system can.
+fn sync_folder(folder: &Path) -> Result<(), CheckpointError> {
+    #[cfg(unix)]
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error("write", folder))?;
     Ok(())
 }
 
@@ -196,7 +208,8 @@ impl Source {
         let mut read = |file: &str| {
             let Some(Open { reader, length }) = self.open(file)? else { return Err(self.missing(file)) };
             start_file(&mut digest, file, length);
-            weights::read(Hashed { reader, digest: &mut digest }, length, &self.place(file))
+            let reader = Hashed { reader, digest: &mut digest };
+            weights::read(reader, length, &self.place(file), WholeNumbers::Refuse)
         };
         let generator = read(GENERATOR)?;
         let encoder = match config.architecture.encoder {

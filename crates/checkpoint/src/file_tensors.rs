@@ -14,7 +14,7 @@ use spadework_model::Tensors;
 use crate::{
     CheckpointError,
     error::io_error,
-    weights::{self, read_header},
+    weights::{self, WholeNumbers, read_header},
 };
 
 /// A tensor as a file lists it.
@@ -66,7 +66,7 @@ pub fn list_tensors(path: &Path) -> Result<Vec<FileTensor>, CheckpointError> {
 pub fn read_tensors(path: &Path) -> Result<Tensors, CheckpointError> {
     match open(path)? {
         WeightFile::Safetensors { reader, length } => {
-            weights::read(reader, length, &path.display().to_string())
+            weights::read(reader, length, &path.display().to_string(), WholeNumbers::PassOver)
         }
         WeightFile::PyTorch(reader) => {
             let mut tensors = Tensors::new();

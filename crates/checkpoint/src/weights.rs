@@ -84,26 +84,41 @@ pub(crate) fn read_header(
     Ok(names.into_iter().filter_map(info).collect())
 }
 
-/// Reads all tensors, as f32 on the CPU.
-pub(crate) fn read(mut reader: impl Read, length: u64, place: &str) -> Result<Tensors, CheckpointError> {
+/// What to do with tensors of whole numbers, which no network computes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WholeNumbers {
+    /// The file is not a model's.
+    Refuse,
+    /// A state dict has counters, such as `num_batches_tracked`.
+    PassOver,
+}
+
+/// Reads the floating-point tensors, as f32 on the CPU.
+pub(crate) fn read(
+    mut reader: impl Read,
+    length: u64,
+    place: &str,
+    whole_numbers: WholeNumbers,
+) -> Result<Tensors, CheckpointError> {
     let mut tensors = Tensors::new();
     let mut bytes = Vec::new();
     for (name, info) in read_header(&mut reader, length, place)? {
-        let dtype = match info.dtype {
-            Dtype::F32 => DType::F32,
-            Dtype::F16 => DType::F16,
-            Dtype::BF16 => DType::BF16,
-            Dtype::F64 => DType::F64,
-            other => {
-                let (place, dtype) = (place.to_owned(), format!("{other:?}"));
-                return Err(CheckpointError::WrongType { place, tensor: name, dtype });
-            }
-        };
         bytes.resize(info.data_offsets.1 - info.data_offsets.0, 0);
         reader.read_exact(&mut bytes).map_err(|error| CheckpointError::Safetensors {
             place: place.to_owned(),
             reason: error.to_string(),
         })?;
+        let dtype = match info.dtype {
+            Dtype::F32 => DType::F32,
+            Dtype::F16 => DType::F16,
+            Dtype::BF16 => DType::BF16,
+            Dtype::F64 => DType::F64,
+            Dtype::I64 | Dtype::I32 if whole_numbers == WholeNumbers::PassOver => continue,
+            other => {
+                let (place, dtype) = (place.to_owned(), format!("{other:?}"));
+                return Err(CheckpointError::WrongType { place, tensor: name, dtype });
+            }
+        };
         let tensor =
             Tensor::from_raw_buffer(&bytes, dtype, &info.shape, &Device::Cpu)?.to_dtype(DType::F32)?;
         tensors.insert(name, tensor);

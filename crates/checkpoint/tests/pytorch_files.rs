@@ -61,6 +61,21 @@ fn every_form_imports_to_the_weights_that_pytorch_computes_with() {
 }
 
 #[test]
+fn a_state_dict_saved_as_safetensors_keeps_its_counters_and_its_prefix() {
+    let folder = TempDir::new().unwrap();
+    let weights = folder.path().join("state.safetensors");
+    let expected = tensors("folded.safetensors");
+    let mut state: HashMap<String, Tensor> =
+        expected.iter().map(|(name, tensor)| (format!("module.{name}"), tensor.clone())).collect();
+    let counter = Tensor::new(&[9i64], &Device::Cpu).unwrap();
+    state.insert("module.head_0.norm_0.param_free_norm.num_batches_tracked".to_owned(), counter);
+    candle_core::safetensors::save(&state, &weights).unwrap();
+    let model = import(&request(&weights)).unwrap();
+    assert_eq!(model.generator.len(), expected.len());
+    assert_close(&model.generator, &expected, "state.safetensors");
+}
+
+#[test]
 fn an_encoder_comes_along_in_either_form() {
     let expected = tensors("folded_encoder.safetensors");
     for name in ["encoder_zip.pth", "encoder_parametrized.pth"] {

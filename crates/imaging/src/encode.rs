@@ -58,35 +58,42 @@ fn write_png(size: Size, color: png::ColorType, data: &[u8]) -> Result<Vec<u8>, 
     Ok(bytes)
 }
 
+/// Checks that `format` can hold a picture of `size`.
+///
+/// # Errors
+/// When a side is longer than the format can say: 65,535 pixels in a JPEG, 16,384 in a WebP.
+pub fn check_encodable(format: Format, size: Size) -> Result<(), EncodeError> {
+    let most = match format {
+        Format::Png => return Ok(()),
+        Format::Jpeg => usize::from(u16::MAX),
+        Format::WebP => 1 << 14,
+    };
+    if size.width.max(size.height) > most {
+        return Err(EncodeError::TooLarge { format, most, size });
+    }
+    Ok(())
+}
+
 /// A baseline JPEG of `quality` 1 to 100.
 ///
 /// # Errors
-/// When a side is longer than 65,535 pixels.
+/// As [`check_encodable`].
 pub fn encode_jpeg(picture: &RgbImage, quality: u8) -> Result<Vec<u8>, EncodeError> {
-    let side = |side: usize| {
-        let most = usize::from(u16::MAX);
-        u16::try_from(side).map_err(|_| EncodeError::TooLarge {
-            format: Format::Jpeg,
-            most,
-            size: picture.size(),
-        })
-    };
-    let (width, height) = (side(picture.width())?, side(picture.height())?);
+    let size = picture.size();
+    check_encodable(Format::Jpeg, size)?;
     let mut bytes = Vec::new();
-    JpegEncoder::new(&mut bytes, quality).encode(picture.pixels(), width, height, JpegColor::Rgb)?;
+    let encoder = JpegEncoder::new(&mut bytes, quality);
+    encoder.encode(picture.pixels(), size.width as u16, size.height as u16, JpegColor::Rgb)?;
     Ok(bytes)
 }
 
 /// A lossless WebP.
 ///
 /// # Errors
-/// When a side is longer than 16,384 pixels.
+/// As [`check_encodable`].
 pub fn encode_webp(picture: &RgbImage) -> Result<Vec<u8>, EncodeError> {
-    const MOST: usize = 1 << 14;
     let size = picture.size();
-    if size.width.max(size.height) > MOST {
-        return Err(EncodeError::TooLarge { format: Format::WebP, most: MOST, size });
-    }
+    check_encodable(Format::WebP, size)?;
     let mut bytes = Vec::new();
     let encoder = WebPEncoder::new(&mut bytes);
     encoder.encode(picture.pixels(), size.width as u32, size.height as u32, WebPColor::Rgb8)?;

@@ -24,7 +24,7 @@ mod rgb_image;
 mod size;
 
 pub use edge_map::EdgeMap;
-pub use encode::{EncodeError, encode_jpeg, encode_label_png, encode_png, encode_webp};
+pub use encode::{EncodeError, check_encodable, encode_jpeg, encode_label_png, encode_png, encode_webp};
 pub use error_kind::ErrorKind;
 pub use header::{Format, Header, peek};
 pub use instance_map::InstanceMap;

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The largest value of any number: far above what is ever used, and no product of a few of them overflows.
+const LARGEST: usize = 1 << 16;
+
 /// How many times the latent grid is doubled, in the published code's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -172,6 +175,14 @@ pub enum ArchitectureError {
     /// A number that must be positive is zero.
     #[error("`{0}` must be at least 1")]
     Zero(&'static str),
+    /// A number that no machine has the memory for.
+    #[error("`{name}` is {value}; at most {LARGEST} is served")]
+    Excessive {
+        /// Which.
+        name: &'static str,
+        /// Its value.
+        value: usize,
+    },
     /// A kernel that has no centre.
     #[error("the SPADE kernel must be odd, not {0}")]
     EvenKernel(usize),
@@ -250,6 +261,9 @@ impl Architecture {
         ];
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(ArchitectureError::Zero(name));
+        }
+        if let Some(&(name, value)) = positive.iter().find(|(_, value)| *value > LARGEST) {
+            return Err(ArchitectureError::Excessive { name, value });
         }
         if self.kernel.is_multiple_of(2) {
             return Err(ArchitectureError::EvenKernel(self.kernel));
@@ -419,6 +433,8 @@ mod tests {
     fn an_impossible_network_is_refused_with_its_reason() {
         let good = Architecture::published(&coco()).unwrap();
         assert_eq!(Architecture { ngf: 0, ..good.clone() }.check(), Err(ArchitectureError::Zero("ngf")));
+        let huge = Architecture { hidden: usize::MAX, ..good.clone() };
+        assert_eq!(huge.check(), Err(ArchitectureError::Excessive { name: "hidden", value: usize::MAX }));
         assert_eq!(Architecture { kernel: 4, ..good.clone() }.check(), Err(ArchitectureError::EvenKernel(4)));
         let encoder = Some(EncoderArchitecture::Published { width: 64 });
         assert_eq!(Architecture { encoder, ..good }.check(), Err(ArchitectureError::EncoderWithoutLatent));

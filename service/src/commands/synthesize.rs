@@ -6,7 +6,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Context as _;
 use clap::Args;
 use safetensors::{Dtype, tensor::TensorView};
 use serde::de::DeserializeOwned;
@@ -163,7 +162,12 @@ fn folder(args: &SynthesizeArgs) -> anyhow::Result<Vec<Item>> {
         return Err(Mistake::error(format!("{} holds no .png file", args.mask.display())));
     }
     masks.sort();
-    fs::create_dir_all(&args.out).with_context(|| format!("create {}", args.out.display()))?;
+    fs::create_dir_all(&args.out).map_err(|error| unwritable(&args.out, &error))?;
+    if same_folder(&args.mask, &args.out) {
+        return Err(Mistake::error(
+            "--out is the folder of the masks, which would be overwritten; choose another",
+        ));
+    }
     let item = |mask: PathBuf| {
         let name = mask.file_name().unwrap_or_default();
         Item {
@@ -173,6 +177,10 @@ fn folder(args: &SynthesizeArgs) -> anyhow::Result<Vec<Item>> {
         }
     };
     Ok(masks.into_iter().map(item).collect())
+}
+
+fn same_folder(one: &Path, other: &Path) -> bool {
+    one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
 }
 
 fn prepare_item(
@@ -249,27 +257,43 @@ fn write_picture(image: &RgbImage, out: &Path) -> anyhow::Result<()> {
         "webp" => encode_webp(image)?,
         _ => encode_png(image)?,
     };
-    fs::write(out, bytes).with_context(|| format!("write {}", out.display()))
+    write(out, &bytes)
 }
 
-/// The picture in [-1, 1] as `out` (1, 3, H, W), with `z` where the model has one, and the style's `mu` and `logvar`.
+/// Writes a file whole or not at all: what was there stays until all is written.
+fn write(out: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let name = out.file_name().unwrap_or_default().to_string_lossy();
+    let partial = out.with_file_name(format!(".{name}.partial"));
+    let written = fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, out));
+    written.map_err(|error| {
+        // It may not be there at all; the error that is told is the first one.
+        let _ = fs::remove_file(&partial);
+        unwritable(out, &error)
+    })
+}
+
+/// What the network computes with and what comes of it: `out`, the picture in [-1, 1] (1, 3, H, W); `z` and the style's
+/// `mu` and `logvar` (1, `z_dim`); the noise planes `noise.0`, `noise.1`, ... (1, 1, H, W).
 fn write_tensors(model: &ServedModel, engine: &mut Engine, job: &Job, out: &Path) -> anyhow::Result<()> {
     let Size { width, height } = model.picture_size();
     let input = input(engine, job)?;
-    let mut tensors: HashMap<&str, (Vec<usize>, Vec<f32>)> = HashMap::new();
+    let mut tensors: HashMap<String, (Vec<usize>, Vec<f32>)> = HashMap::new();
     if let Latent::Style { picture, .. } = &job.latent {
         for posterior in engine.encode_style(&[picture.as_ref()])? {
-            tensors.insert("mu", (vec![1, posterior.mu.len()], posterior.mu));
-            tensors.insert("logvar", (vec![1, posterior.logvar.len()], posterior.logvar));
+            tensors.insert("mu".into(), (vec![1, posterior.mu.len()], posterior.mu));
+            tensors.insert("logvar".into(), (vec![1, posterior.logvar.len()], posterior.logvar));
         }
     }
     if let Some(z) = &input.z {
-        tensors.insert("z", (vec![1, z.len()], z.clone()));
+        tensors.insert("z".into(), (vec![1, z.len()], z.clone()));
+    }
+    for (i, (plane, grid)) in input.noise.iter().zip(model.config().architecture.noise_planes()).enumerate() {
+        tensors.insert(format!("noise.{i}"), (vec![1, 1, grid.height, grid.width], plane.clone()));
     }
     for values in engine.generate_tensor(&[input])? {
-        tensors.insert("out", (vec![1, 3, height, width], values));
+        tensors.insert("out".into(), (vec![1, 3, height, width], values));
     }
-    let bytes: HashMap<&str, (Vec<usize>, Vec<u8>)> = tensors
+    let bytes: HashMap<String, (Vec<usize>, Vec<u8>)> = tensors
         .into_iter()
         .map(|(name, (shape, values))| {
             (name, (shape, values.iter().flat_map(|value| value.to_le_bytes()).collect()))
@@ -277,9 +301,9 @@ fn write_tensors(model: &ServedModel, engine: &mut Engine, job: &Job, out: &Path
         .collect();
     let views = bytes
         .iter()
-        .map(|(name, (shape, bytes))| Ok((*name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
+        .map(|(name, (shape, bytes))| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
     let views = views.collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
-    safetensors::serialize_to_file(views, None, out).with_context(|| format!("write {}", out.display()))
+    write(out, &safetensors::serialize(views, None)?)
 }
 
 fn read_latent(path: &Path) -> anyhow::Result<Vec<f32>> {
@@ -300,6 +324,10 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 
 fn unreadable(path: &Path, error: &std::io::Error) -> anyhow::Error {
     Mistake::error(format!("{} cannot be read: {error}", path.display()))
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> anyhow::Error {
+    Mistake::error(format!("{} cannot be written: {error}", path.display()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Which form of answer a request accepts.
 
 use mediatype::{MediaTypeList, Name, ReadParams as _};
+use spadework_imaging::Format;
 
 /// A form that pictures can be answered in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,15 @@ impl Answer {
             Self::Jpeg => "image/jpeg",
             Self::WebP => "image/webp",
             Self::Json => "application/json",
+        }
+    }
+
+    /// The format of the pictures in it.
+    pub fn format(self) -> Format {
+        match self {
+            Self::Png | Self::Json => Format::Png,
+            Self::Jpeg => Format::Jpeg,
+            Self::WebP => Format::WebP,
         }
     }
 }

@@ -8,6 +8,7 @@ mod health;
 mod keys;
 mod lifecycle;
 mod listen;
+mod members;
 mod models;
 mod observe;
 pub mod openapi;

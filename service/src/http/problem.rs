@@ -10,7 +10,7 @@ use axum::{
 };
 use serde::Serialize;
 use spadework_batching::{Failure, Refused};
-use spadework_imaging::ErrorKind;
+use spadework_imaging::{EncodeError, ErrorKind};
 use spadework_metrics::{Outcome, RejectReason};
 use tower_http::request_id::RequestId;
 use utoipa::ToSchema;
@@ -18,7 +18,11 @@ use utoipa::ToSchema;
 use crate::{
     codec::CodecPanic,
     synthesis::{Kind, OptionsError, PrepareError},
+    text::shortened,
 };
+
+/// The longest detail in characters: it may quote what was sent.
+const LONGEST_DETAIL: usize = 1000;
 
 /// A refusal or failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +55,8 @@ pub struct ProblemBody {
 
 impl Problem {
     fn new(status: StatusCode, slug: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, slug, title, detail: detail.into(), retry_after: None, rejected: None }
+        let detail = shortened(&detail.into(), LONGEST_DETAIL).into_owned();
+        Self { status, slug, title, detail, retry_after: None, rejected: None }
     }
 
     fn after(mut self, wait: Duration) -> Self {
@@ -259,6 +264,26 @@ impl From<PrepareError> for Problem {
             }
             Kind::Ours => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a request could not be prepared");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<EncodeError> for Problem {
+    fn from(error: EncodeError) -> Self {
+        match error {
+            EncodeError::TooLarge { .. } => {
+                let detail = format!("the picture cannot be written: {error}");
+                Self::new(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "wrong-size",
+                    "The image has the wrong size",
+                    detail,
+                )
+            }
+            _ => {
+                tracing::error!(error = &error as &dyn std::error::Error, "a picture could not be encoded");
                 Self::internal()
             }
         }

@@ -8,14 +8,17 @@ use axum::{
     extract::{FromRequest as _, Multipart, Query, Request, multipart::MultipartError},
     http::{HeaderMap, StatusCode, header},
 };
-use base64::{Engine as _, prelude::BASE64_STANDARD};
+use base64::{
+    Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
 use bytes::Bytes;
 use hyper::body::Body as _;
 use mediatype::MediaType;
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
-use super::problem::Problem;
+use super::{members::Members, problem::Problem};
 use crate::synthesis::{Files, SynthesisOptions};
 
 /// What can be sent, for messages.
@@ -58,11 +61,11 @@ impl SynthesisRequest {
     }
 
     /// Keeps the file `name`, if files can be called so; tells whether it did.
-    fn keep_file(&mut self, name: &str, bytes: Bytes) -> Result<bool, Problem> {
+    fn keep_file(&mut self, name: &str, bytes: &Bytes) -> Result<bool, Problem> {
         match self.file(name) {
             None => Ok(false),
             Some(place @ None) => {
-                *place = Some(bytes);
+                *place = Some(bytes.clone());
                 Ok(true)
             }
             Some(Some(_)) => Err(Problem::malformed(format!("`{name}` is sent twice; send it once"))),
@@ -121,6 +124,12 @@ enum Form {
 }
 
 fn form(headers: &HeaderMap) -> Result<Form, Problem> {
+    if let Some(encoding) = headers.get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
+        let encoding = String::from_utf8_lossy(encoding.as_bytes());
+        return Err(Problem::unsupported(format!(
+            "a body with `Content-Encoding: {encoding}` is not read here; send it as it is"
+        )));
+    }
     let Some(text) = headers.get(header::CONTENT_TYPE) else {
         let empty = !headers.contains_key(header::TRANSFER_ENCODING)
             && headers.get(header::CONTENT_LENGTH).is_none_or(|length| length == "0");
@@ -174,14 +183,16 @@ async fn read_multipart(
             ));
         };
         let bytes = part.bytes().await.map_err(multipart_problem)?;
-        if read.keep_file(&name, bytes.clone())? {
+        if read.keep_file(&name, &bytes)? {
             continue;
         }
         let text = std::str::from_utf8(&bytes).map_err(|_| {
             Problem::malformed(format!("part `{name}` is not text, and no file is called so"))
         })?;
         if name == "options" {
-            merge(options, parse_object(text.as_bytes(), "the part `options`")?)?;
+            for (name, value) in parse_object(text.as_bytes(), "the part `options`")? {
+                SynthesisOptions::add(options, &name, value)?;
+            }
         } else {
             SynthesisOptions::add_text(options, &name, text)?;
         }
@@ -206,36 +217,36 @@ fn body_too_large() -> Problem {
 fn read_json(body: &[u8], options: &mut Map<String, Value>) -> Result<SynthesisRequest, Problem> {
     let mut read = SynthesisRequest::default();
     for (name, value) in parse_object(body, "the body")? {
-        match read.file(&name) {
-            Some(place) if !value.is_null() => *place = Some(decode_base64(&name, &value)?),
-            Some(_) => {}
-            None => merge(options, Map::from_iter([(name, value)]))?,
+        if read.file(&name).is_none() {
+            SynthesisOptions::add(options, &name, value)?;
+        } else if !value.is_null() {
+            read.keep_file(&name, &decode_base64(&name, &value)?)?;
         }
     }
     Ok(read)
 }
 
-fn parse_object(text: &[u8], place: &str) -> Result<Map<String, Value>, Problem> {
-    serde_json::from_slice(text)
+fn parse_object(text: &[u8], place: &str) -> Result<Vec<(String, Value)>, Problem> {
+    let members = serde_json::from_slice(text);
+    members
+        .map(|Members(members)| members)
         .map_err(|error| Problem::malformed(format!("{place} is no JSON object: {error}")))
 }
 
-fn merge(options: &mut Map<String, Value>, more: Map<String, Value>) -> Result<(), Problem> {
-    for (name, value) in more {
-        if options.insert(name.clone(), value).is_some() {
-            return Err(Problem::invalid_options(format!("option `{name}` is given twice; give it once")));
-        }
-    }
-    Ok(())
-}
+/// Base64 as it is written anywhere: padded or not.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
-/// Base64, with or without a `data:` prefix as browsers write it.
+/// Base64, in lines or not, with or without a `data:` prefix as browsers write it.
 fn decode_base64(name: &str, value: &Value) -> Result<Bytes, Problem> {
-    let wrong = || Problem::malformed(format!("`{name}` is not the file in base64"));
+    let wrong = || Problem::malformed(format!("`{name}` is no file in base64; encode its bytes so"));
     let text = value.as_str().ok_or_else(wrong)?;
     let text = match text.strip_prefix("data:") {
         Some(url) => url.split_once(";base64,").ok_or_else(wrong)?.1,
         None => text,
     };
-    BASE64_STANDARD.decode(text).map(Bytes::from).map_err(|_| wrong())
+    let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    BASE64.decode(digits).map(Bytes::from).map_err(|_| wrong())
 }

@@ -11,7 +11,8 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Serialize;
 use spadework_batching::{Done, Ticket};
 use spadework_imaging::{
-    EncodeError, MaskReport, RgbImage, Size, encode_jpeg, encode_png, encode_webp, peek,
+    EncodeError, Format, MaskReport, RgbImage, Size, check_encodable, encode_jpeg, encode_png, encode_webp,
+    peek,
 };
 use spadework_metrics::{Outcome, Stage};
 use tokio::time::timeout;
@@ -205,7 +206,8 @@ async fn answer(
     let deadline = started + app.deadline(options)?;
     serving.queue.check(options.count.get(), request.bytes(), deadline)?;
 
-    let (prepared, output) = prepare_on_pool(app, &serving, request).await?;
+    let _held_pixels = reserve_pixels(app, &request)?;
+    let (prepared, output) = prepare_on_pool(app, &serving, request, accept.format()).await?;
     let Prepared { jobs, seeds, report, decoding, planning } = prepared;
     let jobs = jobs
         .into_iter()
@@ -243,23 +245,33 @@ fn accepted(headers: &HeaderMap) -> Result<Answer, Problem> {
     })
 }
 
+/// Takes what the pixels that are not of the model's size will take: a style picture's, and those of a picture of the
+/// mask's size. A mask is sampled row by row.
+fn reserve_pixels(app: &App, request: &SynthesisRequest) -> Result<Reserved, Problem> {
+    let files = request.files()?;
+    let mask = Some(files.mask).filter(|_| request.options.output_size == OutputSize::Mask);
+    let most = app.settings.limits.pixels;
+    let pixels = |bytes| peek(bytes).map_or(0, |header| header.size.pixels().min(most));
+    let pixels: u64 = [mask, files.style].into_iter().flatten().map(pixels).sum();
+    let bytes = usize::try_from(3 * pixels).unwrap_or(usize::MAX);
+    app.codec.reserve(bytes).ok_or_else(Problem::codec_full)
+}
+
 /// Decodes and plans on the codec pool. Answers the size that the pictures are to have, where it is not the model's.
 async fn prepare_on_pool(
     app: &App,
     serving: &Serving,
     request: SynthesisRequest,
+    format: Format,
 ) -> Result<(Prepared, Option<Size>), Problem> {
     let limits = app.settings.limits;
-    let style = request.files()?.style;
-    let style_pixels = style.and_then(|bytes| peek(bytes).ok()).map_or(0, |header| header.size.pixels());
-    let style_bytes = usize::try_from(3 * style_pixels.min(limits.pixels)).unwrap_or(usize::MAX);
-    let _held = app.codec.reserve(style_bytes).ok_or_else(Problem::codec_full)?;
     let model = serving.model.clone();
     let work = move || {
         let prepared = prepare(&model, &request.files()?, &request.options, &limits)?;
         let size = prepared.report.original_size;
         let output =
             (request.options.output_size == OutputSize::Mask && size != model.picture_size()).then_some(size);
+        check_encodable(format, output.unwrap_or(model.picture_size()))?;
         Ok((prepared, output))
     };
     app.codec.run(work).await?
@@ -289,24 +301,21 @@ async fn encode_on_pool(
         let mut files = Vec::with_capacity(pictures.len());
         for (picture, seed) in pictures.into_iter().zip(seeds) {
             let image = output.map_or_else(|| picture.image.clone(), |size| picture.image.resized(size));
-            files.push((encode(&image, accept)?, seed, picture.z));
+            files.push((encode(&image, accept.format())?, seed, picture.z));
         }
         Ok(match accept {
             Answer::Json => json(model, files, &report),
             _ => files.into_iter().next().map(|(file, ..)| file).unwrap_or_default(),
         })
     };
-    app.codec.run(work).await?.map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, "a picture could not be encoded");
-        Problem::internal()
-    })
+    Ok(app.codec.run(work).await??)
 }
 
-fn encode(image: &RgbImage, answer: Answer) -> Result<Vec<u8>, EncodeError> {
-    match answer {
-        Answer::Png | Answer::Json => encode_png(image),
-        Answer::Jpeg => encode_jpeg(image, JPEG_QUALITY),
-        Answer::WebP => encode_webp(image),
+fn encode(image: &RgbImage, format: Format) -> Result<Vec<u8>, EncodeError> {
+    match format {
+        Format::Png => encode_png(image),
+        Format::Jpeg => encode_jpeg(image, JPEG_QUALITY),
+        Format::WebP => encode_webp(image),
     }
 }
 

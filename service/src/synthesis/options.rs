@@ -5,6 +5,8 @@ use serde_json::{Map, Value};
 use spadework_imaging as imaging;
 use utoipa::ToSchema;
 
+use crate::text::shortened;
+
 /// How to make pictures from a mask.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -124,24 +126,44 @@ pub enum OutputSize {
 /// Options that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OptionsError {
-    /// One has a value it cannot have, or is unknown.
-    #[error("option `{name}`: {reason}")]
-    Option {
+    /// One has a value it cannot have.
+    #[error("option `{name}` is `{value}`; it must be {wanted}")]
+    Value {
         /// The option.
         name: String,
-        /// What is wrong with it.
-        reason: String,
+        /// Its value, or the beginning of it.
+        value: String,
+        /// What it can be.
+        wanted: &'static str,
     },
-    /// One is not known; the reason lists those that are.
-    #[error("{0}")]
+    /// One is not known.
+    #[error("unknown option `{}`; the options are {}", shortened(.0, 40), option_names())]
     Unknown(String),
     /// One is given twice.
     #[error("option `{0}` is given twice; give it once")]
     Twice(String),
 }
 
+/// The options, and what each must be.
+const OPTIONS: [(&str, &str); 10] = [
+    ("model", "the name of a model"),
+    ("seed", "a whole number from 0 to 18446744073709551615"),
+    ("latent", "an array of numbers"),
+    ("style_preset", "the name of a style"),
+    ("style_noise", "a number from 0 to 1"),
+    ("count", "a whole number from 1 to 8"),
+    ("mask_format", "`auto`, `ids` or `colors`"),
+    ("resize", "`reject` or `nearest`"),
+    ("output_size", "`model` or `mask`"),
+    ("deadline_ms", "a whole number of milliseconds, at least 1"),
+];
+
 /// The options whose value is a word; the others are JSON in text too.
 const WORDS: [&str; 5] = ["model", "style_preset", "mask_format", "resize", "output_size"];
+
+fn option_names() -> String {
+    OPTIONS.map(|(name, _)| format!("`{name}`")).join(", ")
+}
 
 impl SynthesisOptions {
     /// Reads options from a JSON object.
@@ -149,21 +171,45 @@ impl SynthesisOptions {
     /// # Errors
     /// When one is unknown or has a value that it cannot have.
     pub fn from_object(object: Map<String, Value>) -> Result<Self, OptionsError> {
-        serde_path_to_error::deserialize(Value::Object(object)).map_err(|error| {
-            let name = error.path().to_string();
-            let reason = error.inner().to_string();
-            if reason.starts_with("unknown field") {
-                OptionsError::Unknown(reason.replacen("unknown field", "unknown option", 1))
-            } else {
-                OptionsError::Option { name, reason }
-            }
+        let object = Value::Object(object);
+        serde_path_to_error::deserialize(&object).map_err(|error| {
+            // Inside an array the path goes on: `latent[3]`.
+            let path = error.path().to_string();
+            let name = path.split('[').next().unwrap_or_default();
+            let value = match &object[name] {
+                Value::String(text) => text.clone(),
+                value => value.to_string(),
+            };
+            let wanted = OPTIONS.iter().find(|(known, _)| *known == name);
+            wanted.map_or_else(
+                || OptionsError::Unknown(name.to_owned()),
+                |&(_, wanted)| OptionsError::Value {
+                    name: name.to_owned(),
+                    value: shortened(&value, 40).into_owned(),
+                    wanted,
+                },
+            )
         })
+    }
+
+    /// Adds an option.
+    ///
+    /// # Errors
+    /// When there is no such option, or it is there already.
+    pub fn add(object: &mut Map<String, Value>, name: &str, value: Value) -> Result<(), OptionsError> {
+        if !OPTIONS.iter().any(|(known, _)| *known == name) {
+            return Err(OptionsError::Unknown(name.to_owned()));
+        }
+        match object.insert(name.to_owned(), value) {
+            None => Ok(()),
+            Some(_) => Err(OptionsError::Twice(name.to_owned())),
+        }
     }
 
     /// Adds an option that came as text, from a form or a query.
     ///
     /// # Errors
-    /// When it is there already.
+    /// As [`add`](Self::add).
     pub fn add_text(object: &mut Map<String, Value>, name: &str, text: &str) -> Result<(), OptionsError> {
         let word = || Value::String(text.to_owned());
         let value = if WORDS.contains(&name) {
@@ -171,10 +217,7 @@ impl SynthesisOptions {
         } else {
             serde_json::from_str(text.trim()).unwrap_or_else(|_| word())
         };
-        match object.insert(name.to_owned(), value) {
-            None => Ok(()),
-            Some(_) => Err(OptionsError::Twice(name.to_owned())),
-        }
+        Self::add(object, name, value)
     }
 }
 
@@ -205,14 +248,27 @@ mod tests {
     }
 
     #[test]
+    fn every_option_is_told_what_it_must_be() {
+        let fields = serde_json::to_value(SynthesisOptions::default()).unwrap();
+        let fields: Vec<&String> = fields.as_object().unwrap().keys().collect();
+        let mut names = OPTIONS.map(|(name, _)| name);
+        names.sort_unstable();
+        assert_eq!(fields, names);
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (pair, part) in [
-            (("seed", "-1"), "option `seed`: invalid value: integer `-1`"),
-            (("seed", "x"), "option `seed`: invalid type: string \"x\""),
-            (("count", "0"), "option `count`: 0 pictures cannot be made from one mask; ask for 1 to 8"),
-            (("count", "9"), "1 to 8"),
-            (("sede", "1"), "unknown option `sede`, expected one of `model`, `seed`"),
-            (("resize", "bilinear"), "unknown variant `bilinear`, expected `reject` or `nearest`"),
+            (
+                ("seed", "-1"),
+                "option `seed` is `-1`; it must be a whole number from 0 to 18446744073709551615",
+            ),
+            (("seed", "1.5"), "option `seed` is `1.5`"),
+            (("count", "0"), "option `count` is `0`; it must be a whole number from 1 to 8"),
+            (("count", "9"), "from 1 to 8"),
+            (("latent", "[0, \"x\"]"), "option `latent` is `[0,\"x\"]`; it must be an array of numbers"),
+            (("sede", "1"), "unknown option `sede`; the options are `model`, `seed`"),
+            (("resize", "bilinear"), "option `resize` is `bilinear`; it must be `reject` or `nearest`"),
         ] {
             let said = refusal(&[pair]);
             assert!(said.contains(part), "{said}");

@@ -123,20 +123,17 @@ impl Options {
 
     /// The architecture that the options and the tensors agree on.
     pub(super) fn architecture(&self, shapes: &Shapes) -> Result<Architecture, CheckpointError> {
-        let dontcare = self.contain_dontcare_label.unwrap_or(false);
-        let no_instance = self.no_instance.unwrap_or(false);
+        let (dontcare, no_instance) = self.extra_planes(shapes);
         let extra_planes = usize::from(dontcare) + usize::from(!no_instance);
+        let upsampling =
+            self.upsampling.unwrap_or(if shapes.most { Upsampling::Most } else { Upsampling::Normal });
         let options = PublishedOptions {
             label_nc: self.label_nc.unwrap_or(shapes.semantic_nc.saturating_sub(extra_planes)),
             contain_dontcare_label: dontcare,
             no_instance,
-            crop_size: self.crop_size.unwrap_or(256),
+            crop_size: self.crop_size.or_else(|| self.crop_of_latent(shapes, upsampling)).unwrap_or(256),
             aspect_ratio: self.aspect_ratio.unwrap_or(1.0),
-            upsampling: self.upsampling.unwrap_or(if shapes.most {
-                Upsampling::Most
-            } else {
-                Upsampling::Normal
-            }),
+            upsampling,
             ngf: self.ngf.unwrap_or(shapes.ngf),
             z_dim: shapes.latent.map_or(256, |(z_dim, _)| z_dim),
             use_vae: shapes.latent.is_some(),
@@ -154,6 +151,31 @@ impl Options {
         }
         architecture.check()?;
         Ok(architecture)
+    }
+
+    /// `contain_dontcare_label` and `no_instance`: what the options leave open, the number of planes beside the labels
+    /// may tell; else the published defaults hold.
+    fn extra_planes(&self, shapes: &Shapes) -> (bool, bool) {
+        let extra = self.label_nc.map(|label_nc| shapes.semantic_nc.wrapping_sub(label_nc));
+        let told = match (extra, self.contain_dontcare_label, self.no_instance) {
+            (Some(0), None, None) => Some((false, true)),
+            (Some(2), None, None) => Some((true, false)),
+            (Some(extra @ 0..=2), Some(dontcare), None) => Some((dontcare, extra == usize::from(dontcare))),
+            (Some(extra @ 0..=2), None, Some(no_instance)) => {
+                Some((extra > usize::from(!no_instance), no_instance))
+            }
+            _ => None,
+        };
+        told.unwrap_or((self.contain_dontcare_label.unwrap_or(false), self.no_instance.unwrap_or(false)))
+    }
+
+    /// The crop whose latent grid has as many cells as the tensors say.
+    fn crop_of_latent(&self, shapes: &Shapes, upsampling: Upsampling) -> Option<usize> {
+        let (_, cells) = shapes.latent?;
+        let aspect = self.aspect_ratio.unwrap_or(1.0);
+        let height = |width: usize| (width as f64 / aspect).round_ties_even() as usize;
+        let width = (1..=cells).find(|&width| width * height(width) == cells)?;
+        Some(width << upsampling.doublings())
     }
 
     /// Every point on which options and tensors disagree, at once.
@@ -282,6 +304,29 @@ mod tests {
         let architecture = Options::preset(Preset::Coco).architecture(&coco_shapes()).unwrap();
         assert_eq!(architecture.semantic_nc(), 184);
         assert_eq!((architecture.ngf, architecture.kernel, architecture.z_dim), (64, 3, None));
+    }
+
+    #[test]
+    fn what_the_options_leave_open_the_tensors_tell() {
+        let told = |options: Options, shapes: Shapes| options.architecture(&shapes).unwrap();
+        let labels = |label_nc| Options { label_nc: Some(label_nc), ..Options::default() };
+        for (options, unknown, edges) in [
+            (labels(184), false, false),
+            (labels(182), true, true),
+            (Options { contain_dontcare_label: Some(true), ..labels(183) }, true, false),
+            (Options { no_instance: Some(true), ..labels(183) }, true, false),
+            (Options { no_instance: Some(false), ..labels(183) }, false, true),
+        ] {
+            let architecture = told(options.clone(), coco_shapes());
+            assert_eq!(
+                (architecture.unknown_label, architecture.instance_edges),
+                (unknown, edges),
+                "{options:?}"
+            );
+        }
+        let latent = Shapes { latent: Some((256, 2 * 5)), ..coco_shapes() };
+        let architecture = told(Options { aspect_ratio: Some(2.0), ..labels(182) }, latent);
+        assert_eq!((architecture.mask.width, architecture.mask.height), (160, 80));
     }
 
     #[test]
