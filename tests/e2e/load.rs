@@ -57,7 +57,10 @@ fn sixty_four_clients_at_once_get_what_each_gets_alone() {
 #[test]
 fn callers_that_leave_free_their_places() {
     let server = Server::start(&[]);
-    let hasty = Client::builder().timeout(Duration::from_millis(60)).build().unwrap();
+    let started = Instant::now();
+    server.picture(&landscape_mask(0), &[]);
+    // Long enough to be queued, too short for most of twelve to be answered, however slow the machine is.
+    let hasty = Client::builder().timeout(2 * started.elapsed()).build().unwrap();
     thread::scope(|scope| {
         for i in 0..12 {
             let (server, hasty) = (&server, &hasty);
@@ -76,7 +79,7 @@ fn callers_that_leave_free_their_places() {
     let ran = server.metric("spadework_batch_size_sum{device=\"cpu\",model=\"landscape\"}");
     let left = server.metric("spadework_cancelled_total{stage=\"queue\"}");
     assert!(left > 0.0, "nobody left");
-    assert!(ran < 12.0, "{ran} of 12 ran although their callers had left");
+    assert!(ran < 1.0 + 12.0, "all ran although their callers had left");
     server.picture(&landscape_mask(0), &[]);
 }
 
