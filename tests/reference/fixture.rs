@@ -6,6 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use safetensors::SafeTensors;
 use spadework_model::{Architecture, Tensors};
 
+/// Where the cases are, unless `SPADEWORK_FIXTURES` says where: a packed test runs far from its sources.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/reference/fixtures");
 
 /// One case: inputs and expected outputs in `tensors`, the network's own numbers in `weights`.
@@ -22,11 +23,12 @@ pub(crate) struct Fixture {
 impl Fixture {
     /// Every case whose name starts with `kind`, at least `least` of them: an empty folder must not pass for agreement.
     pub(crate) fn all(kind: &str, least: usize) -> Vec<Self> {
-        let files = fs::read_dir(FOLDER).unwrap().map(|entry| entry.unwrap().path());
+        let folder = std::env::var("SPADEWORK_FIXTURES").unwrap_or_else(|_| FOLDER.to_owned());
+        let files = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
         let name = |path: &Path| path.file_stem().unwrap().to_string_lossy().into_owned();
         let mut paths: Vec<_> = files.filter(|path| name(path).starts_with(kind)).collect();
         paths.sort();
-        assert!(paths.len() >= least, "{FOLDER} holds {} cases of {kind}", paths.len());
+        assert!(paths.len() >= least, "{folder} holds {} cases of {kind}", paths.len());
         paths.iter().map(|path| Self::read(name(path), path)).collect()
     }
 

@@ -4,11 +4,11 @@ use spadework_imaging::RgbImage;
 use spadework_model::{Architecture, Tensors};
 
 use crate::{
-    Device, EngineError, Input, Planner, Posterior, Precision, Settings,
-    cpu::Network,
-    isa::Isa,
-    plain::{self, PlainEncoder, PlainGenerator},
+    Device, EngineError, Input, Planner, Posterior, Precision, Settings, cpu::Network, isa::Isa,
+    plain::PlainEncoder,
 };
+#[cfg(feature = "cuda")]
+use crate::{cuda, tables};
 
 /// One model on one device, used by that device's thread alone.
 pub struct Engine {
@@ -21,8 +21,9 @@ pub struct Engine {
 enum AnyGenerator {
     /// Exact tables and packed convs, on the processor.
     Cpu(Box<Network>),
-    /// The model as it is written, on a GPU.
-    Plain(Box<PlainGenerator>),
+    /// Exact tables and whole batches, on a GPU.
+    #[cfg(feature = "cuda")]
+    Cuda(Box<tables::Network>, Precision),
 }
 
 impl Engine {
@@ -36,15 +37,15 @@ impl Engine {
         encoder: Option<&Tensors>,
         settings: Settings,
     ) -> Result<Self, EngineError> {
-        let device = plain::open(settings.device)?;
-        let generator = match settings.device {
+        let (device, generator) = match settings.device {
             Device::Cpu => {
-                let isa = Isa::best();
-                AnyGenerator::Cpu(Box::new(Network::load(architecture, generator, isa, settings.threads)?))
+                let network = Network::load(architecture, generator, Isa::best(), settings.threads)?;
+                (candle_core::Device::Cpu, AnyGenerator::Cpu(Box::new(network)))
             }
-            Device::Cuda(_) => {
-                AnyGenerator::Plain(Box::new(PlainGenerator::load(architecture, generator, &device)?))
-            }
+            #[cfg(feature = "cuda")]
+            Device::Cuda(ordinal) => on_cuda(architecture, generator, ordinal, settings.precision)?,
+            #[cfg(not(feature = "cuda"))]
+            Device::Cuda(_) => return Err(crate::devices::without_cuda(&settings.device.to_string())),
         };
         let encoder =
             encoder.map(|tensors| PlainEncoder::load(architecture, tensors, &device)).transpose()?;
@@ -58,22 +59,33 @@ impl Engine {
 
     /// The precision this engine computes in.
     pub fn precision(&self) -> Precision {
-        Precision::Highest
+        match &self.generator {
+            AnyGenerator::Cpu(_) => Precision::Highest,
+            #[cfg(feature = "cuda")]
+            AnyGenerator::Cuda(_, precision) => *precision,
+        }
     }
 
     /// The instruction set of the kernels on a processor, such as `avx512`; none on a GPU.
     pub fn instruction_set(&self) -> Option<&'static str> {
         match &self.generator {
             AnyGenerator::Cpu(network) => Some(network.isa().name()),
-            AnyGenerator::Plain(_) => None,
+            #[cfg(feature = "cuda")]
+            AnyGenerator::Cuda(..) => None,
         }
     }
 
-    /// Pictures, one for each input, in order. A picture does not depend on its batch.
+    /// Pictures, one for each input, in order. A picture does not depend on its batch; on a GPU, whose libraries choose
+    /// by a batch's size, that is to be shown for each device.
     ///
     /// Bytes are truncated, not rounded, as the published code does: `trunc(clip((x + 1) / 2 · 255, 0, 255))`.
     pub fn generate(&mut self, inputs: &[Input]) -> Result<Vec<RgbImage>, EngineError> {
         let picture = self.architecture.picture();
+        #[cfg(feature = "cuda")]
+        if let AnyGenerator::Cuda(network, _) = &self.generator {
+            let pictures = network.generate(inputs)?.into_iter();
+            return pictures.map(|bytes| rgb(bytes, picture.width, picture.height)).collect();
+        }
         self.generate_tensor(inputs)?
             .iter()
             .map(|values| to_rgb(values, picture.width, picture.height))
@@ -84,7 +96,8 @@ impl Engine {
     pub fn generate_tensor(&mut self, inputs: &[Input]) -> Result<Vec<Vec<f32>>, EngineError> {
         match &mut self.generator {
             AnyGenerator::Cpu(network) => network.generate(inputs),
-            AnyGenerator::Plain(plain) => plain.generate(inputs),
+            #[cfg(feature = "cuda")]
+            AnyGenerator::Cuda(network, _) => network.generate_tensor(inputs),
         }
     }
 
@@ -105,5 +118,26 @@ fn to_rgb(values: &[f32], width: usize, height: usize) -> Result<RgbImage, Engin
             *byte = ((values[c * plane + i] + 1.0) / 2.0 * 255.0).clamp(0.0, 255.0) as u8; // `as` truncates
         }
     }
+    rgb(pixels, width, height)
+}
+
+fn rgb(pixels: Vec<u8>, width: usize, height: usize) -> Result<RgbImage, EngineError> {
     RgbImage::new(width, height, pixels).map_err(|error| EngineError::Input(error.to_string()))
+}
+
+/// The generator on a CUDA device of its own stream.
+#[cfg(feature = "cuda")]
+fn on_cuda(
+    architecture: &Architecture,
+    generator: &Tensors,
+    ordinal: usize,
+    precision: Option<Precision>,
+) -> Result<(candle_core::Device, AnyGenerator), EngineError> {
+    let device = cuda::open(ordinal)?;
+    let precision = match precision {
+        Some(precision) => precision,
+        None => cuda::best_precision(&device)?,
+    };
+    let network = cuda::network(architecture, generator, &device, precision)?;
+    Ok((candle_core::Device::Cuda(device), AnyGenerator::Cuda(Box::new(network), precision)))
 }

@@ -22,7 +22,7 @@ pub enum EngineError {
 impl EngineError {
     /// Whether the device's memory did not suffice: a smaller batch may run.
     pub fn is_out_of_memory(&self) -> bool {
-        self.says(&["OUT_OF_MEMORY", "out of memory"])
+        self.says(&["OUT_OF_MEMORY", "out of memory", "ALLOC_FAILED"])
     }
 
     /// Whether the device will not work again in this process: after an illegal access or a lost device every later
@@ -31,7 +31,14 @@ impl EngineError {
         self.says(&[
             "ILLEGAL_ADDRESS",
             "ILLEGAL_INSTRUCTION",
+            "MISALIGNED_ADDRESS",
+            "INVALID_ADDRESS_SPACE",
+            "INVALID_PC",
+            "HARDWARE_STACK_ERROR",
             "LAUNCH_FAILED",
+            "LAUNCH_TIMEOUT",
+            "EXECUTION_FAILED", // of cuBLAS and cuDNN
+            "DEVICE_NOT_LICENSED",
             "DEVICE_UNAVAILABLE",
             "ECC_UNCORRECTABLE",
             "CONTEXT_IS_DESTROYED",
@@ -57,6 +64,8 @@ mod tests {
         assert!(
             error("DriverError(CUDA_ERROR_ILLEGAL_ADDRESS, \"an illegal memory access\")").is_device_lost()
         );
+        assert!(error("CudnnError(CUDNN_STATUS_EXECUTION_FAILED)").is_device_lost());
+        assert!(error("CublasError(CUBLAS_STATUS_ALLOC_FAILED)").is_out_of_memory());
         let other = error("shape mismatch in matmul");
         assert!(!other.is_out_of_memory() && !other.is_device_lost());
     }

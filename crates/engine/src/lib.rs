@@ -7,17 +7,28 @@
 #[expect(unsafe_code, reason = "aligned memory, behind a slice")]
 mod buffer;
 mod cpu;
+#[cfg(feature = "cuda")]
+#[expect(unsafe_code, reason = "CUDA's libraries, behind functions that check their tensors")]
+mod cuda;
+mod devices;
 mod engine;
 mod error;
+#[cfg(any(test, feature = "cuda"))]
+mod fused;
 #[expect(unsafe_code, reason = "vector kernels, behind a function that checks its bounds")]
 mod gemm;
 mod input;
 mod isa;
 pub mod kernels;
+#[cfg(test)]
+mod made_up;
 mod plain;
 mod plan;
 mod settings;
+#[cfg(any(test, feature = "cuda"))]
+mod tables;
 
+pub use devices::{DeviceInfo, devices};
 pub use engine::Engine;
 pub use error::EngineError;
 pub use input::{Input, Posterior};

@@ -1,12 +1,18 @@
-//! The network as candle runs it: slow on a CPU, and the reference for everything faster.
+//! The networks as `spadework-model` writes them: the encoder that every engine uses, and the generator that tests hold
+//! the faster ones to.
 
 use candle_core::{DType, Tensor};
 use spadework_imaging::RgbImage;
-use spadework_model::{Architecture, Encoder, Generator, GeneratorInput, LabelBatch, Tensors, one_hot};
+use spadework_model::{Architecture, Encoder, Tensors};
+#[cfg(test)]
+use spadework_model::{Generator, GeneratorInput, LabelBatch, one_hot};
 
-use crate::{Device, EngineError, Input, Posterior};
+#[cfg(test)]
+use crate::Input;
+use crate::{EngineError, Posterior};
 
 /// `spadework-model`'s generator on a device.
+#[cfg(test)]
 pub(crate) struct PlainGenerator {
     architecture: Architecture,
     device: candle_core::Device,
@@ -19,6 +25,7 @@ pub(crate) struct PlainEncoder {
     encoder: Encoder,
 }
 
+#[cfg(test)]
 impl PlainGenerator {
     pub(crate) fn load(
         architecture: &Architecture,
@@ -89,19 +96,4 @@ impl PlainEncoder {
 fn on_device(tensors: &Tensors, device: &candle_core::Device) -> Result<Tensors, EngineError> {
     let moved = tensors.iter().map(|(name, tensor)| Ok((name.clone(), tensor.to_device(device)?)));
     moved.collect::<Result<_, candle_core::Error>>().map_err(EngineError::from)
-}
-
-/// The candle device behind a setting.
-pub(crate) fn open(device: Device) -> Result<candle_core::Device, EngineError> {
-    let refuse = |reason: String| EngineError::Device { name: device.to_string(), reason };
-    match device {
-        Device::Cpu => Ok(candle_core::Device::Cpu),
-        Device::Cuda(_) if !cfg!(feature = "cuda") => {
-            Err(refuse("this binary was built without CUDA; use the CUDA image or `--device cpu`".to_owned()))
-        }
-        Device::Cuda(ordinal) => {
-            // A stream of its own: the default one is per thread, and engines are built on another thread.
-            candle_core::Device::new_cuda_with_stream(ordinal).map_err(|error| refuse(error.to_string()))
-        }
-    }
 }

@@ -14,7 +14,7 @@ pub enum Device {
 impl Device {
     /// The first CUDA device where this build and machine have one, else the processor.
     pub fn best() -> Self {
-        let cuda = cfg!(feature = "cuda") && candle_core::Device::new_cuda(0).is_ok();
+        let cuda = crate::devices().is_ok_and(|devices| !devices.is_empty());
         if cuda { Self::Cuda(0) } else { Self::Cpu }
     }
 }

@@ -1,0 +1,117 @@
+//! The network's operators on a CUDA device: kernels of our own, cuBLAS and cuDNN.
+
+use std::cell::RefCell;
+
+use candle_core::{CudaDevice, DType, Device, Result, Tensor};
+
+use super::{
+    convs::{Added, Convolve, convs},
+    gemm::Gemm,
+    launch::Kernels,
+    memory::{Staging, empty},
+};
+use crate::{
+    fused::{self, add},
+    tables::{CandleOperators, Conv, Lookup, Modulation, Operators, ToImage},
+};
+
+/// What a network on a CUDA device is made of.
+pub(crate) struct CudaOperators {
+    device: CudaDevice,
+    dtype: DType,
+    kernels: Kernels,
+    gemm: Gemm,
+    convs: Box<dyn Convolve>,
+    candle: CandleOperators,
+    staging: RefCell<Staging>,
+}
+
+impl CudaOperators {
+    /// For a network that computes in `dtype`. In f32, products are rounded to TF32 only where `tf32` says so.
+    pub(crate) fn new(device: &CudaDevice, dtype: DType, tf32: bool) -> Result<Self> {
+        Ok(Self {
+            dtype,
+            kernels: Kernels::compile(device, dtype)?,
+            gemm: Gemm::new(device, dtype, tf32),
+            convs: convs(device, dtype, tf32)?,
+            candle: CandleOperators { device: Device::Cuda(device.clone()) },
+            device: device.clone(),
+            staging: RefCell::default(),
+        })
+    }
+
+    fn empty(&self, shape: impl Into<candle_core::Shape>) -> Result<Tensor> {
+        empty(shape, self.dtype, &self.device)
+    }
+}
+
+impl Operators for CudaOperators {
+    fn upload(&self, numbers: &[u32]) -> Result<Tensor> {
+        self.staging.borrow_mut().upload(&self.device, numbers)
+    }
+
+    fn lookup(&self, rows: &Tensor, conv: &Lookup, rectify: bool) -> Result<Tensor> {
+        let out = self.empty((rows.dim(0)?, conv.bias.dim(0)?))?;
+        self.kernels.launch(&fused::lookup(rows, conv, rectify, &out)?)?;
+        Ok(out)
+    }
+
+    fn gather(&self, hidden: &Tensor, taps: &Tensor) -> Result<Tensor> {
+        let ((rows, area), width) = (taps.dims2()?, hidden.dim(1)?);
+        let out = self.empty((rows, area * width))?;
+        self.kernels.launch(&fused::gather(hidden, taps, &out)?)?;
+        Ok(out)
+    }
+
+    fn product(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        self.gemm.run(a, b, false)
+    }
+
+    fn modulate(&self, x: &Tensor, modulation: &Modulation<'_>) -> Result<Tensor> {
+        let (pictures, height, width) = modulation.ids.dims3()?;
+        let out = self.empty((pictures, height, width, x.dim(3)?))?;
+        self.kernels.launch(&fused::modulate(x, modulation, &out)?)?;
+        Ok(out)
+    }
+
+    fn conv(&self, x: &Tensor, conv: &Conv, onto: Option<&Tensor>) -> Result<Tensor> {
+        let (pictures, height, width, input) = x.dims4()?;
+        let (output, kernel, ..) = conv.weight.dims4()?;
+        // cuDNN adds a map of the output's size only.
+        let fits = onto.filter(|onto| onto.dims()[1] == height);
+        let (y, added) = if kernel == 1 {
+            let cells = x.reshape((pictures * height * width, input))?;
+            let y = self.gemm.run(&cells, &conv.weight.reshape((output, input))?, true)?;
+            (y.reshape((pictures, height, width, output))?, Added::Nothing)
+        } else {
+            match self.convs.run(x, conv, fits)? {
+                Some(done) => done,
+                None => return self.candle.conv(x, conv, onto),
+            }
+        };
+        let (bias, onto) = match added {
+            Added::BiasAndResidual => (None, onto.filter(|_| fits.is_none())),
+            Added::Nothing => (conv.bias.as_ref(), onto),
+        };
+        if bias.is_some() || onto.is_some() {
+            self.kernels.launch(&add(&y, bias, onto, None)?)?;
+        }
+        Ok(y)
+    }
+
+    fn add_noise(&self, x: Tensor, plane: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        self.kernels.launch(&add(&x, None, None, Some([plane, weight]))?)?;
+        Ok(x)
+    }
+
+    fn picture(&self, x: &Tensor, conv: &ToImage, dtype: DType) -> Result<Tensor> {
+        let (pictures, height, width, _) = x.dims4()?;
+        let out = empty((pictures, height, width, 3), dtype, &self.device)?;
+        self.kernels.launch(&fused::picture(x, conv, &out)?)?;
+        Ok(out)
+    }
+
+    fn download(&self, bytes: &Tensor) -> Result<Vec<u8>> {
+        self.staging.borrow_mut().download(&self.device, bytes)
+    }
+}

@@ -1,0 +1,289 @@
+//! The kernels on a processor: their very source, compiled as C with the address sanitizer and run thread after thread,
+//! against candle's operators and, as a whole network, against the model.
+
+use std::{
+    collections::HashMap,
+    io::Write as _,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use candle_core::{DType, Device, Result, Tensor};
+use proptest::{prelude::*, test_runner::TestCaseError};
+
+use super::{Argument, Call, NAMES, add, gather, lookup, modulate, picture, source, widths};
+use crate::{
+    Input,
+    made_up::{Numbers, architectures, difference, input, weights},
+    plain::PlainGenerator,
+    tables::{CandleOperators, Conv, Lookup, Modulation, Network, Operators, Target, ToImage},
+};
+
+/// What stands before the kernels instead of what CUDA has.
+const BEFORE: &str = "#include <math.h>\n#include <stdio.h>\n#include <stdlib.h>\nstatic size_t current_thread;\n\
+    #define KERNEL static void\n#define FUNCTION static inline\n#define THREAD current_thread\n";
+
+/// Kernels as programs, one for each width.
+struct OnCpu {
+    folder: tempfile::TempDir,
+    programs: HashMap<usize, PathBuf>,
+    candle: CandleOperators,
+}
+
+impl OnCpu {
+    fn compile(dtype: DType) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let programs = widths(dtype).map(|at_once| {
+            let program = folder.path().join(format!("kernels_{at_once}"));
+            let text = format!("{BEFORE}{}\n{}", source(dtype, at_once), include_str!("on_cpu.c"));
+            // Where a compiler has no sanitizer, wrong numbers still show.
+            let sanitized =
+                cc(&program, &text, &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
+            assert!(sanitized || cc(&program, &text, &[]), "the kernels do not compile as C");
+            (at_once, program)
+        });
+        let candle = CandleOperators { device: Device::Cpu };
+        Self { folder, programs: HashMap::from(programs), candle }
+    }
+
+    /// The last memory after the call, as a tensor like `out`.
+    fn run(&self, call: &Call<'_>, out: &Tensor) -> Result<Tensor> {
+        let kernel = NAMES.iter().position(|name| *name == call.name).unwrap();
+        let mut request = words(&[kernel as u64, call.threads as u64, call.arguments.len() as u64]);
+        for argument in &call.arguments {
+            match argument {
+                Argument::Number(value) => request.extend(words(&[0, u64::from(*value)])),
+                Argument::Size(value) => request.extend(words(&[0, *value])),
+                Argument::Null => request.extend(words(&[0, 0])),
+                Argument::Memory(tensor) => {
+                    let bytes = bytes(tensor)?;
+                    request.extend(words(&[1, bytes.len() as u64]));
+                    request.extend(bytes);
+                }
+            }
+        }
+        let mut program = Command::new(&self.programs[&call.at_once])
+            .env("ASAN_OPTIONS", "detect_leaks=0") // the process ends right after
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = program.stdin.take().unwrap();
+        let writer = std::thread::spawn(move || stdin.write_all(&request));
+        let output = program.wait_with_output().unwrap();
+        assert!(output.status.success(), "{} failed: {}", call.name, output.status);
+        writer.join().unwrap().unwrap();
+        Tensor::from_raw_buffer(&output.stdout, out.dtype(), out.dims(), &Device::Cpu)
+    }
+}
+
+fn cc(program: &PathBuf, text: &str, flags: &[&str]) -> bool {
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+    let mut command = Command::new(compiler);
+    command.args(["-O1", "-w", "-xc", "-"]).args(flags).args(["-lm", "-o"]).arg(program);
+    let mut compiling = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a C compiler");
+    compiling.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    compiling.wait().unwrap().success()
+}
+
+fn words(numbers: &[u64]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_ne_bytes()).collect()
+}
+
+fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
+    let tensor = tensor.flatten_all()?;
+    Ok(match tensor.dtype() {
+        DType::F32 => bytemuck::cast_slice(&tensor.to_vec1::<f32>()?).to_vec(),
+        DType::U32 => bytemuck::cast_slice(&tensor.to_vec1::<u32>()?).to_vec(),
+        DType::U8 => tensor.to_vec1::<u8>()?,
+        // The upper half of the f32 of the same value.
+        _ => {
+            let wide = tensor.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+            wide.iter().flat_map(|value| ((value.to_bits() >> 16) as u16).to_ne_bytes()).collect()
+        }
+    })
+}
+
+/// As `CudaOperators`, with a conv that fuses nothing.
+impl Operators for OnCpu {
+    fn upload(&self, numbers: &[u32]) -> Result<Tensor> {
+        self.candle.upload(numbers)
+    }
+
+    fn lookup(&self, rows: &Tensor, conv: &Lookup, rectify: bool) -> Result<Tensor> {
+        let out = Tensor::zeros((rows.dim(0)?, conv.bias.dim(0)?), conv.dtype, &Device::Cpu)?;
+        self.run(&lookup(rows, conv, rectify, &out)?, &out)
+    }
+
+    fn gather(&self, hidden: &Tensor, taps: &Tensor) -> Result<Tensor> {
+        let ((rows, area), width) = (taps.dims2()?, hidden.dim(1)?);
+        let out = Tensor::zeros((rows, area * width), hidden.dtype(), &Device::Cpu)?;
+        self.run(&gather(hidden, taps, &out)?, &out)
+    }
+
+    fn product(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        self.candle.product(a, b)
+    }
+
+    fn modulate(&self, x: &Tensor, modulation: &Modulation<'_>) -> Result<Tensor> {
+        let (pictures, height, width) = modulation.ids.dims3()?;
+        let out = Tensor::zeros((pictures, height, width, x.dim(3)?), x.dtype(), &Device::Cpu)?;
+        self.run(&modulate(x, modulation, &out)?, &out)
+    }
+
+    fn conv(&self, x: &Tensor, conv: &Conv, onto: Option<&Tensor>) -> Result<Tensor> {
+        let y = self.candle.conv(x, &Conv { bias: None, ..conv.clone() }, None)?;
+        self.run(&add(&y, conv.bias.as_ref(), onto, None)?, &y)
+    }
+
+    fn add_noise(&self, x: Tensor, plane: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        self.run(&add(&x, None, None, Some([plane, weight]))?, &x)
+    }
+
+    fn picture(&self, x: &Tensor, conv: &ToImage, dtype: DType) -> Result<Tensor> {
+        let (pictures, height, width, _) = x.dims4()?;
+        let out = Tensor::zeros((pictures, height, width, 3), dtype, &Device::Cpu)?;
+        self.run(&picture(x, conv, &out)?, &out)
+    }
+
+    fn download(&self, bytes: &Tensor) -> Result<Vec<u8>> {
+        self.candle.download(bytes)
+    }
+}
+
+/// A tensor of made-up numbers in `dtype`.
+fn made_up(seed: u64, shape: &[usize], dtype: DType) -> Tensor {
+    let values = Numbers(seed).take(shape.iter().product());
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
+}
+
+/// Made-up whole numbers below `bound`.
+fn indices(seed: u64, shape: &[usize], bound: usize) -> Tensor {
+    let mut numbers = Numbers(seed);
+    let values: Vec<u32> = (0..shape.iter().product()).map(|_| numbers.below(bound) as u32).collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+/// Equal but for the last bit or two of a sum near 1 in f32, or for one rounding to bf16.
+fn agree(kernel: Result<Tensor>, candle: Result<Tensor>) -> std::result::Result<(), TestCaseError> {
+    let (kernel, candle) = (kernel.unwrap(), candle.unwrap());
+    prop_assert_eq!(kernel.shape(), candle.shape());
+    prop_assert_eq!(kernel.dtype(), candle.dtype());
+    let allowed = if kernel.dtype() == DType::BF16 { 1.0 / 128.0 } else { 4e-6 };
+    let flat = |tensor: &Tensor| tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>();
+    for (a, b) in flat(&kernel).unwrap().into_iter().zip(flat(&candle).unwrap()) {
+        prop_assert!((a - b).abs() <= allowed * b.abs().max(1.0), "{} instead of {}", a, b);
+    }
+    Ok(())
+}
+
+/// Channels that a thread takes one by one, and all at once.
+const CHANNELS: [usize; 4] = [1, 6, 8, 24];
+
+#[test]
+fn every_kernel_does_what_candle_s_operator_does() {
+    for dtype in [DType::F32, DType::BF16] {
+        let on_cpu = OnCpu::compile(dtype);
+        let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(24));
+        let inputs = (
+            any::<u64>(),
+            1usize..4,
+            1usize..5,
+            1usize..5,
+            prop::sample::select(CHANNELS.to_vec()),
+            any::<[bool; 3]>(),
+        );
+        runner.run(&inputs, |inputs| every_kernel(&on_cpu, dtype, inputs)).unwrap();
+        assert!(on_cpu.folder.path().exists(), "the programs are there until the last has run");
+    }
+}
+
+fn every_kernel(
+    on_cpu: &OnCpu,
+    dtype: DType,
+    (seed, pictures, h, w, channels, [twice, first, second]): (u64, usize, usize, usize, usize, [bool; 3]),
+) -> std::result::Result<(), TestCaseError> {
+    let candle = &on_cpu.candle;
+    let (height, width) = if twice { (2 * h, 2 * w) } else { (h, w) };
+    let rows = 7;
+
+    let conv = Lookup {
+        weights: made_up(seed, &[5 * 9, channels], DType::F32),
+        bias: made_up(seed + 1, &[channels], DType::F32),
+        dtype,
+    };
+    let patches = indices(seed + 2, &[rows, 9], 5 * 9);
+    agree(on_cpu.lookup(&patches, &conv, first), candle.lookup(&patches, &conv, first))?;
+
+    let hidden = made_up(seed + 3, &[rows, channels], dtype);
+    let taps = indices(seed + 4, &[11, 9], rows + 1);
+    agree(on_cpu.gather(&hidden, &taps), candle.gather(&hidden, &taps))?;
+
+    let x = made_up(seed + 5, &[pictures, h, w, channels], dtype);
+    let modulation = Modulation {
+        ids: &indices(seed + 6, &[pictures, height, width], rows),
+        table: &made_up(seed + 7, &[rows, 2 * channels], dtype),
+        bias: &made_up(seed + 8, &[2, channels], DType::F32),
+        normalise: &made_up(seed + 9, &[if first { pictures } else { 1 }, 2, channels], DType::F32),
+        activate: second,
+    };
+    agree(on_cpu.modulate(&x, &modulation), candle.modulate(&x, &modulation))?;
+
+    let y = made_up(seed + 10, &[pictures, height, width, channels], dtype);
+    let (plane, weight) = (
+        made_up(seed + 11, &[pictures, height, width], DType::F32),
+        made_up(seed + 12, &[channels], DType::F32),
+    );
+    agree(on_cpu.add_noise(y.clone(), &plane, &weight), candle.add_noise(y.clone(), &plane, &weight))?;
+
+    let bias = first.then(|| made_up(seed + 13, &[channels], DType::F32));
+    let conv =
+        Conv { weight: made_up(seed + 14, &[channels, 1, 1, channels], dtype), bias, rounded_bias: None };
+    let onto = second.then_some(&x);
+    let scale = Conv { weight: (&conv.weight / channels as f64).unwrap(), ..conv };
+    agree(on_cpu.conv(&y, &scale, onto), candle.conv(&y, &scale, onto))?;
+
+    let weight = made_up(seed + 15, &[9, channels, 3], DType::F32).pad_with_zeros(2, 0, 1).unwrap();
+    let to_image =
+        ToImage { weight: (weight / channels as f64).unwrap(), bias: made_up(seed + 16, &[3], DType::F32) };
+    let picture = |dtype| (on_cpu.picture(&x, &to_image, dtype), candle.picture(&x, &to_image, dtype));
+    let (kernel, candle) = picture(DType::F32);
+    agree(kernel, candle)?;
+    let (kernel, candle) = picture(DType::U8);
+    let flat = |tensor: Result<Tensor>| tensor.unwrap().flatten_all().unwrap().to_vec1::<u8>().unwrap();
+    for (a, b) in flat(kernel).into_iter().zip(flat(candle)) {
+        prop_assert!(a.abs_diff(b) <= 1, "byte {} instead of {}", a, b); // a value at the edge of two
+    }
+    Ok(())
+}
+
+#[test]
+fn whole_networks_of_the_kernels_make_the_model_s_pictures() {
+    let on = ["latent and noise", "instance norm, 5×5", "shared", "more, odd grid"];
+    for (index, (name, architecture)) in architectures().into_iter().enumerate() {
+        if !on.contains(&name) {
+            continue;
+        }
+        let tensors = weights(&architecture, index as u64);
+        let inputs: [Input; 2] = [input(&architecture, 100), input(&architecture, 101)];
+        let plain = PlainGenerator::load(&architecture, &tensors, &Device::Cpu).unwrap();
+        let target = Target { device: Device::Cpu, dtype: DType::F32 };
+        let operators = Box::new(OnCpu::compile(DType::F32));
+        let network = Network::load(&architecture, &tensors, target, operators).unwrap();
+        let pictures = network.generate_tensor(&inputs).unwrap();
+        for (picture, expected) in pictures.iter().zip(&plain.generate(&inputs).unwrap()) {
+            let error = difference(picture, expected);
+            assert!(error <= 2e-5, "{name}: off by {error}");
+        }
+    }
+}
+
+#[test]
+fn a_call_with_tensors_that_do_not_fit_is_refused() {
+    let map = |height: usize, channels: usize| made_up(1, &[1, height, 4, channels], DType::F32);
+    let refused = |onto: &Tensor| add(&map(4, 8), None, Some(onto), None).is_err();
+    assert!(refused(&map(3, 8)) && refused(&map(4, 4)) && refused(&map(2, 8)));
+    assert!(!refused(&map(4, 8)));
+    let bias = made_up(1, &[4], DType::F32);
+    assert!(add(&map(4, 8), Some(&bias), None, None).is_err());
+}

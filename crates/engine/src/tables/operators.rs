@@ -1,0 +1,61 @@
+//! What the network is made of.
+
+use candle_core::{DType, Result, Tensor};
+
+use super::{
+    convs::{Conv, ToImage},
+    lookup::Lookup,
+};
+
+/// Slope of the leaky ReLU for negative values.
+pub(crate) const SLOPE: f64 = 0.2;
+
+/// The operations of a network on one device. Feature maps, hidden maps and tables have the type that the network
+/// computes in, f32 or bf16; sums are taken in f32 and rounded once.
+pub(crate) trait Operators: Send {
+    /// Numbers from host memory, as a vector. May return before the device has them.
+    fn upload(&self, numbers: &[u32]) -> Result<Tensor>;
+
+    /// A conv on one-hot planes: `bias + Σ weights[row]` for each patch of `rows` (patches, taps), as (patches, width);
+    /// no negative numbers where `rectify` says so.
+    fn lookup(&self, rows: &Tensor, conv: &Lookup, rectify: bool) -> Result<Tensor>;
+
+    /// The hidden vectors (patches, width) at the taps (rows, taps) of every neighbourhood, side by side as (rows,
+    /// taps · width). A tap that is no patch's number reads zeros.
+    fn gather(&self, hidden: &Tensor, taps: &Tensor) -> Result<Tensor>;
+
+    /// `a` (rows, k) × `b` (k, columns).
+    fn product(&self, a: &Tensor, b: &Tensor) -> Result<Tensor>;
+
+    /// One SPADE layer's modulation of `x` (N, h, w, C) as (N, H, W, C).
+    fn modulate(&self, x: &Tensor, modulation: &Modulation<'_>) -> Result<Tensor>;
+
+    /// A "same" conv of `x` (N, H, W, in) plus its bias, plus `onto` (N, H or H/2, W or W/2, out) where given, which is
+    /// read up-sampled where it is smaller.
+    fn conv(&self, x: &Tensor, conv: &Conv, onto: Option<&Tensor>) -> Result<Tensor>;
+
+    /// `x + plane · weight`, of (N, H, W, C), (N, H, W) f32 and (C) f32.
+    fn add_noise(&self, x: Tensor, plane: &Tensor, weight: &Tensor) -> Result<Tensor>;
+
+    /// The picture (N, H, W, 3) of `x` (N, H, W, C): leaky ReLU, conv 3×3, tanh. As f32 in [-1, 1], or as the bytes
+    /// `trunc(clip((x + 1) / 2 · 255, 0, 255))`.
+    fn picture(&self, x: &Tensor, conv: &ToImage, dtype: DType) -> Result<Tensor>;
+
+    /// A vector's bytes in host memory.
+    fn download(&self, bytes: &Tensor) -> Result<Vec<u8>>;
+}
+
+/// `normalised · (gamma + bias) + (beta + bias)` with gamma and beta from a table, and a leaky ReLU where `activate` says
+/// so. `x` is read up-sampled where `ids` is twice as large.
+pub(crate) struct Modulation<'a> {
+    /// The neighbourhood of every cell, (N, H, W) u32.
+    pub(crate) ids: &'a Tensor,
+    /// Gamma and beta of every neighbourhood, (rows, 2·C).
+    pub(crate) table: &'a Tensor,
+    /// What is added to them, (2, C) f32; gamma's includes the 1.
+    pub(crate) bias: &'a Tensor,
+    /// What normalises: `x · scale + shift`, (1 or N, 2, C) f32.
+    pub(crate) normalise: &'a Tensor,
+    /// Whether the leaky ReLU follows.
+    pub(crate) activate: bool,
+}

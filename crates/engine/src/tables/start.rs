@@ -1,0 +1,86 @@
+//! The first feature map, from a latent or from the mask itself.
+
+use candle_core::{DType, Result, Tensor};
+use spadework_model::{Architecture, Grid, Prefixed};
+
+use super::{
+    level::lookup_rows,
+    lookup::{Lookup, codes},
+    operators::Operators,
+    tensors::{Target, read},
+};
+use crate::{EngineError, Input};
+
+/// What the network starts from.
+#[derive(Debug)]
+pub(super) enum Start {
+    /// Linear, z → (H, W, C).
+    Latent { weight: Tensor, bias: Tensor },
+    /// conv 3×3 on the mask at the latent grid's size.
+    LabelMap { conv: Lookup, codes: usize },
+}
+
+const KERNEL: usize = 3;
+
+impl Start {
+    pub(super) fn read(root: &Prefixed<'_>, architecture: &Architecture, target: &Target) -> Result<Self> {
+        let (part, width) = (root.part("fc"), architecture.start_width());
+        let Some(z_dim) = architecture.z_dim else {
+            let conv = Lookup::read(&part, architecture, width, KERNEL, target)?;
+            return Ok(Self::LabelMap { conv, codes: codes(architecture) });
+        };
+        let cells = architecture.grid.height * architecture.grid.width;
+        let weight = read(&part, "weight", &[width * cells, z_dim])?.reshape((width, cells, z_dim))?;
+        let bias = read(&part, "bias", &[width * cells])?.reshape((width, cells))?;
+        Ok(Self::Latent {
+            weight: target.rounded(&weight.permute((2, 1, 0))?.contiguous()?.flatten_from(1)?)?, // (z, cells · C)
+            bias: target.exact(&bias.t()?.contiguous()?.flatten_all()?)?,
+        })
+    }
+
+    /// The first feature map (N, H, W, C).
+    pub(super) fn run(
+        &self,
+        operators: &dyn Operators,
+        inputs: &[Input],
+        grid: Grid,
+        target: &Target,
+    ) -> Result<Tensor> {
+        let Grid { height, width } = grid;
+        let x = match self {
+            // One by one: the product of a single row must not depend on how many there are.
+            Self::Latent { weight, bias } => {
+                let row = |input: &Input| {
+                    let z = input.z.as_deref().unwrap_or_default();
+                    let z = Tensor::from_slice(z, (1, z.len()), &target.device)?.to_dtype(target.dtype)?;
+                    operators.product(&z, weight)?.to_dtype(DType::F32)?.broadcast_add(bias)
+                };
+                let rows = inputs.iter().map(row).collect::<Result<Vec<_>>>()?;
+                Tensor::cat(&rows, 0)?.to_dtype(target.dtype)?
+            }
+            Self::LabelMap { conv, codes } => {
+                let maps = inputs.iter().filter_map(|input| input.plan.start.as_ref());
+                let patches: Vec<u16> = maps.flat_map(|map| map.windows(KERNEL)).collect();
+                let area = KERNEL * KERNEL;
+                let rows: Vec<u32> = lookup_rows(&patches, area, *codes).collect();
+                let rows = operators.upload(&rows)?.reshape((patches.len() / area, area))?;
+                operators.lookup(&rows, conv, false)?
+            }
+        };
+        x.reshape((inputs.len(), height, width, ()))
+    }
+
+    /// Says what an input lacks or has too much.
+    pub(super) fn check(&self, input: &Input) -> std::result::Result<(), EngineError> {
+        let refuse = |reason: &str| Err(EngineError::Input(reason.to_owned()));
+        match (self, &input.z, &input.plan.start) {
+            (Self::Latent { weight, .. }, Some(z), _) if z.len() != weight.dims()[0] => {
+                refuse(&format!("the latent has {} numbers, the model takes {}", z.len(), weight.dims()[0]))
+            }
+            (Self::Latent { .. }, None, _) => refuse("this model takes a latent `z`; none was given"),
+            (Self::LabelMap { .. }, Some(_), _) => refuse("this model has no latent; `z` was given"),
+            (Self::LabelMap { .. }, None, None) => refuse("the mask was planned for another model"),
+            _ => Ok(()),
+        }
+    }
+}
