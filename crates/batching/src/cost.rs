@@ -69,20 +69,21 @@ impl CostModel {
     }
 
     /// Measures batches of 1, 2, 4, ... up to `largest` with `time`, and stops when doubling no longer pays, so
-    /// that the warm-up of a slow device stays short. `time` runs a batch once unmeasured if its first run is slower.
+    /// that the warm-up of a slow device stays short. `time` runs a batch once unmeasured if its first run is slower, and
+    /// answers none for a batch that the device has no memory for: nothing as large will be bound.
     ///
     /// # Panics
     /// When `largest` is 0.
     pub fn warm_up<E: From<CostError>>(
         largest: usize,
-        mut time: impl FnMut(usize) -> Result<Duration, E>,
+        mut time: impl FnMut(usize) -> Result<Option<Duration>, E>,
     ) -> Result<Self, E> {
         assert!(largest > 0, "a batch has at least one job");
         let mut points = Vec::new();
         let mut best = 0.0;
         let mut size = 1;
         loop {
-            let took = time(size)?;
+            let Some(took) = time(size)? else { return Ok(Self::measured(&points)?) };
             points.push((size, took));
             let rate = size as f64 / took.as_secs_f64();
             if size == largest || (size >= A_FEW && rate < best * (1.0 + USEFUL_GAIN)) {
@@ -278,10 +279,18 @@ mod tests {
         let mut sizes = Vec::new();
         let cost = CostModel::warm_up::<CostError>(32, |size| {
             sizes.push(size);
-            Ok(size.max(4) as u32 * MS)
+            Ok(Some(size.max(4) as u32 * MS))
         });
         assert_eq!(sizes, [1, 2, 4, 8]);
         assert_eq!(cost.unwrap().knee(), 4);
+    }
+
+    #[test]
+    fn warm_up_stops_where_memory_does() {
+        let fits = |largest| move |size| Ok((size <= largest).then_some(10 * MS));
+        let cost = CostModel::warm_up::<CostError>(32, fits(10)).unwrap();
+        assert_eq!((cost.limit(), cost.knee()), (8, 8));
+        assert_eq!(CostModel::warm_up(32, fits(0)).unwrap_err(), CostError::Empty);
     }
 
     proptest! {

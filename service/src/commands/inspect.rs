@@ -1,17 +1,27 @@
-//! `spadework inspect`: what a model directory or a weight file holds.
+//! `spadework inspect`: what a model directory or a weight file holds, and which devices there are.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use serde::Serialize;
 use spadework_checkpoint::{Model, ModelConfig, is_model_directory, list_tensors, read_model};
+use spadework_engine::{DeviceInfo, devices};
 use spadework_model::Tensors;
+
+use crate::compute::cores;
 
 /// What to look at.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
     /// A model directory, or a .pth or .safetensors file
-    path: PathBuf,
+    #[arg(required_unless_present = "devices", conflicts_with = "devices")]
+    path: Option<PathBuf>,
+    /// Say instead which devices there are, with the memory, compute capability and driver of a GPU
+    #[arg(long)]
+    devices: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -39,15 +49,16 @@ struct TensorReport {
 /// # Errors
 /// When it is neither, or cannot be used.
 pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
-    if is_model_directory(&args.path) {
-        let report = ModelReport::new(read_model(&args.path)?);
+    let Some(path) = &args.path else { return run_devices(args.json) };
+    if is_model_directory(path) {
+        let report = ModelReport::new(read_model(path)?);
         if args.json {
             return print_json(&report);
         }
-        report.print(&args.path);
+        report.print(path);
         return Ok(());
     }
-    let tensors: Vec<TensorReport> = list_tensors(&args.path)?
+    let tensors: Vec<TensorReport> = list_tensors(path)?
         .into_iter()
         .map(|tensor| TensorReport { name: tensor.name, dtype: tensor.dtype, shape: tensor.shape })
         .collect();
@@ -61,6 +72,76 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
     }
     println!("{} tensors, {:.2} million numbers", tensors.len(), elements as f64 / 1e6);
     Ok(())
+}
+
+/// The processors that a network can run on.
+#[derive(Serialize)]
+struct DevicesReport {
+    cpu_threads: usize,
+    cuda: Vec<DeviceReport>,
+    /// Why there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cuda_unavailable: Option<String>,
+}
+
+/// A CUDA device.
+#[derive(Serialize)]
+struct DeviceReport {
+    device: String,
+    model: String,
+    compute_capability: String,
+    total_bytes: usize,
+    free_bytes: usize,
+    driver_supports_cuda: String,
+}
+
+impl From<DeviceInfo> for DeviceReport {
+    fn from(info: DeviceInfo) -> Self {
+        let (major, minor) = info.compute_capability;
+        Self {
+            device: info.name,
+            model: info.model,
+            compute_capability: format!("{major}.{minor}"),
+            total_bytes: info.total_bytes,
+            free_bytes: info.free_bytes,
+            driver_supports_cuda: info.driver,
+        }
+    }
+}
+
+fn run_devices(json: bool) -> anyhow::Result<()> {
+    let (cuda, cuda_unavailable) = match devices() {
+        Ok(devices) => (devices.into_iter().map(DeviceReport::from).collect(), None),
+        Err(error) => (Vec::new(), Some(error.to_string())),
+    };
+    let report = DevicesReport { cpu_threads: cores(), cuda, cuda_unavailable };
+    if json {
+        return print_json(&report);
+    }
+    println!("cpu: {} threads", report.cpu_threads);
+    for device in &report.cuda {
+        println!("{device}");
+    }
+    if let Some(reason) = &report.cuda_unavailable {
+        println!("no CUDA device: {reason}");
+    }
+    Ok(())
+}
+
+impl fmt::Display for DeviceReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let gib = |bytes: usize| bytes as f64 / f64::from(1 << 30);
+        write!(
+            f,
+            "{}: {}, compute capability {}, {:.1} of {:.1} GiB free, driver for CUDA {}",
+            self.device,
+            self.model,
+            self.compute_capability,
+            gib(self.free_bytes),
+            gib(self.total_bytes),
+            self.driver_supports_cuda
+        )
+    }
 }
 
 fn print_json(report: &impl Serialize) -> anyhow::Result<()> {

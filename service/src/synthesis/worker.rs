@@ -42,7 +42,11 @@ impl Worker for EngineWorker {
     type Output = Picture;
 
     fn run(&mut self, model: &Arc<ServedModel>, jobs: &[Job]) -> Result<Vec<Picture>, BatchError> {
-        let mut engine = model.engine(self.device).map_err(|error| BatchError::Failed(error.into()))?;
+        let mut engine =
+            model.engine(self.device).map_err(|error| match error.downcast::<EngineError>() {
+                Ok(error) => batch_error(error),
+                Err(error) => BatchError::Failed(error.into()),
+            })?;
         run_jobs(&mut engine, jobs).map_err(batch_error)
     }
 }
