@@ -30,9 +30,9 @@ ARG REVISION=unknown
 RUN find service crates -name '*.rs' -exec touch {} + \
     && SPADEWORK_REVISION=${REVISION} cargo build --release --locked -p spadework-service
 
-# ---- CUDA: the same, on NVIDIA's image, for one compute capability (80 A100, 89 L4, 90 H100 and H200)
+# ---- CUDA: the same, on NVIDIA's image with cuDNN, for one compute capability and later ones (80 A100, 89 L4, 90 H100)
 FROM docker.io/library/rust:${RUST}-bookworm AS rust
-FROM docker.io/nvidia/cuda:${CUDA}-devel-ubuntu24.04 AS build-cuda
+FROM docker.io/nvidia/cuda:${CUDA}-cudnn-devel-ubuntu24.04 AS build-cuda
 COPY --from=rust /usr/local/rustup /usr/local/rustup
 COPY --from=rust /usr/local/cargo /usr/local/cargo
 ARG CUDA_COMPUTE_CAP=90
@@ -48,7 +48,7 @@ RUN find service crates -name '*.rs' -exec touch {} + \
     && SPADEWORK_REVISION=${REVISION} cargo build --release --locked -p spadework-service --features cuda
 
 # ---- What runs
-FROM docker.io/nvidia/cuda:${CUDA}-runtime-ubuntu24.04 AS cuda
+FROM docker.io/nvidia/cuda:${CUDA}-cudnn-runtime-ubuntu24.04 AS cuda
 COPY --from=build-cuda /src/target/release/spadework /usr/local/bin/spadework
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Spadework (CUDA)" \
