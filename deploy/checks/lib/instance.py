@@ -10,6 +10,8 @@ import urllib.error
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
+# What to log where a line for each request would be too much; that it listens is still told.
+QUIET = "warn,spadework::serve=info"
 
 
 class Instance:

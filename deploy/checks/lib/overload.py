@@ -8,7 +8,7 @@ import pathlib
 import sys
 
 from bench import bench
-from instance import Instance
+from instance import QUIET, Instance
 
 DEADLINE = 2.0
 SECONDS = 30
@@ -19,7 +19,7 @@ USEFUL, REFUSED_MS = 0.95, 5.0
 def main(binary, folder):
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    service = Instance(binary, folder / "spadework.log", "--log", "warn").wait_ready()
+    service = Instance(binary, folder / "spadework.log", "--log", QUIET).wait_ready()
     try:
         bench(binary, service.url, "--clients", 8, "--duration", "5s")
         capacity = bench(binary, service.url, "--clients", 12, "--duration", f"{SECONDS}s")["capacity_per_second"]

@@ -10,7 +10,7 @@ import threading
 import time
 
 from bench import bench
-from instance import Instance
+from instance import QUIET, Instance
 from tiny_model import import_tiny
 
 REQUESTS, WARM, GROWTH = 100_000, 0.2, 0.05
@@ -25,7 +25,7 @@ def main(binary, folder):
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     models = import_tiny(binary, folder / "models")
-    service = Instance(binary, folder / "spadework.log", "--models", str(models), "--log", "warn").wait_ready()
+    service = Instance(binary, folder / "spadework.log", "--models", str(models), "--log", QUIET).wait_ready()
     samples, ended, begin = [], threading.Event(), time.monotonic()
 
     def watch():

@@ -34,7 +34,7 @@ fuzz_target!(|input: &[u8]| -> Corpus {
     } else if let Err(error) = decode_mask(file, &LABELS, SIZE, options, &LIMITS) {
         assert!(!error.to_string().is_empty());
     }
-    let _ = decode_instances(file, SIZE, resize, &LIMITS);
+    let _ = decode_instances(file, SIZE, SIZE, &LIMITS);
     if let Ok(picture) = decode_picture(file, &LIMITS) {
         assert_eq!(picture.pixels().len(), 3 * picture.width() * picture.height());
     }
