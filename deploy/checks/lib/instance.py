@@ -41,7 +41,7 @@ class Instance:
         """HOST:PORT, once it listens."""
         self._known.wait(60)
         if not self._address:
-            raise SystemExit(f"spadework did not start:\n{self.log.read_text()}")
+            self.give_up("did not start")
         return self._address
 
     @property
@@ -60,9 +60,14 @@ class Instance:
         end = time.monotonic() + seconds
         while not self.ready():
             if time.monotonic() > end or self.process.poll() is not None:
-                raise SystemExit(f"spadework is not ready:\n{self.log.read_text()}")
+                self.give_up("is not ready")
             time.sleep(0.1)
         return self
+
+    def give_up(self, why):
+        """Leaves no process behind."""
+        self.kill()
+        raise SystemExit(f"spadework {why}:\n{self.log.read_text()}")
 
     def terminate(self):
         """SIGTERM; answers the seconds that the process took to end, and its exit code."""
