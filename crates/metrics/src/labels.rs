@@ -110,3 +110,13 @@ label! {
         Miss = "miss",
     }
 }
+
+label! {
+    /// What looks wrong in a training run that goes on.
+    TrainingAlarm {
+        /// The discriminator tells real from fake without fail.
+        DiscriminatorWins = "discriminator_wins",
+        /// Latents hardly change the picture.
+        DiversityCollapsed = "diversity_collapsed",
+    }
+}

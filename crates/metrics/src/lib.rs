@@ -6,7 +6,9 @@
 
 mod labels;
 mod metrics;
+mod training;
 
-pub use labels::{BatchFailure, CancelStage, Outcome, RejectReason, Stage, TableResult};
+pub use labels::{BatchFailure, CancelStage, Outcome, RejectReason, Stage, TableResult, TrainingAlarm};
 pub use metrics::{BuildInfo, Metrics};
 pub use prometheus::{Error, TEXT_FORMAT as CONTENT_TYPE};
+pub use training::{TrainingMetrics, TrainingProgress};

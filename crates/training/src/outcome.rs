@@ -17,8 +17,11 @@ impl Mistake {
 }
 
 /// Prints the error, if there is one, with its causes, and says whose mistake it was.
-pub fn exit_code(result: anyhow::Result<()>) -> ExitCode {
-    let Err(error) = result else { return ExitCode::SUCCESS };
+pub fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
+    let error = match result {
+        Ok(code) => return code,
+        Err(error) => error,
+    };
     // Nobody may be reading any more; then there is nothing left to say.
     let _ = writeln!(std::io::stderr(), "spadework-train: {error:#}");
     ExitCode::from(if is_the_caller_s(&error) { 2 } else { 1 })

@@ -190,6 +190,29 @@ fn a_term_signal_leaves_a_checkpoint_and_the_way_on() {
 }
 
 #[test]
+fn a_job_that_is_started_again_goes_on_and_another_one_is_refused() {
+    let workshop = Workshop::new();
+    let settings = "--samples 20000 --checkpoint-every 1h --resume --stopped-exit-code 75";
+    let mut child = workshop.fit("run", settings).spawn().unwrap();
+    wait_for_lines(&mut child, &workshop.path("run"), 3);
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(75));
+    let step = lines(&workshop.path("run")).len();
+
+    let mut child = workshop.fit("run", settings).spawn().unwrap();
+    wait_for_lines(&mut child, &workshop.path("run"), step + 2);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let steps: Vec<u64> =
+        lines(&workshop.path("run")).iter().map(|line| line["step"].as_u64().unwrap()).collect();
+    assert!(steps.iter().zip(1..).all(|(step, expected)| *step == expected), "{steps:?}");
+
+    let other = workshop.fit("run", &format!("{settings} --lr 1e-5")).output().unwrap();
+    assert_eq!(other.status.code(), Some(2), "{}", said(&other));
+    assert!(said(&other).contains("holds a run with other settings"), "{}", said(&other));
+}
+
+#[test]
 fn a_picture_that_breaks_ends_the_run_with_its_name_and_the_checkpoints_intact() {
     let workshop = Workshop::new();
     let mut child =
@@ -230,6 +253,18 @@ fn a_full_disk_is_said_and_leaves_the_last_checkpoint_whole() {
     assert!(said.contains("the checkpoint could not be written"), "{said}");
     assert_eq!(checkpoints(&workshop.path("full")), Vec::<String>::new());
     assert_eq!(fs::read(&checkpoint).unwrap(), whole);
+}
+
+#[test]
+fn prometheus_reads_how_far_a_run_is() {
+    let workshop = Workshop::new();
+    let file = workshop.path("run.prom");
+    succeed(workshop.fit("run", &format!("--samples 16 --metrics-textfile {}", file.display())));
+    let text = fs::read_to_string(file).unwrap();
+    for line in ["spadework_training_steps_total 4", "spadework_training_progress_ratio 1"] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+    assert!(text.contains("spadework_training_loss{loss=\"GAN_Feat\"}"), "{text}");
 }
 
 #[test]

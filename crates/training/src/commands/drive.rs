@@ -2,6 +2,7 @@
 
 use std::{
     path::Path,
+    process::ExitCode,
     sync::{Arc, atomic::AtomicBool},
 };
 
@@ -28,6 +29,8 @@ pub(super) struct Job {
     pub(super) source: Arc<dyn Source>,
     pub(super) place: Place,
     pub(super) patience: std::time::Duration,
+    /// How the process ends when it was told to stop before all steps were done.
+    pub(super) stopped: u8,
     /// The checkpoint to go on from.
     pub(super) stored: Option<Stored>,
     /// Held by rank 0 alone.
@@ -40,16 +43,33 @@ pub(super) fn place() -> anyhow::Result<Place> {
         .map_err(|mistakes| Mistake::error(mistakes.join("\n")))
 }
 
+/// The newest whole checkpoint of the run in `folder`.
+pub(super) fn newest(folder: &Path, config: &RunConfig) -> anyhow::Result<Option<Stored>> {
+    let (stored, passed_over) = checkpoints(folder, config.output.keep).newest()?;
+    for sentence in passed_over {
+        eprintln!("warning: {sentence}; an earlier one is used");
+    }
+    Ok(stored)
+}
+
 /// Runs `job`, whose files are in `folder`.
-pub(super) fn drive(job: Job, folder: &Path) -> anyhow::Result<()> {
+pub(super) fn drive(job: Job, folder: &Path) -> anyhow::Result<ExitCode> {
     let stop = stop_on_signals()?;
+    let from = job.stored.as_ref().map_or(0, |stored| stored.position.step);
+    if from >= job.config.total_steps() {
+        println!("all {from} steps of the run are done");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if from > 0 && job.place.rank == 0 {
+        eprintln!("going on after step {from} of {}", job.config.total_steps());
+    }
     let device = device::open(&job.config.compute.device, job.place.local_rank)?;
     let group = Arc::new(Group::meet(&job.place, job.config.fingerprint()?, job.patience)?);
     let learner = build(&job.config, &device, &group)?;
     if let Some(model) = job.config.warm_start.as_ref().filter(|_| job.stored.is_none()) {
         begin_from(model, &learner.state)?;
     }
-    let Job { config, source, stored, folder: held, .. } = job;
+    let Job { config, source, stored, stopped, folder: held, .. } = job;
     let shown = if held.is_some() { shown(&*source)? } else { Vec::new() };
     let start = Start { config, learner, device, source, shown, group, stored, folder: held };
     let mut training = start.training()?;
@@ -57,24 +77,21 @@ pub(super) fn drive(job: Job, folder: &Path) -> anyhow::Result<()> {
     let ending = training.run(&stop);
     let step = training.position.step;
     drop(training); // ends the bar before the last line
+    let ending = ending.with_context(|| what_is_safe(folder))?;
+    let folder = folder.display();
     match ending {
-        Ok(_) if !leads => Ok(()),
-        Ok(Ending::Finished) => {
-            println!(
-                "all {step} steps are done; make a model of them with `spadework-train export {} --out MODEL`",
-                folder.display()
-            );
-            Ok(())
-        }
-        Ok(Ending::Stopped) => {
-            println!(
-                "stopped after step {step}, which is in a checkpoint; go on with `spadework-train resume {}`",
-                folder.display()
-            );
-            Ok(())
-        }
-        Err(error) => Err(error).with_context(|| what_is_safe(folder)),
+        Ending::Finished if leads => println!(
+            "all {step} steps are done; make a model of them with `spadework-train export {folder} --out MODEL`"
+        ),
+        Ending::Stopped if leads => println!(
+            "stopped after step {step}, which is in a checkpoint; go on with `spadework-train resume {folder}`"
+        ),
+        _ => {}
     }
+    Ok(match ending {
+        Ending::Finished => ExitCode::SUCCESS,
+        Ending::Stopped => ExitCode::from(stopped),
+    })
 }
 
 /// The first signal asks for a checkpoint and an end, the second ends at once.

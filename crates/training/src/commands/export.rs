@@ -14,7 +14,7 @@ use spadework_engine::{Engine, Settings};
 use spadework_imaging::{Limits, RgbImage, Size, decode_picture};
 use spadework_model::Norm;
 
-use super::device;
+use super::{device, drive::newest};
 use crate::{
     data::Source,
     distributed::Group,
@@ -129,13 +129,11 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
 }
 
 fn find(args: &ExportArgs, config: &RunConfig) -> anyhow::Result<Stored> {
-    let checkpoints = checkpoints(&args.run, config.output.keep);
     let Some(step) = args.step else {
-        let (newest, passed_over) = checkpoints.newest()?;
-        passed_over.iter().for_each(|sentence| eprintln!("warning: {sentence}; an earlier one is used"));
         let none = || Mistake::error(format!("{} has no checkpoint yet", args.run.display()));
-        return newest.ok_or_else(none);
+        return newest(&args.run, config)?.ok_or_else(none);
     };
+    let checkpoints = checkpoints(&args.run, config.output.keep);
     let all = checkpoints.list()?;
     match all.iter().find(|(of, _)| *of == step) {
         Some((_, path)) => Ok(Stored::read(path)?),
@@ -164,7 +162,7 @@ fn tensors(args: &ExportArgs, config: &RunConfig, mut stored: Stored) -> anyhow:
     Ok(ModelTensors::of(&averaged)?)
 }
 
-/// A batch that the run has not seen.
+/// A batch from where the run does not get to.
 fn batch(config: &RunConfig, source: &Arc<dyn Source>, index: u64) -> anyhow::Result<(Batch, Draws)> {
     let size = config.optimization.batch as u64;
     let positions = UNSEEN + index * size..UNSEEN + (index + 1) * size;

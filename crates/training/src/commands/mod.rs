@@ -8,6 +8,8 @@ mod render_dataset;
 mod resume;
 mod verify;
 
+use std::process::ExitCode;
+
 use clap::Subcommand;
 
 pub use export::ExportArgs;
@@ -31,17 +33,18 @@ pub enum Command {
 }
 
 impl Command {
-    /// Does it.
+    /// Does it, and says how the process ends.
     ///
     /// # Errors
     /// With a sentence that says what to change, or what failed.
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Fit(args) => fit::run(&args),
-            Self::Resume(args) => resume::run(&args),
-            Self::Export(args) => export::run(&args),
-            Self::RenderDataset(command) => command.run(),
-            Self::Verify(verify) => verify.run(),
+            Self::Fit(args) => return fit::run(&args),
+            Self::Resume(args) => return resume::run(&args),
+            Self::Export(args) => export::run(&args)?,
+            Self::RenderDataset(command) => command.run()?,
+            Self::Verify(verify) => verify.run()?,
         }
+        Ok(ExitCode::SUCCESS)
     }
 }

@@ -24,16 +24,16 @@ use crate::{
 #[derive(Debug, Args)]
 pub struct RenderDataset {
     /// Landscapes to render.
-    #[arg(long, env = "SPADEWORK_COUNT", default_value_t = 1000)]
+    #[arg(long, env = "SPADEWORK_TRAIN_COUNT", default_value_t = 1000)]
     count: u64,
     /// The same seed renders the same landscapes.
-    #[arg(long, env = "SPADEWORK_SEED", default_value_t = 0)]
+    #[arg(long, env = "SPADEWORK_TRAIN_SEED", default_value_t = 0)]
     seed: u64,
     /// Share of the label maps that are painted over with a brush, so that hand-painted masks are no surprise.
-    #[arg(long, env = "SPADEWORK_BRUSHED", default_value_t = 0.35)]
+    #[arg(long, env = "SPADEWORK_TRAIN_BRUSHED", default_value_t = 0.35)]
     brushed: f64,
     /// Folder to write to; made if it does not exist.
-    #[arg(long, env = "SPADEWORK_OUT")]
+    #[arg(long, env = "SPADEWORK_TRAIN_OUT")]
     out: PathBuf,
 }
 

@@ -1,16 +1,16 @@
 //! `spadework-train resume`: a run from its last checkpoint on.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
 
 use super::{
     device,
-    drive::{Job, drive, place},
+    drive::{Job, drive, newest, place},
 };
 use crate::{
     outcome::Mistake,
-    run::{RunFolder, checkpoints, read_config},
+    run::{RunFolder, read_config},
 };
 
 /// Go on with a run from its last checkpoint
@@ -28,13 +28,16 @@ pub struct ResumeArgs {
     /// With several processes: how long to wait for one another
     #[arg(long, env = "SPADEWORK_TRAIN_PEER_TIMEOUT", default_value = "10m")]
     pub peer_timeout: humantime::Duration,
+    /// Exit code after a signal to stop; 0 unless whoever starts the job takes that for its end
+    #[arg(long, env = "SPADEWORK_TRAIN_STOPPED_EXIT_CODE", value_name = "CODE", default_value_t = 0)]
+    pub stopped_exit_code: u8,
 }
 
 /// Goes on.
 ///
 /// # Errors
 /// When there is no run, or it cannot go on.
-pub(super) fn run(args: &ResumeArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
     let place = place()?;
     let (folder, mut config) = if place.rank == 0 {
         let (folder, config) = RunFolder::open(&args.run)?;
@@ -51,18 +54,9 @@ pub(super) fn run(args: &ResumeArgs) -> anyhow::Result<()> {
             config.optimization.batch, place.world
         )));
     }
-    let (stored, passed_over) = checkpoints(&args.run, config.output.keep).newest()?;
-    for sentence in passed_over {
-        eprintln!("warning: {sentence}; an earlier one is used");
-    }
-    let from = stored.as_ref().map_or(0, |stored| stored.position.step);
-    if from >= config.total_steps() {
-        println!("all {from} steps of the run are done");
-        return Ok(());
-    }
-    eprintln!("going on after step {from} of {}", config.total_steps());
+    let stored = newest(&args.run, &config)?;
     let architecture = &config.networks.architecture;
     let source = config.data.open(architecture, &config.labels, config.seed, |line| eprintln!("{line}"))?;
     let patience = args.peer_timeout.into();
-    drive(Job { config, source, place, patience, stored, folder }, &args.run)
+    drive(Job { config, source, place, patience, stopped: args.stopped_exit_code, stored, folder }, &args.run)
 }

@@ -16,13 +16,13 @@ use crate::{
 #[derive(Debug, Args)]
 pub struct Verify {
     /// Folder with `options.json` (the published code's options) and `step.safetensors` (the step's tensors).
-    #[arg(long, value_name = "DIR", env = "SPADEWORK_REFERENCE")]
+    #[arg(long, value_name = "DIR", env = "SPADEWORK_TRAIN_REFERENCE")]
     reference: PathBuf,
     /// Weights of VGG19 as torchvision stores them, converted to safetensors; for a reference with a perceptual loss.
-    #[arg(long, value_name = "FILE", env = "SPADEWORK_VGG")]
+    #[arg(long, value_name = "FILE", env = "SPADEWORK_TRAIN_VGG")]
     vgg: Option<PathBuf>,
     /// Print the worst this many comparisons only.
-    #[arg(long, value_name = "COUNT", env = "SPADEWORK_WORST")]
+    #[arg(long, value_name = "COUNT", env = "SPADEWORK_TRAIN_WORST")]
     worst: Option<usize>,
 }
 

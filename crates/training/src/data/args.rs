@@ -19,40 +19,40 @@ use crate::outcome::Mistake;
 #[group(id = "source")]
 pub struct DataArgs {
     /// Folder of label maps: PNGs of class ids.
-    #[arg(long, env = "SPADEWORK_LABELS", requires = "images")]
+    #[arg(long, env = "SPADEWORK_TRAIN_LABELS", requires = "images")]
     pub labels: Option<PathBuf>,
     /// Folder of pictures with the label maps' names.
-    #[arg(long, env = "SPADEWORK_IMAGES", requires = "labels")]
+    #[arg(long, env = "SPADEWORK_TRAIN_IMAGES", requires = "labels")]
     pub images: Option<PathBuf>,
     /// Folder of instance maps with the label maps' names.
-    #[arg(long, env = "SPADEWORK_INSTANCES", requires = "labels")]
+    #[arg(long, env = "SPADEWORK_TRAIN_INSTANCES", requires = "labels")]
     pub instances: Option<PathBuf>,
     /// A published data set's folder.
-    #[arg(long, env = "SPADEWORK_DATA", requires = "layout", conflicts_with = "labels")]
+    #[arg(long, env = "SPADEWORK_TRAIN_DATA", requires = "layout", conflicts_with = "labels")]
     pub data: Option<PathBuf>,
     /// How the data set lays out its files.
-    #[arg(long, env = "SPADEWORK_LAYOUT", requires = "data")]
+    #[arg(long, env = "SPADEWORK_TRAIN_LAYOUT", requires = "data")]
     pub layout: Option<Layout>,
     /// The part of the data set.
-    #[arg(long, env = "SPADEWORK_SPLIT", value_enum, default_value_t)]
+    #[arg(long, env = "SPADEWORK_TRAIN_SPLIT", value_enum, default_value_t)]
     pub split: Split,
     /// Render procedural landscapes instead of reading files; this many count as an epoch.
-    #[arg(long, env = "SPADEWORK_LANDSCAPES", conflicts_with_all = ["labels", "data"])]
+    #[arg(long, env = "SPADEWORK_TRAIN_LANDSCAPES", conflicts_with_all = ["labels", "data"])]
     pub landscapes: Option<u64>,
     /// Share of the landscapes' label maps that are painted over with a brush.
-    #[arg(long, env = "SPADEWORK_BRUSHED", default_value_t = 0.35)]
+    #[arg(long, env = "SPADEWORK_TRAIN_BRUSHED", default_value_t = 0.35)]
     pub brushed: f64,
     /// How files are brought to the network's size.
-    #[arg(long, env = "SPADEWORK_PREPROCESS", value_enum, default_value_t = Preprocess::ResizeAndCrop)]
+    #[arg(long, env = "SPADEWORK_TRAIN_PREPROCESS", value_enum, default_value_t = Preprocess::ResizeAndCrop)]
     pub preprocess: Preprocess,
     /// The side to which files are resized before the crop; by default 286 for 256, as published.
-    #[arg(long, env = "SPADEWORK_LOAD_SIZE")]
+    #[arg(long, env = "SPADEWORK_TRAIN_LOAD_SIZE")]
     pub load_size: Option<usize>,
     /// Do not mirror half of the samples.
-    #[arg(long, env = "SPADEWORK_NO_FLIP")]
+    #[arg(long, env = "SPADEWORK_TRAIN_NO_FLIP")]
     pub no_flip: bool,
     /// Decoded files to keep in memory, in MiB.
-    #[arg(long, env = "SPADEWORK_CACHE_MIB", default_value_t = 2048)]
+    #[arg(long, env = "SPADEWORK_TRAIN_CACHE_MIB", default_value_t = 2048)]
     pub cache_mib: usize,
 }
 

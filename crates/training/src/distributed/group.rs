@@ -61,8 +61,7 @@ impl Group {
         match (place.world, place.rank) {
             (1, _) => Ok(Self::alone()),
             (world, 0) => {
-                let listener = TcpListener::bind(&place.master)
-                    .map_err(|source| DistributedError::Listen { address: place.master.clone(), source })?;
+                let listener = listen(&place.master, patience)?;
                 Self::lead(&listener, world, run, patience)
             }
             _ => Self::follow(place, run, patience),
@@ -193,6 +192,25 @@ impl Group {
     fn links(&self) -> MutexGuard<'_, Vec<TcpStream>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Listens on `address`, which a cluster may take a moment to make known.
+fn listen(address: &str, patience: Duration) -> Result<TcpListener, DistributedError> {
+    let started = Instant::now();
+    loop {
+        match TcpListener::bind(address) {
+            Ok(listener) => return Ok(listener),
+            Err(source) if !is_unknown(&source) || started.elapsed() > patience => {
+                return Err(DistributedError::Listen { address: address.to_owned(), source });
+            }
+            Err(_) => thread::sleep(PAUSE),
+        }
+    }
+}
+
+/// Whether a name means no address yet; the system has answered about every address that it knows.
+fn is_unknown(error: &io::Error) -> bool {
+    error.raw_os_error().is_none()
 }
 
 /// The rank at the other end of link `index`.
@@ -330,6 +348,13 @@ pub(crate) mod tests {
             let leader = Group::lead(&listener, 2, 7, PATIENCE).unwrap();
             assert_eq!((leader.world(), follower.join().unwrap().unwrap()), (2, 2));
         });
+    }
+
+    #[test]
+    fn an_address_that_is_taken_is_told_at_once() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let error = listen(&taken.local_addr().unwrap().to_string(), PATIENCE).unwrap_err().to_string();
+        assert!(error.contains("an address of its own that is free"), "{error}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What looks wrong in a run that still goes on. Pure decisions; each alarm is raised once until it is over.
 
+use spadework_metrics::TrainingAlarm;
+
 use super::learning::Report;
 
 /// Steps after which the means below mean something.
@@ -39,10 +41,10 @@ pub enum Alarm {
 
 impl Alarm {
     /// Its name in metrics.
-    pub fn name(&self) -> &'static str {
+    pub fn label(&self) -> TrainingAlarm {
         match self {
-            Self::DiscriminatorWins { .. } => "discriminator_wins",
-            Self::DiversityCollapsed { .. } => "diversity_collapsed",
+            Self::DiscriminatorWins { .. } => TrainingAlarm::DiscriminatorWins,
+            Self::DiversityCollapsed { .. } => TrainingAlarm::DiversityCollapsed,
         }
     }
 }
@@ -74,7 +76,8 @@ impl Alarms {
         if self.steps < SETTLED {
             return None;
         }
-        let raised = !self.winning && self.discriminator_loss < WON;
+        // Below 0 are only Wasserstein losses, which have no least value to be near to.
+        let raised = !self.winning && (0.0..WON).contains(&self.discriminator_loss);
         self.winning = (self.winning || raised) && self.discriminator_loss < RECOVERED;
         raised.then_some(Alarm::DiscriminatorWins { loss: self.discriminator_loss })
     }

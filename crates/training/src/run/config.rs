@@ -72,7 +72,7 @@ pub struct Optimization {
 }
 
 /// What is written, and how often.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Output {
     /// Steps of a line of metrics.
@@ -83,6 +83,9 @@ pub struct Output {
     pub preview_every: Every,
     /// Checkpoints that stay.
     pub keep: usize,
+    /// Where metrics are written for Prometheus, if anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics_textfile: Option<PathBuf>,
 }
 
 /// Where it runs.
@@ -98,10 +101,22 @@ pub struct Compute {
 }
 
 impl RunConfig {
-    /// The same number for processes whose runs take the same course.
+    /// The same number for runs that take the same course: what is written and where it runs do not matter.
+    ///
+    /// # Errors
+    /// When there is no JSON of it, which numbers that are not finite would be a reason for.
     pub fn fingerprint(&self) -> serde_json::Result<u64> {
-        let mut course = self.clone();
-        course.compute = Compute { device: String::new(), threads: 0, loader_threads: 0 };
+        let course = Self {
+            output: Output {
+                log_every: 1,
+                checkpoint_every: Every::Steps(1),
+                preview_every: Every::Steps(1),
+                keep: 1,
+                metrics_textfile: None,
+            },
+            compute: Compute { device: String::new(), threads: 0, loader_threads: 0 },
+            ..self.clone()
+        };
         let mut hasher = DefaultHasher::new();
         serde_json::to_string(&course)?.hash(&mut hasher);
         Ok(hasher.finish())

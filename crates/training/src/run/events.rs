@@ -165,6 +165,32 @@ mod tests {
         assert_eq!(masked_checksum(&24u64.to_le_bytes()).to_le_bytes(), [0xa3, 0x7f, 0x4b, 0x22]);
     }
 
+    /// What `tensorboard.summary.writer.record_writer` and `event_pb2` write for the same three events.
+    const TENSORBOARD: &str = "1800000000000000a37f4b2209000000000000f83f1a0d627261696e2e4576656e743a322a28646c\
+        1a00000000000000129bd82d09000000000000f83f10ac022a0c0a0a0a0347414e150000803e82b4f46a\
+        2600000000000000734fe30009000000000000f83f10ac022a180a160a0770726576696577220b0802100318032203706e676eb739e7";
+
+    #[test]
+    fn a_file_has_the_bytes_that_tensorboard_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut events = EventFile::create(folder.path(), 1.5).unwrap();
+        events.scalars(1.5, 300, &[("GAN".to_owned(), 0.25)]).unwrap();
+        let picture = EncodedPicture { width: 3, height: 2, png: b"png" };
+        events.picture(1.5, 300, "preview", picture).unwrap();
+        let written =
+            std::fs::read(folder.path().join("events.out.tfevents.0000000001.spadework.0")).unwrap();
+        let hexadecimal: String = written.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hexadecimal, TENSORBOARD);
+    }
+
+    #[test]
+    fn two_files_of_one_second_have_names_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        EventFile::create(folder.path(), 1.0).unwrap();
+        EventFile::create(folder.path(), 1.5).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
     #[test]
     fn a_number_is_written_seven_bits_at_a_time() {
         let mut message = Message::default();

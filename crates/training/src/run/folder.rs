@@ -33,7 +33,7 @@ impl RunFolder {
     /// # Errors
     /// When there is a run already, or the folder cannot be written.
     pub fn create(path: &Path, config: &RunConfig) -> anyhow::Result<Self> {
-        if path.join(CONFIG).exists() {
+        if is_run(path) {
             return Err(Mistake::error(format!(
                 "{} holds a run already; go on with `spadework-train resume {}`, or give another --out",
                 path.display(),
@@ -104,6 +104,11 @@ impl RunFolder {
     pub fn checkpoints(&self, keep: usize) -> Checkpoints {
         checkpoints(&self.path, keep)
     }
+}
+
+/// Whether there is a run in `path`.
+pub fn is_run(path: &Path) -> bool {
+    path.join(CONFIG).exists()
 }
 
 /// The checkpoints of the run in `path`.

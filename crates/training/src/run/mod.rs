@@ -18,10 +18,13 @@ mod random;
 mod record;
 mod snapshot;
 mod start;
+mod textfile;
 mod trainer;
 mod training;
 mod window;
 
+#[cfg(test)]
+mod agreement;
 #[cfg(test)]
 mod tests;
 
@@ -31,7 +34,7 @@ pub use config::{Compute, Optimization, Output, RUN_VERSION, RunConfig};
 pub use events::{EncodedPicture, EventFile};
 pub use every::{Every, Timer};
 pub use feed::{Feed, Sharing, batch_of};
-pub use folder::{RunFolder, checkpoints, read_config};
+pub use folder::{RunFolder, checkpoints, is_run, read_config};
 pub use learning::{Learner, Learning, Pace, Part, Report, StepError};
 pub use memory::{MemoryEstimate, available, estimate, readable};
 pub use metrics_file::{Line, MetricsFile};

@@ -1,5 +1,5 @@
 //! Previews: for some samples the mask, the real picture, its reconstruction, and two pictures of other latents, as a
-//! served model would make them.
+//! served model would make them for masks that come without instances: a network with an edge plane sees none.
 
 use std::sync::Arc;
 

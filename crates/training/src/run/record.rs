@@ -21,6 +21,7 @@ use super::{
     metrics_file::{Line, MetricsFile},
     preview::{PreviewModel, preview},
     progress::Progress,
+    textfile::Textfile,
 };
 use crate::{
     data::Sample,
@@ -36,6 +37,7 @@ pub struct Record {
     events: EventFile,
     progress: Progress,
     alarms: Alarms,
+    textfile: Option<Textfile>,
     /// What previews show.
     shown: Vec<Sample>,
 }
@@ -58,8 +60,18 @@ impl Record {
         let events = EventFile::create(folder.path(), now())
             .with_context(|| format!("write an event file in {}", folder.path().display()))?;
         let batch = config.optimization.batch as u64;
+        let textfile = config.output.metrics_textfile.clone().map(Textfile::new).transpose()?;
         let progress = Progress::new(position.step * batch, config.total_steps() * batch, Instant::now());
-        Ok(Self { folder, checkpoints, metrics, events, progress, alarms: Alarms::default(), shown })
+        Ok(Self {
+            folder,
+            checkpoints,
+            metrics,
+            events,
+            progress,
+            alarms: Alarms::default(),
+            textfile,
+            shown,
+        })
     }
 
     /// Tells of a step, and writes a line of metrics if one is due.
@@ -82,6 +94,10 @@ impl Record {
             return Ok(());
         }
         let Some(mut values) = position.window.take() else { return Ok(()) };
+        if let Some(textfile) = &self.textfile {
+            let losses: Vec<_> = values.iter().filter(|(name, _)| is_loss(name)).cloned().collect();
+            textfile.progress(config, position, self.progress.rate(at), &losses)?;
+        }
         let optimization = &config.optimization;
         let rates = optimization.rates.scaled(optimization.schedule.factor(position.step - 1));
         values.push(("lr_G".to_owned(), rates.generator as f32));
@@ -103,9 +119,13 @@ impl Record {
         position: &Position,
         tensors: &[(String, Tensor)],
     ) -> anyhow::Result<PathBuf> {
-        self.checkpoints.write(position, tensors).context(
+        let path = self.checkpoints.write(position, tensors).context(
             "the checkpoint could not be written; the earlier ones are whole, and `resume` goes on from the newest",
-        )
+        )?;
+        if let Some(textfile) = &self.textfile {
+            textfile.checkpoint_written(now())?;
+        }
+        Ok(path)
     }
 
     /// Makes and writes a preview.
@@ -153,7 +173,10 @@ impl Record {
 
     fn raise(&mut self, alarm: Alarm, position: &Position) -> anyhow::Result<()> {
         self.progress.line(&format!("warning: step {}: {alarm}", position.step));
-        let tag = format!("alarm/{}", alarm.name());
+        if let Some(textfile) = &self.textfile {
+            textfile.alarm(alarm.label());
+        }
+        let tag = format!("alarm/{}", alarm.label().as_str());
         self.events.scalars(now(), position.step, &[(tag, 1.0)]).context("write the event file")
     }
 
@@ -166,8 +189,13 @@ impl Record {
 
 /// The losses that fit a line.
 fn brief(report: &Report) -> String {
-    let losses = report.iter().filter(|(name, _)| !name.starts_with("gradient_norm"));
+    let losses = report.iter().filter(|(name, _)| is_loss(name));
     losses.map(|(name, value)| format!("{name} {value:.3}")).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a reported number is a loss.
+fn is_loss(name: &str) -> bool {
+    !name.starts_with("gradient_norm")
 }
 
 /// Seconds since 1970, as event files want them.

@@ -92,7 +92,7 @@ impl Source for Greys {
     }
 }
 
-fn config(total: u64) -> RunConfig {
+pub(super) fn config(total: u64) -> RunConfig {
     #[derive(Parser)]
     struct Data {
         #[command(flatten)]
@@ -128,6 +128,7 @@ fn config(total: u64) -> RunConfig {
             checkpoint_every: Every::Steps(4),
             preview_every: Every::Steps(1000),
             keep: 2,
+            metrics_textfile: None,
         },
         compute: Compute { device: "cpu".to_owned(), threads: 1, loader_threads: 2 },
     }

@@ -13,6 +13,9 @@ pub struct FitArgs {
     /// The new folder of the run
     #[arg(long, env = "SPADEWORK_TRAIN_OUT", value_name = "DIR")]
     pub out: PathBuf,
+    /// Go on from the newest checkpoint if the folder holds this very run already: for jobs that are started again
+    #[arg(long, env = "SPADEWORK_TRAIN_RESUME")]
+    pub resume: bool,
     /// Where the pairs come from.
     #[command(flatten)]
     pub data: DataArgs,
@@ -220,6 +223,10 @@ pub struct OutputArgs {
     /// Between two previews, likewise
     #[arg(long, env = "SPADEWORK_TRAIN_PREVIEW_EVERY", value_name = "STEPS|TIME", default_value = "10m")]
     pub preview_every: Every,
+    /// File to write metrics to for Prometheus, in the text format, with every line of metrics: for the node exporter's textfile
+    /// collector, which wants a name that ends in .prom
+    #[arg(long, env = "SPADEWORK_TRAIN_METRICS_TEXTFILE", value_name = "FILE")]
+    pub metrics_textfile: Option<PathBuf>,
     /// Checkpoints that stay
     #[arg(long, env = "SPADEWORK_TRAIN_KEEP", value_name = "N", default_value_t = 3)]
     pub keep: usize,
@@ -241,6 +248,9 @@ pub struct ComputeArgs {
     /// With several processes: how long to wait for one another
     #[arg(long, env = "SPADEWORK_TRAIN_PEER_TIMEOUT", default_value = "10m")]
     pub peer_timeout: humantime::Duration,
+    /// Exit code after a signal to stop; 0 unless whoever starts the job takes that for its end
+    #[arg(long, env = "SPADEWORK_TRAIN_STOPPED_EXIT_CODE", value_name = "CODE", default_value_t = 0)]
+    pub stopped_exit_code: u8,
 }
 
 /// A value by the name that files have for it.

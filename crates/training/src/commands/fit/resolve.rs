@@ -1,6 +1,9 @@
 //! What the settings mean. Resolving them reports every mistake at once, before any work.
 
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use spadework_checkpoint::{LabelConfig, ModelConfig, read_model};
 use spadework_model::{Architecture, EncoderArchitecture, Grid};
@@ -10,7 +13,7 @@ use super::{
     defaults::{Defaults, defaults},
 };
 use crate::{
-    data::{Source, read_labels},
+    data::{DataArgs, Source, read_labels},
     landscape,
     networks::Networks,
     objective::{KlReduction, Objective},
@@ -55,6 +58,7 @@ pub(super) fn resolve(
         checkpoint_every: args.output.checkpoint_every,
         preview_every: args.output.preview_every,
         keep: args.output.keep,
+        metrics_textfile: args.output.metrics_textfile.as_deref().map(absolute),
     };
     mistakes.unless(output.log_every > 0, || "--log-every must be at least 1".to_owned());
     mistakes.unless(output.keep > 0, || "--keep must be at least 1".to_owned());
@@ -65,12 +69,12 @@ pub(super) fn resolve(
         networks,
         initialisation: args.networks.initialisation.unwrap_or(defaults.initialisation),
         objective,
-        vgg: args.objective.vgg.clone(),
+        vgg: args.objective.vgg.as_deref().map(absolute),
         labels,
-        data: args.data.clone(),
+        data: wherever_resumed(&args.data),
         optimization,
         seed: args.optimization.seed,
-        warm_start: args.networks.warm_start.clone(),
+        warm_start: args.networks.warm_start.as_deref().map(absolute),
         output,
         compute: Compute {
             device: args.compute.device.clone(),
@@ -79,6 +83,18 @@ pub(super) fn resolve(
         },
     };
     Ok((config, source))
+}
+
+/// The data, found from any working directory.
+fn wherever_resumed(data: &DataArgs) -> DataArgs {
+    let [labels, images, instances, root] =
+        [&data.labels, &data.images, &data.instances, &data.data].map(|path| path.as_deref().map(absolute));
+    DataArgs { labels, images, instances, data: root, ..data.clone() }
+}
+
+/// As it was typed where the working directory cannot be told.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// What is wrong so far.
