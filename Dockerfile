@@ -1,6 +1,7 @@
 # Spadework in a container. Targets:
 #   cpu       (default)  docker build --target cpu -t spadework:cpu .
 #   cuda                 docker build --target cuda --build-arg CUDA_COMPUTE_CAP=90 -t spadework:cuda .
+#   train                docker build --target train -t spadework-train .      the training job, on processors
 #
 # The runtime runs as nobody (65532), writes nothing and needs no network: run it with --read-only.
 # Health checks are part of the Docker image format: with buildah and podman, build with --format docker.
@@ -29,6 +30,10 @@ ARG REVISION=unknown
 # Cargo goes by modification times, and the real sources may be older than the empty ones just built.
 RUN find service crates -name '*.rs' -exec touch {} + \
     && SPADEWORK_REVISION=${REVISION} cargo build --release --locked -p spadework-service
+
+# ---- The training job
+FROM build-cpu AS build-train
+RUN cargo build --release --locked -p spadework-training
 
 # ---- CUDA: the same, on NVIDIA's image with cuDNN, for one compute capability and later ones (80 A100, 89 L4, 90 H100)
 FROM docker.io/library/rust:${RUST}-bookworm AS rust
@@ -61,6 +66,17 @@ USER 65532:65532
 HEALTHCHECK --interval=10s --timeout=2s --start-period=120s --retries=3 CMD ["spadework", "health"]
 ENTRYPOINT ["spadework"]
 CMD ["serve"]
+
+FROM docker.io/library/debian:12-slim AS train
+COPY --from=build-train /src/target/release/spadework-train /usr/local/bin/spadework-train
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Spadework training" \
+      org.opencontainers.image.description="Trains SPADE generators from label maps and photographs" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.revision="${REVISION}"
+USER 65532:65532
+ENTRYPOINT ["spadework-train"]
+CMD ["fit", "--help"]
 
 # Last, so that it is what a build without --target makes.
 FROM docker.io/library/debian:12-slim AS cpu
