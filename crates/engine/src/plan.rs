@@ -69,7 +69,15 @@ impl Planner {
     /// # Errors
     /// When the mask or the instance map has another size than the model's masks, or an id has no plane.
     pub fn plan(&self, labels: &LabelMap, instances: Option<&InstanceMap>) -> Result<Plan, EngineError> {
-        let sizes = [Some(labels.size()), instances.map(InstanceMap::size)];
+        self.plan_edges(labels, instances.map(EdgeMap::of))
+    }
+
+    /// Plans one mask whose instances' edges are known. A model without an edge plane does without them.
+    ///
+    /// # Errors
+    /// When the mask or the edge map has another size than the model's masks, or an id has no plane.
+    pub fn plan_edges(&self, labels: &LabelMap, edges: Option<EdgeMap>) -> Result<Plan, EngineError> {
+        let sizes = [Some(labels.size()), edges.as_ref().map(EdgeMap::size)];
         if let Some(size) = sizes.into_iter().flatten().find(|size| *size != self.mask) {
             return Err(EngineError::Input(format!("the map is {size}, the model takes {}", self.mask)));
         }
@@ -79,8 +87,8 @@ impl Planner {
                 self.label_planes
             )));
         }
-        let edges = self.instance_edges.then(|| match instances {
-            Some(instances) => Ok(EdgeMap::of(instances)),
+        let edges = self.instance_edges.then(|| match edges {
+            Some(edges) => Ok(edges),
             None => EdgeMap::new(self.mask.width, self.mask.height, vec![0; labels.ids().len()]),
         });
         let edges = edges.transpose().map_err(|error| EngineError::Input(error.to_string()))?;

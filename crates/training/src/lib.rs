@@ -6,6 +6,7 @@
 pub mod commands;
 pub mod data;
 pub mod distributed;
+pub mod evaluate;
 pub mod export;
 pub mod landscape;
 pub mod losses;

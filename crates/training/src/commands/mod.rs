@@ -2,6 +2,7 @@
 
 mod device;
 mod drive;
+mod evaluate;
 mod export;
 mod fit;
 mod render_dataset;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+pub use evaluate::EvaluateArgs;
 pub use export::ExportArgs;
 pub use fit::FitArgs;
 pub use render_dataset::RenderDataset;
@@ -26,6 +28,8 @@ pub enum Command {
     Resume(ResumeArgs),
     /// Make a model directory of a run
     Export(ExportArgs),
+    /// Measure models on held-out masks, side by side
+    Evaluate(Box<EvaluateArgs>),
     /// Render procedural landscapes with exact label maps
     RenderDataset(RenderDataset),
     /// Run one training step and compare every loss, gradient and buffer with a reference
@@ -42,6 +46,7 @@ impl Command {
             Self::Fit(args) => return fit::run(&args),
             Self::Resume(args) => return resume::run(&args),
             Self::Export(args) => export::run(&args)?,
+            Self::Evaluate(args) => args.run()?,
             Self::RenderDataset(command) => command.run()?,
             Self::Verify(verify) => verify.run()?,
         }

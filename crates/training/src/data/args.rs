@@ -12,7 +12,12 @@ use spadework_model::Architecture;
 use super::{
     Files, FilesOptions, Landscapes, Layout, Pairs, Preprocess, Scan, Source, Split, Transform, pairs::Folder,
 };
-use crate::outcome::Mistake;
+use crate::{evaluate::HeldOut, outcome::Mistake};
+
+/// Told apart from the seed of a training run, so that what is measured with was never trained on.
+const HELD_OUT: u64 = 0x6865_6c64_206f_7574;
+/// The same for the segmenter.
+const SEGMENTER: u64 = 0x7365_676d_656e_7473;
 
 /// Where training pairs come from.
 #[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
@@ -37,7 +42,8 @@ pub struct DataArgs {
     #[arg(long, env = "SPADEWORK_TRAIN_SPLIT", value_enum, default_value_t)]
     pub split: Split,
     /// Render procedural landscapes instead of reading files; this many count as an epoch.
-    #[arg(long, env = "SPADEWORK_TRAIN_LANDSCAPES", conflicts_with_all = ["labels", "data"])]
+    #[arg(long, env = "SPADEWORK_TRAIN_LANDSCAPES", num_args = 0..=1, default_missing_value = "20000",
+          conflicts_with_all = ["labels", "data"])]
     pub landscapes: Option<u64>,
     /// Share of the landscapes' label maps that are painted over with a brush.
     #[arg(long, env = "SPADEWORK_TRAIN_BRUSHED", default_value_t = 0.35)]
@@ -89,13 +95,58 @@ impl DataArgs {
         let scan = Scan::of(&pairs, &set);
         scan.to_string().lines().for_each(&mut report);
         scan.check()?;
+        Ok(Arc::new(Files::new(pairs.pairs, self.options(architecture, set, seed))?))
+    }
+
+    /// Pairs to train a segmenter on, and at most `count` others to measure with, which it never sees.
+    ///
+    /// # Errors
+    /// When the data cannot be used, or are too few, with a sentence that says what to change.
+    pub fn open_to_measure(
+        &self,
+        architecture: &Architecture,
+        labels: &[LabelConfig],
+        seed: u64,
+        count: u64,
+        mut report: impl FnMut(&str),
+    ) -> anyhow::Result<(Arc<dyn Source>, Vec<HeldOut>)> {
+        if let Some(epoch) = self.landscapes {
+            let exact = Self { brushed: 0.0, ..self.clone() };
+            let training = exact.landscapes(architecture, epoch, seed ^ SEGMENTER)?;
+            return Ok((training, HeldOut::landscapes(seed ^ HELD_OUT, count)));
+        }
+        let set = label_set(architecture, labels)?;
+        let mut pairs = self.pairs(architecture.instance_edges)?;
+        let scan = Scan::of(&pairs, &set);
+        scan.to_string().lines().for_each(&mut report);
+        scan.check()?;
+        let count = count.min(pairs.pairs.len() as u64 / 4);
+        if count < 2 {
+            return Err(Mistake::error("measuring takes at least 8 pairs; half of them train a segmenter"));
+        }
+        let held_out = pairs.pairs.split_off(pairs.pairs.len() - 2 * count as usize);
+        let still = FilesOptions {
+            labels: set.clone(),
+            transform: Transform { flip: false, ..self.transform(architecture) },
+            seed,
+            shuffled: false,
+            cache_bytes: 0,
+        };
+        let held_out: Arc<dyn Source> = Arc::new(Files::new(held_out, still)?);
+        let training = Files::new(pairs.pairs, self.options(architecture, set, seed))?;
+        Ok((Arc::new(training), HeldOut::samples(&held_out, 0, count)?))
+    }
+
+    fn transform(&self, architecture: &Architecture) -> Transform {
         let size = Size::new(architecture.mask.width, architecture.mask.height);
         let published = |side: usize| side + side * 30 / 256;
         let load_size = self.load_size.unwrap_or(published(size.width.min(size.height)));
-        let transform = Transform { preprocess: self.preprocess, load_size, size, flip: !self.no_flip };
+        Transform { preprocess: self.preprocess, load_size, size, flip: !self.no_flip }
+    }
+
+    fn options(&self, architecture: &Architecture, labels: LabelSet, seed: u64) -> FilesOptions {
         let cache_bytes = self.cache_mib << 20;
-        let options = FilesOptions { labels: set, transform, seed, shuffled: true, cache_bytes };
-        Ok(Arc::new(Files::new(pairs.pairs, options)?))
+        FilesOptions { labels, transform: self.transform(architecture), seed, shuffled: true, cache_bytes }
     }
 
     fn landscapes(

@@ -1,0 +1,194 @@
+//! `spadework-train evaluate`: how good models are, in numbers and side by side.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use clap::Args;
+use indicatif::ProgressBar;
+use spadework_checkpoint::LabelConfig;
+use spadework_engine::{Device, Settings};
+use spadework_imaging::{RgbImage, encode_jpeg, encode_png};
+
+use crate::{
+    data::DataArgs,
+    evaluate::{
+        Features, HeldOut, ModelReport, Painter, Paintings, Report, Segmenter, Yardstick, colored,
+        contact_sheet,
+    },
+    outcome::Mistake,
+};
+
+/// Rows of a contact sheet.
+const ROWS: usize = 12;
+
+/// Measures models on held-out masks, each number beside what real pictures reach and what shuffled masks do.
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    /// A model directory; give several to compare them on the same masks.
+    #[arg(long = "model", env = "SPADEWORK_MODEL", required_unless_present = "real_features")]
+    models: Vec<PathBuf>,
+    #[command(flatten)]
+    data: DataArgs,
+    /// Masks to measure on; of files, at most a quarter of the pairs.
+    #[arg(long, env = "SPADEWORK_COUNT", default_value_t = 128)]
+    count: u64,
+    /// Batches of eight real pairs that the segmenter is trained on.
+    #[arg(long, env = "SPADEWORK_SEGMENTER_STEPS", default_value_t = 500)]
+    segmenter_steps: u64,
+    /// Decides which landscapes are held out, and all that is random.
+    #[arg(long, env = "SPADEWORK_SEED", default_value_t = 0)]
+    seed: u64,
+    /// Print JSON.
+    #[arg(long, env = "SPADEWORK_JSON")]
+    json: bool,
+    /// Write mask, real picture and each model's picture side by side, to a PNG or a JPEG.
+    #[arg(long, env = "SPADEWORK_SHEET")]
+    sheet: Option<PathBuf>,
+    /// Write the real pictures and each model's to folders in this one, for tools of your own.
+    #[arg(long, env = "SPADEWORK_PICTURES")]
+    pictures: Option<PathBuf>,
+    /// Measure two sets of feature vectors instead, from a network of your own such as Inception: a safetensors file
+    /// with one matrix, a picture's features in each row.
+    #[arg(long, env = "SPADEWORK_REAL_FEATURES", requires = "generated_features", conflicts_with = "models")]
+    real_features: Option<PathBuf>,
+    /// The other set.
+    #[arg(long, env = "SPADEWORK_GENERATED_FEATURES", requires = "real_features")]
+    generated_features: Option<PathBuf>,
+}
+
+impl EvaluateArgs {
+    /// Measures.
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        if let Some((real, generated)) = self.real_features.as_ref().zip(self.generated_features.as_ref()) {
+            return self.compare_features(real, generated);
+        }
+        let settings = Settings { device: Device::best(), precision: None, threads: 0 };
+        let mut painters = self
+            .models
+            .iter()
+            .map(|directory| Painter::load(directory, settings))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let first = &painters[0].config;
+        let (architecture, labels) = (first.architecture.clone(), first.labels.clone());
+        for painter in &painters {
+            let other = &painter.config.architecture;
+            if other.label_planes() != architecture.label_planes() || other.mask != architecture.mask {
+                return Err(Mistake::error(format!(
+                    "{} and {} differ in their labels or sizes; compare models of the same masks",
+                    painters[0].name, painter.name
+                )));
+            }
+        }
+        let say = |line: &str| eprintln!("{line}");
+        let (training, held_out) =
+            self.data.open_to_measure(&architecture, &labels, self.seed, self.count, say)?;
+        let bar = ProgressBar::new(self.segmenter_steps).with_message("segmenter");
+        let segmenter = Segmenter::train(
+            &training,
+            architecture.label_planes(),
+            self.segmenter_steps,
+            self.seed,
+            |_, _| bar.inc(1),
+        )?;
+        bar.finish_and_clear();
+        let yardstick = Yardstick::new(&held_out, &segmenter)?;
+        let real = yardstick.measure(&Paintings::real(&held_out))?;
+        let (mut models, mut painted) = (Vec::new(), Vec::new());
+        for painter in &mut painters {
+            let bar = ProgressBar::new(2 * held_out.len() as u64);
+            let paintings = Paintings::of(painter, &held_out, |one| &one.sample.labels, || bar.inc(1))?;
+            let control = Paintings::of(painter, &held_out, |one| &one.shuffled, || bar.inc(1))?;
+            bar.finish_and_clear();
+            let measures = yardstick.measure(&paintings)?;
+            models.push(ModelReport {
+                name: painter.name.clone(),
+                relative_iou: measures.mean_iou / real.mean_iou,
+                measures,
+                shuffled: yardstick.measure(&control)?,
+            });
+            painted.push(paintings);
+        }
+        self.write_pictures(&held_out, &painters, &painted, &labels)?;
+        let report = Report {
+            count: held_out.len(),
+            segmenter_parameters: segmenter.parameters(),
+            segmenter_pairs: 8 * self.segmenter_steps,
+            real,
+            models,
+        };
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&report)?);
+        } else {
+            print!("{report}");
+        }
+        Ok(())
+    }
+
+    fn write_pictures(
+        &self,
+        held_out: &[HeldOut],
+        painters: &[Painter],
+        painted: &[Paintings],
+        labels: &[LabelConfig],
+    ) -> anyhow::Result<()> {
+        if let Some(path) = &self.sheet {
+            let mut colors = vec![None; 256];
+            labels.iter().for_each(|label| colors[usize::from(label.id)] = label.color);
+            let row = |(index, one): (usize, &HeldOut)| {
+                let mut row = vec![colored(&one.sample.labels, &colors), one.sample.picture.clone()];
+                row.extend(painted.iter().map(|paintings| paintings.shown(index).clone()));
+                row
+            };
+            let rows: Vec<_> = held_out.iter().enumerate().take(ROWS).map(row).collect();
+            write(path, &contact_sheet(&rows)?)?;
+        }
+        if let Some(folder) = &self.pictures {
+            let real: Vec<_> = held_out.iter().map(|one| one.sample.picture.clone()).collect();
+            write_all(&folder.join("real"), &real)?;
+            for (painter, paintings) in painters.iter().zip(painted) {
+                write_all(&folder.join(&painter.name), &paintings.random)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn compare_features(&self, real: &Path, generated: &Path) -> anyhow::Result<()> {
+        let (real, generated) = (read_features(real)?, read_features(generated)?);
+        let (frechet, kernel) = (generated.frechet(&real)?, generated.kernel(&real, self.seed)?);
+        if self.json {
+            println!("{}", serde_json::json!({ "frechet": frechet, "kernel": kernel }));
+        } else {
+            println!("Fréchet distance {frechet:.6}\nkernel distance  {kernel:.6}");
+        }
+        Ok(())
+    }
+}
+
+fn read_features(path: &Path) -> anyhow::Result<Features> {
+    let wrong = |why: String| Mistake::error(format!("{} cannot be used: {why}", path.display()));
+    let tensors = candle_core::safetensors::load(path, &candle_core::Device::Cpu);
+    let tensors = tensors.map_err(|error| wrong(error.to_string()))?;
+    let Some((_, matrix)) = tensors.into_iter().next() else {
+        return Err(wrong("it holds no tensor".to_owned()));
+    };
+    let rows = matrix.to_dtype(candle_core::DType::F32).and_then(|matrix| matrix.to_vec2::<f32>());
+    Features::new(&rows.map_err(|error| wrong(error.to_string()))?)
+}
+
+fn write_all(folder: &Path, pictures: &[RgbImage]) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("make the folder {}", folder.display()))?;
+    for (index, picture) in pictures.iter().enumerate() {
+        write(&folder.join(format!("{index:06}.png")), picture)?;
+    }
+    Ok(())
+}
+
+/// A JPEG where the name says so, else a PNG.
+fn write(path: &Path, picture: &RgbImage) -> anyhow::Result<()> {
+    let jpeg = path.extension().is_some_and(|end| end == "jpg" || end == "jpeg");
+    let bytes = if jpeg { encode_jpeg(picture, 88)? } else { encode_png(picture)? };
+    fs::write(path, bytes).with_context(|| format!("write {}", path.display()))
+}
