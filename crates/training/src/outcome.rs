@@ -3,6 +3,7 @@
 use std::{io::Write as _, process::ExitCode};
 
 use spadework_checkpoint::CheckpointError;
+use spadework_imaging::MaskError;
 
 /// The caller's mistake, told as what to change.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,7 @@ pub fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
 fn is_the_caller_s(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<Mistake>()
+            || cause.is::<MaskError>()
             || cause.downcast_ref().is_some_and(|error| !matches!(error, CheckpointError::Tensor(_)))
     })
 }

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::Context as _;
@@ -13,10 +14,10 @@ use spadework_engine::{Device, Settings};
 use spadework_imaging::{RgbImage, encode_jpeg, encode_png};
 
 use crate::{
-    data::DataArgs,
+    data::{DataArgs, Source},
     evaluate::{
-        Features, HeldOut, ModelReport, Painter, Paintings, Report, Segmenter, Yardstick, colored,
-        contact_sheet,
+        BATCH, Features, HeldOut, Measures, ModelReport, Painter, Paintings, Report, Segmenter, Yardstick,
+        colored, contact_sheet,
     },
     outcome::Mistake,
 };
@@ -65,66 +66,58 @@ impl EvaluateArgs {
         if let Some((real, generated)) = self.real_features.as_ref().zip(self.generated_features.as_ref()) {
             return self.compare_features(real, generated);
         }
-        let settings = Settings { device: Device::best(), precision: None, threads: 0 };
-        let mut painters = self
-            .models
-            .iter()
-            .map(|directory| Painter::load(directory, settings))
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        let first = &painters[0].config;
-        let (architecture, labels) = (first.architecture.clone(), first.labels.clone());
-        for painter in &painters {
-            let other = &painter.config.architecture;
-            if other.label_planes() != architecture.label_planes() || other.mask != architecture.mask {
-                return Err(Mistake::error(format!(
-                    "{} and {} differ in their labels or sizes; compare models of the same masks",
-                    painters[0].name, painter.name
-                )));
-            }
-        }
+        let mut painters = self.load()?;
+        let (architecture, labels) = {
+            let config = &painters[0].config;
+            (config.architecture.clone(), config.labels.clone())
+        };
         let say = |line: &str| eprintln!("{line}");
         let (training, held_out) =
             self.data.open_to_measure(&architecture, &labels, self.seed, self.count, say)?;
-        let bar = ProgressBar::new(self.segmenter_steps).with_message("segmenter");
-        let segmenter = Segmenter::train(
-            &training,
-            architecture.label_planes(),
-            self.segmenter_steps,
-            self.seed,
-            |_, _| bar.inc(1),
-        )?;
-        bar.finish_and_clear();
+        let segmenter = self.segmenter(&training, architecture.label_planes())?;
         let yardstick = Yardstick::new(&held_out, &segmenter)?;
         let real = yardstick.measure(&Paintings::real(&held_out))?;
         let (mut models, mut painted) = (Vec::new(), Vec::new());
         for painter in &mut painters {
-            let bar = ProgressBar::new(2 * held_out.len() as u64);
-            let paintings = Paintings::of(painter, &held_out, |one| &one.sample.labels, || bar.inc(1))?;
-            let control = Paintings::of(painter, &held_out, |one| &one.shuffled, || bar.inc(1))?;
-            bar.finish_and_clear();
-            let measures = yardstick.measure(&paintings)?;
-            models.push(ModelReport {
-                name: painter.name.clone(),
-                relative_iou: measures.mean_iou / real.mean_iou,
-                measures,
-                shuffled: yardstick.measure(&control)?,
-            });
+            let (report, paintings) = measure(painter, &held_out, &yardstick, &real)?;
+            models.push(report);
             painted.push(paintings);
         }
         self.write_pictures(&held_out, &painters, &painted, &labels)?;
-        let report = Report {
-            count: held_out.len(),
-            segmenter_parameters: segmenter.parameters(),
-            segmenter_pairs: 8 * self.segmenter_steps,
-            real,
-            models,
-        };
+        let segmenter_pairs = BATCH as u64 * self.segmenter_steps;
+        let segmenter_parameters = segmenter.parameters();
+        let report = Report { count: held_out.len(), segmenter_parameters, segmenter_pairs, real, models };
         if self.json {
             println!("{}", serde_json::to_string_pretty(&report)?);
         } else {
             print!("{report}");
         }
         Ok(())
+    }
+
+    /// The models, which must take the same masks.
+    fn load(&self) -> anyhow::Result<Vec<Painter>> {
+        let settings = Settings { device: Device::best(), precision: None, threads: 0 };
+        let painters = self.models.iter().map(|directory| Painter::load(directory, settings));
+        let painters = painters.collect::<anyhow::Result<Vec<_>>>()?;
+        for pair in painters.windows(2) {
+            let [one, other] = [&pair[0].config.architecture, &pair[1].config.architecture];
+            if one.label_planes() != other.label_planes() || one.mask != other.mask {
+                return Err(Mistake::error(format!(
+                    "{} and {} differ in their labels or sizes; compare models of the same masks",
+                    pair[0].name, pair[1].name
+                )));
+            }
+        }
+        Ok(painters)
+    }
+
+    fn segmenter(&self, training: &Arc<dyn Source>, classes: usize) -> anyhow::Result<Segmenter> {
+        let bar = ProgressBar::new(self.segmenter_steps).with_message("training the segmenter");
+        let step = |_, _| bar.inc(1);
+        let segmenter = Segmenter::train(training, classes, self.segmenter_steps, self.seed, step);
+        bar.finish_and_clear();
+        segmenter
     }
 
     fn write_pictures(
@@ -165,6 +158,27 @@ impl EvaluateArgs {
         }
         Ok(())
     }
+}
+
+/// One model's pictures and numbers.
+fn measure(
+    painter: &mut Painter,
+    held_out: &[HeldOut],
+    yardstick: &Yardstick<'_>,
+    real: &Measures,
+) -> anyhow::Result<(ModelReport, Paintings)> {
+    let bar = ProgressBar::new(2 * held_out.len() as u64);
+    let paintings = Paintings::of(painter, held_out, |one| &one.sample.labels, || bar.inc(1))?;
+    let control = Paintings::of(painter, held_out, |one| &one.shuffled, || bar.inc(1))?;
+    bar.finish_and_clear();
+    let measures = yardstick.measure(&paintings)?;
+    let report = ModelReport {
+        name: painter.name.clone(),
+        relative_iou: measures.mean_iou / real.mean_iou,
+        measures,
+        shuffled: yardstick.measure(&control)?,
+    };
+    Ok((report, paintings))
 }
 
 fn read_features(path: &Path) -> anyhow::Result<Features> {

@@ -63,19 +63,6 @@ pub struct DataArgs {
 }
 
 impl DataArgs {
-    /// Pairs and their scan, for data in files; nothing for landscapes.
-    ///
-    /// # Errors
-    /// When a folder cannot be read, or no data is named.
-    pub fn scan(&self, architecture: &Architecture) -> anyhow::Result<Option<(Pairs, Scan)>> {
-        if self.landscapes.is_some() {
-            return Ok(None);
-        }
-        let pairs = self.pairs(architecture.instance_edges)?;
-        let scan = Scan::of(&pairs, &label_set(architecture, &[])?);
-        Ok(Some((pairs, scan)))
-    }
-
     /// The source to train on, after its scan has been reported line by line and passed.
     ///
     /// # Errors

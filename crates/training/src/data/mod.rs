@@ -20,6 +20,9 @@ pub use scan::{ClassShare, Scan, UnknownValue};
 use spadework_imaging::{EdgeMap, LabelMap, RgbImage};
 pub use transform::{Preprocess, Transform};
 
+#[cfg(test)]
+mod tests;
+
 /// A label map and the picture that it stands for, of one size.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {

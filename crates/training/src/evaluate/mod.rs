@@ -21,7 +21,7 @@ pub use low_pass::{LowPass, difference};
 pub use painter::{Painter, Style};
 pub use pyramid::{Level, laplacian};
 pub use report::{Measures, ModelReport, Report};
-pub use segmenter::{CELL, Segmenter, cells};
+pub use segmenter::{BATCH, CELL, Segmenter, cells};
 pub(crate) use sheet::colored;
 pub use sheet::contact_sheet;
 pub use sliced_wasserstein::{Patches, sliced};

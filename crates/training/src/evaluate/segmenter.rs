@@ -24,7 +24,7 @@ pub const FEATURES: usize = 128;
 /// Slope of the leaky ReLU after each conv.
 const SLOPE: f64 = 0.2;
 /// Pairs in a step of training.
-const BATCH: usize = 8;
+pub const BATCH: usize = 8;
 /// Learning rate at the start; it falls to zero.
 const RATE: f64 = 1e-3;
 
