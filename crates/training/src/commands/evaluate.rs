@@ -25,39 +25,44 @@ use crate::{
 /// Rows of a contact sheet.
 const ROWS: usize = 12;
 
-/// Measures models on held-out masks, each number beside what real pictures reach and what shuffled masks do.
+/// Measures models on held-out masks, each number beside what real pictures reach and what shuffled masks do
 #[derive(Debug, Args)]
 pub struct EvaluateArgs {
-    /// A model directory; give several to compare them on the same masks.
-    #[arg(long = "model", env = "SPADEWORK_MODEL", required_unless_present = "real_features")]
+    /// A model directory; give several to compare them on the same masks
+    #[arg(long = "model", env = "SPADEWORK_TRAIN_MODEL", required_unless_present = "real_features")]
     models: Vec<PathBuf>,
-    #[command(flatten)]
-    data: DataArgs,
-    /// Masks to measure on; of files, at most a quarter of the pairs.
-    #[arg(long, env = "SPADEWORK_COUNT", default_value_t = 128)]
+    /// Masks to measure on; of files, at most a quarter of the pairs
+    #[arg(long, env = "SPADEWORK_TRAIN_COUNT", default_value_t = 128)]
     count: u64,
-    /// Batches of eight real pairs that the segmenter is trained on.
-    #[arg(long, env = "SPADEWORK_SEGMENTER_STEPS", default_value_t = 500)]
+    /// Batches of eight real pairs that the segmenter is trained on
+    #[arg(long, env = "SPADEWORK_TRAIN_SEGMENTER_STEPS", default_value_t = 500)]
     segmenter_steps: u64,
-    /// Decides which landscapes are held out, and all that is random.
-    #[arg(long, env = "SPADEWORK_SEED", default_value_t = 0)]
+    /// Decides which landscapes are held out, and all that is random
+    #[arg(long, env = "SPADEWORK_TRAIN_SEED", default_value_t = 0)]
     seed: u64,
-    /// Print JSON.
-    #[arg(long, env = "SPADEWORK_JSON")]
+    /// Print JSON
+    #[arg(long, env = "SPADEWORK_TRAIN_JSON")]
     json: bool,
-    /// Write mask, real picture and each model's picture side by side, to a PNG or a JPEG.
-    #[arg(long, env = "SPADEWORK_SHEET")]
+    /// Write mask, real picture and each model's picture side by side, to a PNG or a JPEG
+    #[arg(long, env = "SPADEWORK_TRAIN_SHEET")]
     sheet: Option<PathBuf>,
-    /// Write the real pictures and each model's to folders in this one, for tools of your own.
-    #[arg(long, env = "SPADEWORK_PICTURES")]
+    /// Write the real pictures and each model's to folders in this one, for tools of your own
+    #[arg(long, env = "SPADEWORK_TRAIN_PICTURES")]
     pictures: Option<PathBuf>,
     /// Measure two sets of feature vectors instead, from a network of your own such as Inception: a safetensors file
-    /// with one matrix, a picture's features in each row.
-    #[arg(long, env = "SPADEWORK_REAL_FEATURES", requires = "generated_features", conflicts_with = "models")]
+    /// with one matrix, a picture's features in each row
+    #[arg(
+        long,
+        env = "SPADEWORK_TRAIN_REAL_FEATURES",
+        requires = "generated_features",
+        conflicts_with = "models"
+    )]
     real_features: Option<PathBuf>,
-    /// The other set.
-    #[arg(long, env = "SPADEWORK_GENERATED_FEATURES", requires = "real_features")]
+    /// The other set
+    #[arg(long, env = "SPADEWORK_TRAIN_GENERATED_FEATURES", requires = "real_features")]
     generated_features: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataArgs,
 }
 
 impl EvaluateArgs {

@@ -20,19 +20,19 @@ use crate::{
     outcome::Mistake,
 };
 
-/// Renders procedural landscapes: `labels/`, `images/`, `labels.json` and `manifest.jsonl`.
+/// Renders procedural landscapes: `labels/`, `images/`, `labels.json` and `manifest.jsonl`
 #[derive(Debug, Args)]
 pub struct RenderDataset {
-    /// Landscapes to render.
+    /// Landscapes to render
     #[arg(long, env = "SPADEWORK_TRAIN_COUNT", default_value_t = 1000)]
     count: u64,
-    /// The same seed renders the same landscapes.
+    /// The same seed renders the same landscapes
     #[arg(long, env = "SPADEWORK_TRAIN_SEED", default_value_t = 0)]
     seed: u64,
-    /// Share of the label maps that are painted over with a brush, so that hand-painted masks are no surprise.
+    /// Share of the label maps that are painted over with a brush, so that hand-painted masks are no surprise
     #[arg(long, env = "SPADEWORK_TRAIN_BRUSHED", default_value_t = 0.35)]
     brushed: f64,
-    /// Folder to write to; made if it does not exist.
+    /// Folder to write to; made if it does not exist
     #[arg(long, env = "SPADEWORK_TRAIN_OUT")]
     out: PathBuf,
 }

@@ -22,42 +22,43 @@ const SEGMENTER: u64 = 0x7365_676d_656e_7473;
 /// Where training pairs come from.
 #[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
 #[group(id = "source")]
+#[command(next_help_heading = "Data")]
 pub struct DataArgs {
-    /// Folder of label maps: PNGs of class ids.
+    /// Folder of label maps: PNGs of class ids
     #[arg(long, env = "SPADEWORK_TRAIN_LABELS", requires = "images")]
     pub labels: Option<PathBuf>,
-    /// Folder of pictures with the label maps' names.
+    /// Folder of pictures with the label maps' names
     #[arg(long, env = "SPADEWORK_TRAIN_IMAGES", requires = "labels")]
     pub images: Option<PathBuf>,
-    /// Folder of instance maps with the label maps' names.
+    /// Folder of instance maps with the label maps' names
     #[arg(long, env = "SPADEWORK_TRAIN_INSTANCES", requires = "labels")]
     pub instances: Option<PathBuf>,
-    /// A published data set's folder.
+    /// A published data set's folder
     #[arg(long, env = "SPADEWORK_TRAIN_DATA", requires = "layout", conflicts_with = "labels")]
     pub data: Option<PathBuf>,
-    /// How the data set lays out its files.
+    /// How the data set lays out its files
     #[arg(long, env = "SPADEWORK_TRAIN_LAYOUT", requires = "data")]
     pub layout: Option<Layout>,
-    /// The part of the data set.
+    /// The part of the data set
     #[arg(long, env = "SPADEWORK_TRAIN_SPLIT", value_enum, default_value_t)]
     pub split: Split,
-    /// Render procedural landscapes instead of reading files; this many count as an epoch.
+    /// Render procedural landscapes instead of reading files; this many count as an epoch
     #[arg(long, env = "SPADEWORK_TRAIN_LANDSCAPES", num_args = 0..=1, default_missing_value = "20000",
           conflicts_with_all = ["labels", "data"])]
     pub landscapes: Option<u64>,
-    /// Share of the landscapes' label maps that are painted over with a brush.
+    /// Share of the landscapes' label maps that are painted over with a brush
     #[arg(long, env = "SPADEWORK_TRAIN_BRUSHED", default_value_t = 0.35)]
     pub brushed: f64,
-    /// How files are brought to the network's size.
+    /// How files are brought to the network's size
     #[arg(long, env = "SPADEWORK_TRAIN_PREPROCESS", value_enum, default_value_t = Preprocess::ResizeAndCrop)]
     pub preprocess: Preprocess,
-    /// The side to which files are resized before the crop; by default 286 for 256, as published.
+    /// The side to which files are resized before the crop; by default 286 for 256, as published
     #[arg(long, env = "SPADEWORK_TRAIN_LOAD_SIZE")]
     pub load_size: Option<usize>,
-    /// Do not mirror half of the samples.
+    /// Do not mirror half of the samples
     #[arg(long, env = "SPADEWORK_TRAIN_NO_FLIP")]
     pub no_flip: bool,
-    /// Decoded files to keep in memory, in MiB.
+    /// Decoded files to keep in memory, in MiB
     #[arg(long, env = "SPADEWORK_TRAIN_CACHE_MIB", default_value_t = 2048)]
     pub cache_mib: usize,
 }

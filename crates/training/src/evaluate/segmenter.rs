@@ -20,7 +20,7 @@ use crate::{
 /// Pixels on a side of a cell that gets one label: it looks at pictures in squares of 4×4.
 pub const CELL: usize = 4;
 /// Channels of the features that distances are measured in.
-pub const FEATURES: usize = 128;
+pub(super) const FEATURES: usize = 128;
 /// Slope of the leaky ReLU after each conv.
 const SLOPE: f64 = 0.2;
 /// Pairs in a step of training.
@@ -51,7 +51,7 @@ pub struct Segmenter {
 pub struct Opinion {
     /// A class for each cell, row-major, for each picture.
     pub labels: Vec<Vec<u8>>,
-    /// [`FEATURES`] numbers for each picture.
+    /// The mean of the coarsest channels, for each picture.
     pub features: Vec<Vec<f32>>,
 }
 

@@ -72,11 +72,12 @@ fn features_of_other_lengths_are_refused() {
 /// Real pictures of the asked masks, of other masks, and grey ones must come out in that order.
 #[test]
 fn better_pictures_measure_better() {
-    let held_out = HeldOut::landscapes(5, 12);
+    const COUNT: u64 = 8;
+    let held_out = HeldOut::landscapes(5, COUNT);
     let source: std::sync::Arc<dyn crate::data::Source> =
         std::sync::Arc::new(Landscapes { seed: 6, epoch: 100, brushed: 0.0 });
     let (mut first, mut last) = (0.0, 0.0);
-    let segmenter = Segmenter::train(&source, 14, 12, 1, |step, loss| {
+    let segmenter = Segmenter::train(&source, 14, 8, 1, |step, loss| {
         if step == 0 {
             first = loss;
         }
@@ -88,13 +89,13 @@ fn better_pictures_measure_better() {
     let yardstick = Yardstick::new(&held_out, &segmenter).unwrap();
     let real = Paintings::real(&held_out);
     let swapped = Paintings {
-        random: real.random.iter().cycle().skip(1).take(12).cloned().collect(),
+        random: real.random.iter().cycle().skip(1).take(COUNT as usize).cloned().collect(),
         reconstructed: held_out.iter().map(|one| one.other.clone()).collect(),
         styled: held_out.iter().map(|one| one.other.clone()).collect(),
         varied: Vec::new(),
     };
     let gray = RgbImage::new(256, 256, vec![128; 3 << 16]).unwrap();
-    let grays = || vec![gray.clone(); 12];
+    let grays = || vec![gray.clone(); COUNT as usize];
     let gray = Paintings { random: grays(), varied: grays(), reconstructed: grays(), styled: Vec::new() };
 
     let (real, swapped, gray) = (
