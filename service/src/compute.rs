@@ -3,7 +3,7 @@
 use std::{fmt, num::NonZeroUsize, str::FromStr, thread};
 
 use clap::Args;
-use spadework_engine::{Device, Precision, Settings};
+use spadework_engine::{DEFAULT_CACHE_BYTES, Device, InstructionSet, Precision, Settings};
 
 use crate::outcome::Mistake;
 
@@ -13,12 +13,20 @@ pub struct ComputeArgs {
     /// Where to run the network: auto, cpu, cuda, cuda:N or cuda:N,M
     #[arg(long, env = "SPADEWORK_DEVICE", default_value = "auto")]
     pub device: DeviceChoice,
-    /// Precision of matrix products: auto, highest (f32), high (f32-grade from bf16 products) or medium (bf16)
+    /// Precision of matrix products: highest (f32), high (f32-grade), medium (bf16), or auto, which is medium where the
+    /// processor has instructions for bf16 and highest elsewhere
     #[arg(long, env = "SPADEWORK_PRECISION", default_value = "auto")]
     pub precision: PrecisionChoice,
     /// Threads of the network on a CPU; 0 is one for each core
     #[arg(long, env = "SPADEWORK_THREADS", default_value_t = 0)]
     pub threads: usize,
+    /// The most that the kernels on a CPU may use: portable, neon, avx2, avx512, avx512-bf16 or amx; all there is
+    /// without it
+    #[arg(long, env = "SPADEWORK_INSTRUCTION_SET", value_name = "NAME")]
+    pub instruction_set: Option<InstructionSet>,
+    /// Memory for modulation tables and pictures of masks that come again, in MiB, of each model on a CPU
+    #[arg(long, env = "SPADEWORK_TABLE_CACHE_MIB", default_value_t = DEFAULT_CACHE_BYTES >> 20)]
+    pub table_cache_mib: usize,
 }
 
 impl ComputeArgs {
@@ -28,7 +36,13 @@ impl ComputeArgs {
             DeviceChoice::Auto => vec![Device::best()],
             DeviceChoice::These(devices) => devices.clone(),
         };
-        let setting = |device| Settings { device, precision: self.precision.0, threads: self.threads };
+        let setting = |device| Settings {
+            device,
+            precision: self.precision.0,
+            threads: self.threads,
+            instruction_set: self.instruction_set,
+            cache_bytes: self.table_cache_mib << 20,
+        };
         devices.into_iter().map(setting).collect()
     }
 

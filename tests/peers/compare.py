@@ -2,12 +2,16 @@
 
     pip install -r tests/peers/requirements.txt
     cargo build --release
-    python tests/peers/compare.py [--preset coco] [--masks DIR [--instances DIR]] [--rounds 9] [--threads 2]
+    python tests/peers/compare.py [--preset coco] [--latent] [--masks DIR [--instances DIR]] [--rounds 9] [--threads 2]
 
 The network is the project's own PyTorch reference (tests/reference/spade.py) at the published size, with random weights.
 Rounds are interleaved: in each, every engine makes one picture of the same mask, in an order that rotates. Times are
 medians. Spadework's are its own engine times as the server tells them (`Server-Timing`: plan + generate), a mask it has
 not seen; the peers' begin with one-hot planes in memory. Every picture is checked against PyTorch f32.
+
+With `--latent` the network starts from a latent, and Spadework makes two more pictures in each round: the same mask in
+another style, and the mask with a stroke of a brush 14 pixels wide. The peers do the same work for either as for a new
+mask, so their one time stands beside both.
 """
 
 import argparse
@@ -44,16 +48,18 @@ def main() -> None:
     args = parse()
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
-    architecture = spade.Architecture(ngf=64, hidden=128, **PRESETS[args.preset])
+    z_dim = 256 if args.latent else None
+    architecture = spade.Architecture(ngf=64, hidden=128, z_dim=z_dim, **PRESETS[args.preset])
     network = with_random_weights(spade.Generator(architecture)).float().eval()
     masks = read_masks(args, architecture) if args.masks else made_up_masks(args.rounds + 1, architecture)
-    inputs = [planes(architecture, *mask) for mask in masks]
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+    inputs = [(planes(architecture, *mask), *latents(args, index)) for index, mask in enumerate(masks)]
+    with contextlib.ExitStack() as stack:
+        folder = args.folder or stack.enter_context(tempfile.TemporaryDirectory())
         engines = peers(args, network, inputs[0], Path(folder))
         model = imported(args, network, Path(folder))
         for precision in args.precisions.split(","):
             server = stack.enter_context(Spadework(args, model, precision))
-            engines[f"Spadework {precision}"] = lambda x, mask, server=server: server.picture(*mask)
+            engines[f"Spadework {precision}"] = server
         results = measure(args, engines, network, masks, inputs)
     report(args, results)
 
@@ -61,13 +67,16 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", choices=PRESETS, default="coco")
+    parser.add_argument("--latent", action="store_true", help="a network with a latent: time new styles and strokes too")
     parser.add_argument("--masks", type=Path, help="folder of label PNGs (ids); made-up masks without it")
     parser.add_argument("--instances", type=Path, help="folder of instance PNGs of the same names")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--precisions", default="highest", help="of Spadework, by commas")
-    parser.add_argument("--peers", default="torch,torch-cl,torch-bf16,onnxruntime,openvino,openvino-bf16")
+    parser.add_argument("--precisions", default="highest,high,medium", help="of Spadework, by commas")
+    parser.add_argument("--instruction-set", help="the most that Spadework's kernels may use")
+    parser.add_argument("--peers", default="torch,torch-cl,torch-bf16,torch-bf16-cl,onnxruntime,openvino,openvino-bf16")
     parser.add_argument("--spadework", type=Path, default=ROOT / "target/release/spadework")
+    parser.add_argument("--folder", type=Path, help="where the exported networks stay for the next run of the same preset")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
@@ -110,12 +119,31 @@ def planes(architecture: spade.Architecture, ids: np.ndarray, instances: np.ndar
     return spade.semantics(architecture, labels, edges if architecture.instance_edges else None)
 
 
-def peers(args: argparse.Namespace, network, example: torch.Tensor, folder: Path) -> dict:
+def latents(args: argparse.Namespace, index: int) -> list[torch.Tensor]:
+    """The picture's latent, in a list, where the network takes one."""
+    if not args.latent:
+        return []
+    return [torch.randn(1, 256, generator=torch.Generator().manual_seed(index))]
+
+
+def with_stroke(ids: np.ndarray, instances: np.ndarray | None, architecture: spade.Architecture) -> tuple:
+    """The mask with a stroke across its middle, 14 pixels wide and 28 long between its round ends."""
+    height, width = ids.shape
+    y, x = np.mgrid[0:height, 0:width] + 0.5
+    middle = np.clip(x, width / 2 - 14, width / 2 + 14)
+    inside = np.hypot(x - middle, y - height / 2) < 7
+    painted = (int(ids[height // 2, width // 2]) + 1) % architecture.label_planes
+    instances = None if instances is None else np.where(inside, instances.max() + 1, instances)
+    return np.where(inside, painted, ids).astype(np.uint8), instances
+
+
+def peers(args: argparse.Namespace, network, example: tuple, folder: Path) -> dict:
     """Each takes the planes and the mask, and answers the picture in [-1, 1]; those asked for that are installed."""
     makers = {
         "torch": ("PyTorch f32", lambda: torch_peer(network)),
         "torch-cl": ("PyTorch f32 channels-last", lambda: torch_peer(network, channels_last=True)),
-        "torch-bf16": ("PyTorch bf16 channels-last", lambda: torch_peer(network, True, torch.bfloat16)),
+        "torch-bf16": ("PyTorch bf16", lambda: torch_peer(network, False, torch.bfloat16)),
+        "torch-bf16-cl": ("PyTorch bf16 channels-last", lambda: torch_peer(network, True, torch.bfloat16)),
         "onnxruntime": ("ONNX Runtime f32", lambda: onnxruntime_peer(args, onnx_file(network, example, folder))),
         "openvino": ("OpenVINO f32", lambda: openvino_peer(args, onnx_file(network, example, folder), "f32")),
         "openvino-bf16": ("OpenVINO bf16", lambda: openvino_peer(args, onnx_file(network, example, folder), "bf16")),
@@ -137,21 +165,22 @@ def torch_peer(network, channels_last: bool = False, dtype: torch.dtype = torch.
     if channels_last:
         network = network.to(memory_format=torch.channels_last)
 
-    def run(x: torch.Tensor, _mask) -> np.ndarray:
+    def run(x: torch.Tensor, *z: torch.Tensor) -> np.ndarray:
         x = x.to(dtype)
         if channels_last:
             x = x.to(memory_format=torch.channels_last)
         with torch.inference_mode():
-            return network(x).float().numpy()
+            return network(x, *(z.to(dtype) for z in z)).float().numpy()
 
     return run
 
 
-def onnx_file(network, example: torch.Tensor, folder: Path) -> Path:
+def onnx_file(network, example: tuple, folder: Path) -> Path:
     path = folder / "network.onnx"
     if not path.exists():
         with torch.inference_mode():
-            torch.onnx.export(network, (example,), str(path), input_names=["planes"], output_names=["picture"], dynamo=False)
+            names = ["planes", "z"][: len(example)]
+            torch.onnx.export(network, example, str(path), input_names=names, output_names=["picture"], dynamo=False)
     return path
 
 
@@ -161,7 +190,8 @@ def onnxruntime_peer(args: argparse.Namespace, path: Path):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = args.threads
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return lambda x, _mask: session.run(None, {"planes": x.numpy()})[0]
+    names = [given.name for given in session.get_inputs()]
+    return lambda *given: session.run(None, {name: value.numpy() for name, value in zip(names, given)})[0]
 
 
 def openvino_peer(args: argparse.Namespace, path: Path, precision: str):
@@ -174,12 +204,14 @@ def openvino_peer(args: argparse.Namespace, path: Path, precision: str):
     }
     compiled = openvino.Core().compile_model(str(path), "CPU", config)
     request = compiled.create_infer_request()
-    return lambda x, _mask: request.infer({0: x.numpy()})[compiled.output(0)].copy()
+    return lambda *given: request.infer([value.numpy() for value in given])[compiled.output(0)].copy()
 
 
 def imported(args: argparse.Namespace, network, folder: Path) -> Path:
     """The same weights as a model directory, by the project's own import."""
     weights, model = folder / "weights.safetensors", folder / "models" / "published"
+    if model.exists():
+        return model
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     save_file({name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}, weights)
     command = [args.spadework, "import", "--weights", weights, "--preset", args.preset, "--out", model]
@@ -193,6 +225,8 @@ class Spadework:
     def __init__(self, args: argparse.Namespace, model: Path, precision: str):
         command = [args.spadework, "serve", "--listen", "127.0.0.1:0", "--models", model, "--precision", precision]
         command += ["--threads", str(args.threads), "--device", "cpu", "--lame-duck", "0s", "--deadline", "120s"]
+        if args.instruction_set:
+            command += ["--instruction-set", args.instruction_set]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         for line in self.process.stderr:
             if found := re.search(r"listening on http://(\S+)", line):
@@ -210,12 +244,18 @@ class Spadework:
         self.process.terminate()
         self.process.wait()
 
-    def picture(self, ids: np.ndarray, instances: np.ndarray | None) -> tuple[np.ndarray, float]:
+    def resident_mib(self) -> float:
+        return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.process.pid}/status").read_text())[1]) / 1024
+
+    def picture(self, ids: np.ndarray, instances: np.ndarray | None, z: list[torch.Tensor]) -> tuple[np.ndarray, float]:
         parts = [("mask", png(ids))] + ([] if instances is None else [("instances", png(instances.astype(np.uint16)))])
         body = b"".join(
             b'--b\r\ncontent-disposition: form-data; name="%s"; filename="x"\r\n\r\n%s\r\n' % (name.encode(), data)
             for name, data in parts
         )
+        for latent in z:
+            numbers = json.dumps(latent[0].tolist()).encode()
+            body += b'--b\r\ncontent-disposition: form-data; name="latent"\r\n\r\n%s\r\n' % numbers
         connection = http.client.HTTPConnection(self.address)
         connection.request("POST", "/synthesize", body + b"--b--\r\n", {"content-type": "multipart/form-data; boundary=b"})
         answer = connection.getresponse()
@@ -239,53 +279,88 @@ def to_bytes(picture: np.ndarray) -> np.ndarray:
 
 
 def measure(args: argparse.Namespace, engines: dict, network, masks: list, inputs: list) -> dict:
-    results = {name: dict(times=[], worst=0, squares=[]) for name in engines}
+    results = {name: Result() for name in engines}
     judge = torch_peer(network)
+    architecture = network.architecture
     for name, run in engines.items():
-        run(inputs[0], masks[0])
+        run.picture(*masks[0], inputs[0][1:]) if isinstance(run, Spadework) else run(*inputs[0])
     for round in range(args.rounds):
         index = 1 + round % (len(masks) - 1)
-        expected = to_bytes(judge(inputs[index], None)).astype(int)
+        (mask, x), z = (masks[index], inputs[index][0]), inputs[index][1:]
+        other_z = [latent.flip(1) for latent in z]
+        stroke = with_stroke(*mask, architecture)
+        expected = to_bytes(judge(x, *z)).astype(int)
+        if args.latent:
+            expected_style = to_bytes(judge(x, *other_z)).astype(int)
+            expected_stroke = to_bytes(judge(planes(architecture, *stroke), *z)).astype(int)
         names = list(engines)
         for name in names[round % len(names) :] + names[: round % len(names)]:
-            start = time.perf_counter()
-            picture = engines[name](inputs[index], masks[index])
-            took = time.perf_counter() - start
-            if isinstance(picture, tuple):
-                picture, took = picture
+            run, result = engines[name], results[name]
+            if isinstance(run, Spadework):
+                result.add("new", expected, *run.picture(*mask, z))
+                if args.latent:
+                    result.add("style", expected_style, *run.picture(*mask, other_z))
+                    result.add("stroke", expected_stroke, *run.picture(*stroke, z))
             else:
-                picture = to_bytes(picture)
-            difference = picture.astype(int) - expected
-            result = results[name]
-            result["times"].append(took)
-            result["worst"] = max(result["worst"], int(abs(difference).max()))
-            result["squares"].append(float((difference**2).mean()))
+                start = time.perf_counter()
+                picture = run(x, *z)
+                took = time.perf_counter() - start
+                result.add("new", expected, to_bytes(picture), took)
+    for name, run in engines.items():
+        results[name].resident_mib = run.resident_mib() if isinstance(run, Spadework) else None
     return results
+
+
+class Result:
+    """An engine's times by kind of request, and how its bytes differ from PyTorch f32's."""
+
+    def __init__(self):
+        self.times: dict[str, list[float]] = {}
+        self.worst = 0
+        self.squares: list[float] = []
+        self.resident_mib: float | None = None
+
+    def add(self, kind: str, expected: np.ndarray, picture: np.ndarray, took: float) -> None:
+        difference = picture.astype(int) - expected
+        self.times.setdefault(kind, []).append(took)
+        self.worst = max(self.worst, int(abs(difference).max()))
+        self.squares.append(float((difference**2).mean()))
+
+    def median_ms(self, kind: str) -> float | None:
+        return 1e3 * statistics.median(self.times[kind]) if kind in self.times else None
 
 
 def report(args: argparse.Namespace, results: dict) -> None:
     rows = {}
     for name, result in results.items():
-        error = statistics.mean(result["squares"])
+        error = statistics.mean(result.squares)
         rows[name] = dict(
-            median_ms=1e3 * statistics.median(result["times"]),
-            worst_levels=result["worst"],
+            median_ms=result.median_ms("new"),
+            same_mask_new_style_ms=result.median_ms("style"),
+            stroke_ms=result.median_ms("stroke"),
+            worst_levels=result.worst,
             psnr_db=float("inf") if error == 0 else 10 * np.log10(255**2 / error),
+            resident_mib=result.resident_mib,
         )
-    best_f32 = min((row["median_ms"] for name, row in rows.items() if "f32" in name), default=None)
-    best_bf16 = min((row["median_ms"] for name, row in rows.items() if "bf16" in name), default=None)
+    peers = {name: row["median_ms"] for name, row in rows.items() if not name.startswith("Spadework")}
+    best_f32 = min((ms for name, ms in peers.items() if "f32" in name), default=None)
+    best_bf16 = min((ms for name, ms in peers.items() if "bf16" in name), default=None)
     if args.json:
-        print(json.dumps(dict(preset=args.preset, threads=args.threads, rounds=args.rounds, rows=rows), indent=1))
+        what = dict(preset=args.preset, latent=args.latent, threads=args.threads, rounds=args.rounds, rows=rows)
+        print(json.dumps(what, indent=1))
         return
-    ratio = lambda best, row: "-" if best is None else f"{best / row['median_ms']:.2f}×"
+    ratio = lambda best, ms: "-" if best is None or ms is None else f"{best / ms:.2f}×"
     print(f"{args.preset}, batch 1, {args.threads} threads, {args.rounds} interleaved rounds, medians\n")
-    print("| engine | ms | to the best f32 peer | to the best bf16 peer | worst byte | PSNR to PyTorch f32 |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    print("| engine | ms | to the best f32 peer | to the best bf16 peer | worst byte | PSNR to PyTorch f32 | MiB |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for name, row in rows.items():
-        print(
-            f"| {name} | {row['median_ms']:.0f} | {ratio(best_f32, row)} | {ratio(best_bf16, row)} "
-            f"| {row['worst_levels']} | {row['psnr_db']:.1f} dB |"
-        )
+        mib = "" if row["resident_mib"] is None else f"{row['resident_mib']:.0f}"
+        for kind, ms in [("", row["median_ms"]), (", new style", row["same_mask_new_style_ms"]), (", stroke", row["stroke_ms"])]:
+            if ms is not None:
+                print(
+                    f"| {name}{kind} | {ms:.0f} | {ratio(best_f32, ms)} | {ratio(best_bf16, ms)} "
+                    f"| {row['worst_levels']} | {row['psnr_db']:.1f} dB | {mib} |"
+                )
 
 
 if __name__ == "__main__":

@@ -55,10 +55,15 @@ def one(connection: http.client.HTTPConnection, mask: bytes, seed: int) -> float
 
 def png(width: int, height: int, shift: int) -> bytes:
     """A grey PNG of ids: sky above grass, the border moved by `shift`."""
-    rows = b"".join(b"\0" + bytes([0 if y < 100 + shift % 50 else 6]) * width for y in range(height))
+    return png_of([bytes([0 if y < 100 + shift % 50 else 6]) * width for y in range(height)], (width, height))
+
+
+def png_of(rows: list, size: tuple[int, int]) -> bytes:
+    """A grey PNG of 8-bit rows."""
     chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, 0, 0, 0, 0))
+    data = zlib.compress(b"".join(b"\0" + row for row in rows), 1)
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
 if __name__ == "__main__":

@@ -1,20 +1,29 @@
 //! The generator on a processor: modulation from exact tables, convs as packed products.
 //!
+//! [`policy`] says which form each product takes at a precision; [`tables`] keeps tables from one mask to the next.
+//!
 //! Feature maps are in blocks of 32 channels, `[block][row][column][32]`: a pixel's share of a block is two cache lines,
 //! and what a conv reads for one row of its kernel lies side by side. Channels beyond the network's are zero.
 
+mod activations;
 #[cfg(test)]
 mod agreement;
 mod block;
 mod conv;
+mod direct;
 mod features;
 mod image;
 mod lookup;
 mod modulate;
 mod network;
+mod policy;
 mod read;
+mod rows;
 mod spade;
 mod start;
 mod statistics;
+mod tables;
+mod winograd;
 
 pub(crate) use network::Network;
+pub(crate) use policy::Policy;

@@ -1,26 +1,37 @@
 //! One model on one device.
 
+use std::sync::Arc;
+
 use spadework_imaging::RgbImage;
-use spadework_model::{Architecture, Tensors};
+use spadework_model::{Architecture, Grid, Tensors};
 
 use crate::{
-    Device, EngineError, Input, Planner, Posterior, Precision, Settings, cpu::Network, isa::Isa,
+    CacheUse, Cached, Device, EngineError, Input, InstructionSet, Planner, Posterior, Precision, Settings,
+    Watch,
+    cache::Pictures,
+    cpu::{Network, Policy},
+    instructions::Instructions,
     plain::PlainEncoder,
 };
 #[cfg(feature = "cuda")]
 use crate::{cuda, tables};
+
+/// Pictures get one part in so many of the cache; tables get the rest.
+const PICTURES_SHARE: usize = 8;
 
 /// One model on one device, used by that device's thread alone.
 pub struct Engine {
     architecture: Architecture,
     generator: AnyGenerator,
     encoder: Option<PlainEncoder>,
+    pictures: Pictures,
+    cache_use: Arc<CacheUse>,
 }
 
 /// Who makes the pictures.
 enum AnyGenerator {
     /// Exact tables and packed convs, on the processor.
-    Cpu(Box<Network>),
+    Cpu { network: Box<Network>, instructions: Instructions, precision: Precision },
     /// Exact tables and whole batches, on a GPU.
     #[cfg(feature = "cuda")]
     Cuda(Box<tables::Network>, Precision),
@@ -38,10 +49,7 @@ impl Engine {
         settings: Settings,
     ) -> Result<Self, EngineError> {
         let (device, generator) = match settings.device {
-            Device::Cpu => {
-                let network = Network::load(architecture, generator, Isa::best(), settings.threads)?;
-                (candle_core::Device::Cpu, AnyGenerator::Cpu(Box::new(network)))
-            }
+            Device::Cpu => (candle_core::Device::Cpu, on_cpu(architecture, generator, settings)?),
             #[cfg(feature = "cuda")]
             Device::Cuda(ordinal) => on_cuda(architecture, generator, ordinal, settings.precision)?,
             #[cfg(not(feature = "cuda"))]
@@ -49,7 +57,13 @@ impl Engine {
         };
         let encoder =
             encoder.map(|tensors| PlainEncoder::load(architecture, tensors, &device)).transpose()?;
-        Ok(Self { architecture: architecture.clone(), generator, encoder })
+        Ok(Self {
+            architecture: architecture.clone(),
+            generator,
+            encoder,
+            pictures: Pictures::new(settings.cache_bytes / PICTURES_SHARE),
+            cache_use: Arc::default(),
+        })
     }
 
     /// Plans masks for this engine, on any thread.
@@ -57,48 +71,112 @@ impl Engine {
         Planner::new(&self.architecture)
     }
 
-    /// The precision this engine computes in.
+    /// The precision this engine computes in, which may be better than what was asked for.
     pub fn precision(&self) -> Precision {
         match &self.generator {
-            AnyGenerator::Cpu(_) => Precision::Highest,
+            AnyGenerator::Cpu { precision, .. } => *precision,
             #[cfg(feature = "cuda")]
             AnyGenerator::Cuda(_, precision) => *precision,
         }
     }
 
     /// The instruction set of the kernels on a processor, such as `avx512`; none on a GPU.
-    pub fn instruction_set(&self) -> Option<&'static str> {
+    pub fn instruction_set(&self) -> Option<InstructionSet> {
         match &self.generator {
-            AnyGenerator::Cpu(network) => Some(network.isa().name()),
+            AnyGenerator::Cpu { network, .. } => Some(network.instruction_set()),
             #[cfg(feature = "cuda")]
             AnyGenerator::Cuda(..) => None,
         }
     }
 
-    /// Pictures, one for each input, in order. A picture does not depend on its batch; on a GPU, whose libraries choose
-    /// by a batch's size, that is to be shown for each device.
+    /// Kernels that are not used although the processor has their instructions, and why; sentences for a log.
+    pub fn remarks(&self) -> &[String] {
+        match &self.generator {
+            AnyGenerator::Cpu { instructions, .. } => &instructions.remarks,
+            #[cfg(feature = "cuda")]
+            AnyGenerator::Cuda(..) => &[],
+        }
+    }
+
+    /// How the cache has been used, readable from any thread.
+    pub fn cache_use(&self) -> Arc<CacheUse> {
+        self.cache_use.clone()
+    }
+
+    /// Counts the cache's use in `cache_use` from now on.
+    pub fn count_in(&mut self, cache_use: Arc<CacheUse>) {
+        self.cache_use = cache_use;
+    }
+
+    /// Forgets all tables and pictures.
+    pub fn forget(&mut self) {
+        self.pictures.clear();
+        match &mut self.generator {
+            AnyGenerator::Cpu { network, .. } => network.forget(),
+            #[cfg(feature = "cuda")]
+            AnyGenerator::Cuda(..) => {}
+        }
+        self.count(None);
+    }
+
+    /// Pictures, one for each input, in order. A picture depends neither on its batch nor on what is cached; on a GPU, whose
+    /// libraries choose by a batch's size, that is to be shown for each device.
     ///
     /// Bytes are truncated, not rounded, as the published code does: `trunc(clip((x + 1) / 2 · 255, 0, 255))`.
     pub fn generate(&mut self, inputs: &[Input]) -> Result<Vec<RgbImage>, EngineError> {
-        let picture = self.architecture.picture();
         #[cfg(feature = "cuda")]
         if let AnyGenerator::Cuda(network, _) = &self.generator {
+            let Grid { height, width } = self.architecture.picture();
             let pictures = network.generate(inputs)?.into_iter();
-            return pictures.map(|bytes| rgb(bytes, picture.width, picture.height)).collect();
+            return pictures.map(|bytes| rgb(bytes, width, height)).collect();
         }
-        self.generate_tensor(inputs)?
-            .iter()
-            .map(|values| to_rgb(values, picture.width, picture.height))
-            .collect()
+        inputs.iter().map(|input| self.one(input)).collect()
+    }
+
+    fn one(&mut self, input: &Input) -> Result<RgbImage, EngineError> {
+        if let Some(picture) = self.pictures.find(input) {
+            self.count(Some(Cached::Hit));
+            return Ok(picture);
+        }
+        let Grid { height, width } = self.architecture.picture();
+        let picture = to_rgb(&self.watch(input, &mut |_| ())?, width, height)?;
+        self.pictures.keep(input, &picture);
+        Ok(picture)
     }
 
     /// The network's own numbers in [-1, 1], C H W, one for each input.
     pub fn generate_tensor(&mut self, inputs: &[Input]) -> Result<Vec<Vec<f32>>, EngineError> {
-        match &mut self.generator {
-            AnyGenerator::Cpu(network) => network.generate(inputs),
-            #[cfg(feature = "cuda")]
-            AnyGenerator::Cuda(network, _) => network.generate_tensor(inputs),
+        #[cfg(feature = "cuda")]
+        if let AnyGenerator::Cuda(network, _) = &self.generator {
+            return network.generate_tensor(inputs);
         }
+        inputs.iter().map(|input| self.watch(input, &mut |_| ())).collect()
+    }
+
+    /// The network's own numbers for one input; `watch` is told each part of the work as it ends, on a processor.
+    ///
+    /// # Errors
+    /// As [`generate_tensor`](Self::generate_tensor).
+    pub fn watch(&mut self, input: &Input, watch: Watch<'_>) -> Result<Vec<f32>, EngineError> {
+        let (values, cached) = match &mut self.generator {
+            AnyGenerator::Cpu { network, .. } => network.generate(input, watch)?,
+            #[cfg(feature = "cuda")]
+            AnyGenerator::Cuda(network, _) => {
+                return Ok(network.generate_tensor(std::slice::from_ref(input))?.concat());
+            }
+        };
+        self.count(Some(cached));
+        Ok(values)
+    }
+
+    fn count(&self, cached: Option<Cached>) {
+        cached.into_iter().for_each(|cached| self.cache_use.add(cached));
+        let tables = match &self.generator {
+            AnyGenerator::Cpu { network, .. } => network.table_bytes(),
+            #[cfg(feature = "cuda")]
+            AnyGenerator::Cuda(..) => 0,
+        };
+        self.cache_use.set_bytes(tables + self.pictures.bytes());
     }
 
     /// The posterior of `z` for each style picture. Pictures come at the mask's size.
@@ -123,6 +201,19 @@ fn to_rgb(values: &[f32], width: usize, height: usize) -> Result<RgbImage, Engin
 
 fn rgb(pixels: Vec<u8>, width: usize, height: usize) -> Result<RgbImage, EngineError> {
     RgbImage::new(width, height, pixels).map_err(|error| EngineError::Input(error.to_string()))
+}
+
+/// The generator on the processor.
+fn on_cpu(
+    architecture: &Architecture,
+    generator: &Tensors,
+    settings: Settings,
+) -> Result<AnyGenerator, EngineError> {
+    let instructions = Instructions::choose(settings.instruction_set);
+    let (policy, precision) = Policy::new(settings.precision, &instructions);
+    let tables = settings.cache_bytes - settings.cache_bytes / PICTURES_SHARE;
+    let network = Network::load(architecture, generator, policy, settings.threads, tables)?;
+    Ok(AnyGenerator::Cpu { network: Box::new(network), instructions, precision })
 }
 
 /// The generator on a CUDA device of its own stream.

@@ -4,23 +4,27 @@
 //! table's gathered patches need no copy. The reduction runs over k in order, whatever the number of rows or threads:
 //! a result never depends on what else is computed beside it.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
+mod bf16;
+mod element;
 mod micro;
 mod outer;
 mod panels;
 
-use pulp::{Simd, WithSimd};
-
+pub(crate) use bf16::Bf16;
+pub(crate) use element::{Element, Pair, bf16_remainder, elements};
 pub use outer::Outer;
 pub(crate) use outer::{OUTER_ROWS, add_outer};
 pub(crate) use panels::{PackedMatrix, Panel};
 
-use crate::isa::{BLOCK, Isa, NARROW};
+use crate::isa::{BLOCK, NARROW};
 
 /// Rows of A. Row r is the concatenation of `values[starts[r] + piece..][..length]` over the pieces.
 #[derive(Clone, Copy)]
-pub struct Rows<'a> {
+pub struct Rows<'a, E> {
     /// What the pieces lie in.
-    pub values: &'a [f32],
+    pub values: &'a [E],
     /// Where each row begins.
     pub starts: &'a [usize],
     /// Where each piece begins, from the row's start.
@@ -29,7 +33,7 @@ pub struct Rows<'a> {
     pub length: usize,
 }
 
-impl Rows<'_> {
+impl<E> Rows<'_, E> {
     fn depth(&self) -> usize {
         self.pieces.len() * self.length
     }
@@ -44,78 +48,67 @@ pub enum Store {
     Add,
 }
 
-/// `out[r][..BLOCK] = rows[r] · panel` (or `+=`), with `stride` elements from one row of `out` to the next.
-pub(crate) fn multiply(
-    isa: Isa,
-    rows: Rows<'_>,
-    panel: Panel<'_>,
+/// `out[r][..BLOCK] = rows[r] · panel` (or `+=`), with `stride` numbers from one row of `out` to the next.
+pub(crate) fn multiply<E: Element>(
+    kernel: E::Kernel,
+    rows: Rows<'_, E>,
+    panel: Panel<'_, E>,
     store: Store,
     out: &mut [f32],
     stride: usize,
 ) {
-    multiply_panel(isa, rows, panel, BLOCK, store, out, stride);
+    multiply_panel(kernel, rows, panel, BLOCK, store, out, stride);
 }
 
 /// The same for a panel of `width` columns, [`NARROW`] or [`BLOCK`].
-pub(crate) fn multiply_panel(
-    isa: Isa,
-    rows: Rows<'_>,
-    panel: Panel<'_>,
+pub(crate) fn multiply_panel<E: Element>(
+    kernel: E::Kernel,
+    rows: Rows<'_, E>,
+    panel: Panel<'_, E>,
     width: usize,
     store: Store,
     out: &mut [f32],
     stride: usize,
 ) {
+    let (Some(last), Some(farthest)) = (rows.starts.iter().max(), rows.pieces.iter().max()) else {
+        return;
+    };
     assert!(width == NARROW || width == BLOCK, "a panel has {NARROW} or {BLOCK} columns");
-    isa.run(Multiply { rows, panel, width, store, out, stride });
-}
-
-struct Multiply<'a> {
-    rows: Rows<'a>,
-    panel: Panel<'a>,
-    width: usize,
-    store: Store,
-    out: &'a mut [f32],
-    stride: usize,
-}
-
-impl WithSimd for Multiply<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { rows, panel, width, store, out, stride } = self;
-        let (Some(last), Some(farthest)) = (rows.starts.iter().max(), rows.pieces.iter().max()) else {
-            return;
-        };
-        assert!(last + farthest + rows.length <= rows.values.len(), "a row leaves its matrix");
-        assert!((rows.starts.len() - 1) * stride + width <= out.len(), "the result does not fit");
-        assert_eq!(rows.depth() * width, panel.values.len(), "rows and panel differ in depth");
-        let job = micro::Job {
-            values: rows.values.as_ptr(),
-            starts: rows.starts,
-            pieces: rows.pieces,
-            length: rows.length,
-            panel: panel.values.as_ptr(),
-            width,
-            out: out.as_mut_ptr(),
-            stride,
-            add: store == Store::Add,
-        };
-        // SAFETY: the three assertions above are the kernel's three conditions.
-        unsafe { micro::run(simd, job) }
-    }
+    assert!(last + farthest + rows.length <= rows.values.len(), "a row leaves its matrix");
+    assert!(
+        stride >= width && (rows.starts.len() - 1) * stride + width <= out.len(),
+        "the result does not fit"
+    );
+    assert_eq!(rows.depth() * width, panel.values.len(), "rows and panel differ in depth");
+    let job = micro::Job {
+        values: rows.values.as_ptr(),
+        starts: rows.starts,
+        pieces: rows.pieces,
+        length: rows.length,
+        panel: panel.values.as_ptr(),
+        width,
+        out: out.as_mut_ptr(),
+        stride,
+        add: store == Store::Add,
+    };
+    // SAFETY: the assertions above are the job's conditions.
+    unsafe { E::run(kernel, job) }
 }
 
 /// What [`multiply`] computes, written plainly.
-#[cfg(test)]
-pub(crate) fn multiply_naive(rows: Rows<'_>, panel: Panel<'_>, store: Store, out: &mut [f32], stride: usize) {
+pub(crate) fn multiply_naive<E: Element>(
+    rows: Rows<'_, E>,
+    panel: Panel<'_, E>,
+    store: Store,
+    out: &mut [f32],
+    stride: usize,
+) {
     for (r, &start) in rows.starts.iter().enumerate() {
         for c in 0..BLOCK {
             let sum: f64 = (0..rows.depth())
                 .map(|k| {
                     let a = rows.values[start + rows.pieces[k / rows.length] + k % rows.length];
-                    f64::from(a) * f64::from(panel.values[k * BLOCK + c])
+                    a.product(panel.values[k * BLOCK + c])
                 })
                 .sum();
             let cell = &mut out[r * stride + c];
@@ -127,6 +120,7 @@ pub(crate) fn multiply_naive(rows: Rows<'_>, panel: Panel<'_>, store: Store, out
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::isa::Isa;
     use proptest::prelude::*;
 
     fn values(seed: u64, len: usize) -> Vec<f32> {
@@ -139,32 +133,98 @@ mod tests {
             .collect()
     }
 
+    fn matrix<E: Element>(seed: u64, len: usize) -> Vec<E> {
+        let numbers = values(seed, len * E::NUMBERS);
+        (0..len).map(|i| E::from_numbers(|j| numbers[i * E::NUMBERS + j])).collect()
+    }
+
+    /// Lengths, in elements, of a piece: what every kernel takes is a whole line.
+    #[derive(Clone, Copy, Debug)]
+    struct Shape {
+        rows: usize,
+        length: usize,
+        pieces: usize,
+        columns: usize,
+        step: usize,
+        spacing: usize,
+    }
+
+    fn shape(lines: bool) -> impl Strategy<Value = Shape> {
+        let length =
+            if lines { (1usize..4).prop_map(|line| 16 * line).boxed() } else { (1usize..40).boxed() };
+        let spacing = prop::sample::select(vec![7usize, 16, 64]);
+        (1usize..70, length, 1usize..4, 1usize..80, 1usize..60, spacing).prop_map(
+            |(rows, length, pieces, columns, step, spacing)| Shape {
+                rows,
+                length,
+                pieces,
+                columns,
+                step,
+                spacing,
+            },
+        )
+    }
+
+    fn multiplies_like_the_naive_loop<E: Element>(
+        kernel: E::Kernel,
+        shape: Shape,
+        seed: u64,
+        store: Store,
+    ) -> Result<(), TestCaseError> {
+        let Shape { rows: m, length, columns: n, .. } = shape;
+        let k = length * shape.pieces;
+        let pieces: Vec<usize> = (0..shape.pieces).map(|piece| piece * shape.step).collect();
+        let a = matrix::<E>(seed, shape.spacing * m + 60 * 4 + length + 40);
+        let b = values(seed ^ 1, k * E::NUMBERS * n);
+        // Evenly spaced but for a jump somewhere, as the rows of a picture are.
+        let jump = seed as usize % 40;
+        let start = |r: usize| shape.spacing * r + if r >= jump { seed as usize % 9 } else { 0 };
+        let starts: Vec<usize> = (0..m).map(start).collect();
+        let rows = Rows { values: &a[..], starts: &starts, pieces: &pieces, length };
+        let matrix = PackedMatrix::<E>::new(k * E::NUMBERS, n, |k, column| b[k * n + column]);
+        for panel in (0..n.div_ceil(BLOCK)).map(|index| matrix.panel(index)) {
+            let stride = BLOCK + 3;
+            let mut out = values(seed ^ 2, m * stride);
+            let mut expected = out.clone();
+            multiply(kernel, rows, panel, store, &mut out, stride);
+            multiply_naive(rows, panel, store, &mut expected, stride);
+            for (got, want) in out.iter().zip(&expected) {
+                prop_assert!((got - want).abs() <= 4e-5, "{kernel:?}: {got} is not {want}");
+            }
+        }
+        Ok(())
+    }
+
+    fn a_row_stands_alone<E: Element>(kernel: E::Kernel, m: usize, seed: u64) -> Result<(), TestCaseError> {
+        let k = 48;
+        let a = matrix::<E>(seed, m * k);
+        let b = values(seed ^ 1, k * E::NUMBERS * BLOCK);
+        let starts: Vec<usize> = (0..m).map(|r| r * k).collect();
+        let matrix = PackedMatrix::<E>::new(k * E::NUMBERS, BLOCK, |k, column| b[k * BLOCK + column]);
+        let rows = Rows { values: &a[..], starts: &starts, pieces: &[0], length: k };
+        let mut together = vec![0.0; m * BLOCK];
+        multiply(kernel, rows, matrix.panel(0), Store::Replace, &mut together, BLOCK);
+        for (row, start) in starts.iter().enumerate() {
+            let mut alone = [0.0; BLOCK];
+            let rows = Rows { starts: &[*start], ..rows };
+            multiply(kernel, rows, matrix.panel(0), Store::Replace, &mut alone, BLOCK);
+            prop_assert_eq!(&alone[..], &together[row * BLOCK..][..BLOCK]);
+        }
+        Ok(())
+    }
+
     proptest! {
         #[test]
         fn every_instruction_set_multiplies_like_the_naive_loop(
-            (m, length, pieces, n) in (1usize..30, 1usize..40, 1usize..4, 1usize..80),
-            (seed, step) in (any::<u64>(), 1usize..60),
-            add in any::<bool>(),
+            (shape, lines) in (shape(false), shape(true)),
+            seed in any::<u64>(),
+            store in prop::sample::select(vec![Store::Replace, Store::Add]),
         ) {
-            let k = length * pieces;
-            let pieces: Vec<usize> = (0..pieces).map(|piece| piece * step).collect();
-            let a = values(seed, 7 * m + 60 * 4 + length);
-            let b = values(seed ^ 1, k * n);
-            let starts: Vec<usize> = (0..m).map(|r| 7 * r + seed as usize % 5).collect();
-            let rows = Rows { values: &a, starts: &starts, pieces: &pieces, length };
-            let store = if add { Store::Add } else { Store::Replace };
-            let matrix = PackedMatrix::new(k, n, |k, column| b[k * n + column]);
             for isa in Isa::available() {
-                for panel in (0..n.div_ceil(BLOCK)).map(|index| matrix.panel(index)) {
-                    let stride = BLOCK + 3;
-                    let mut out = values(seed ^ 2, m * stride);
-                    let mut expected = out.clone();
-                    multiply(isa, rows, panel, store, &mut out, stride);
-                    multiply_naive(rows, panel, store, &mut expected, stride);
-                    for (got, want) in out.iter().zip(&expected) {
-                        prop_assert!((got - want).abs() <= 2e-5, "{}: {got} is not {want}", isa.name());
-                    }
-                }
+                multiplies_like_the_naive_loop::<f32>(isa, shape, seed, store)?;
+            }
+            for kernel in Bf16::available() {
+                multiplies_like_the_naive_loop::<Pair>(kernel, lines, seed, store)?;
             }
         }
 
@@ -174,7 +234,7 @@ mod tests {
             let wide = values(seed ^ 1, k * BLOCK);
             let narrow: Vec<f32> = wide.chunks_exact(BLOCK).flat_map(|row| row[..NARROW].to_vec()).collect();
             let starts: Vec<usize> = (0..m).map(|r| r * k).collect();
-            let rows = Rows { values: &a, starts: &starts, pieces: &[0], length: k };
+            let rows = Rows { values: &a[..], starts: &starts, pieces: &[0], length: k };
             for isa in Isa::available() {
                 let (mut all, mut some) = (vec![0.0; m * BLOCK], vec![0.0; m * NARROW]);
                 multiply(isa, rows, Panel { values: &wide }, Store::Replace, &mut all, BLOCK);
@@ -186,23 +246,20 @@ mod tests {
         }
 
         #[test]
-        fn a_row_does_not_depend_on_the_rows_beside_it(m in 1usize..30, seed in any::<u64>()) {
-            let k = 37;
-            let a = values(seed, m * k);
-            let b = values(seed ^ 1, k * BLOCK);
-            let starts: Vec<usize> = (0..m).map(|r| r * k).collect();
-            let matrix = PackedMatrix::new(k, BLOCK, |k, column| b[k * BLOCK + column]);
-            let rows = Rows { values: &a, starts: &starts, pieces: &[0], length: k };
+        fn a_row_does_not_depend_on_the_rows_beside_it(m in 1usize..70, seed in any::<u64>()) {
             for isa in Isa::available() {
-                let mut together = vec![0.0; m * BLOCK];
-                multiply(isa, rows, matrix.panel(0), Store::Replace, &mut together, BLOCK);
-                for (row, start) in starts.iter().enumerate() {
-                    let mut alone = [0.0; BLOCK];
-                    let rows = Rows { starts: &[*start], ..rows };
-                    multiply(isa, rows, matrix.panel(0), Store::Replace, &mut alone, BLOCK);
-                    prop_assert_eq!(&alone[..], &together[row * BLOCK..][..BLOCK]);
-                }
+                a_row_stands_alone::<f32>(isa, m, seed)?;
             }
+            for kernel in Bf16::available() {
+                a_row_stands_alone::<Pair>(kernel, m, seed)?;
+            }
+        }
+
+        #[test]
+        fn a_number_and_its_remainder_are_nearly_the_number(number in -1e6f32..1e6) {
+            let [high, low] = Pair::new(number, bf16_remainder(number)).numbers();
+            prop_assert!((high - number).abs() <= number.abs() / 256.0);
+            prop_assert!((high + low - number).abs() <= number.abs() / 65536.0);
         }
     }
 }

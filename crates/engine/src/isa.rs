@@ -2,6 +2,8 @@
 
 use pulp::{Scalar128b, Simd, WithSimd};
 
+use crate::InstructionSet;
+
 /// Channels come in blocks of this many, whole vectors on every instruction set here.
 pub(crate) const BLOCK: usize = 32;
 
@@ -39,22 +41,22 @@ impl Isa {
         found
     }
 
-    /// The best that this processor can run.
-    pub(crate) fn best() -> Self {
-        Self::available()[0]
+    /// The instruction set's public name.
+    pub(crate) fn set(self) -> InstructionSet {
+        match self {
+            Self::Portable => InstructionSet::Portable,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => InstructionSet::Avx2,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => InstructionSet::Avx512,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => InstructionSet::Neon,
+        }
     }
 
-    /// Its name in logs and benchmarks.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Portable => "portable",
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2(_) => "avx2",
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512(_) => "avx512",
-            #[cfg(target_arch = "aarch64")]
-            Self::Neon(_) => "neon",
-        }
+    /// Whether it is what the target has for sure.
+    pub(crate) fn is_portable(self) -> bool {
+        matches!(self, Self::Portable)
     }
 
     /// Runs `operation` compiled for this instruction set.

@@ -1,16 +1,20 @@
 //! The f32 kernels by themselves, for work that is not a planned picture: the training job's convs and tables.
 
 use crate::{
-    gemm::{OUTER_ROWS, Panel, add_outer, multiply_panel},
+    gemm::{self, OUTER_ROWS, Panel, add_outer, multiply_panel},
+    instructions::Instructions,
     isa::{BLOCK, Isa, NARROW},
 };
 pub use crate::{
-    gemm::{Outer, Rows, Store},
+    gemm::{Outer, Store},
     plan::{
         codes::{CodeMap, decode},
         level::{Level, NO_PATCH},
     },
 };
+
+/// Rows of f32 numbers.
+pub type Rows<'a> = gemm::Rows<'a, f32>;
 
 /// Columns of a wide panel.
 pub const WIDE: usize = BLOCK;
@@ -30,7 +34,7 @@ pub struct Kernels {
 impl Kernels {
     /// Asks the processor what it can run.
     pub fn best() -> Self {
-        Self { isa: Isa::best() }
+        Self { isa: Instructions::choose(None).isa }
     }
 
     /// `out[r][..width] = rows[r] · panel` (or `+=`), with `stride` elements from one row of `out` to the next.

@@ -6,6 +6,7 @@
 
 #[expect(unsafe_code, reason = "aligned memory, behind a slice")]
 mod buffer;
+mod cache;
 mod cpu;
 #[cfg(feature = "cuda")]
 #[expect(unsafe_code, reason = "CUDA's libraries, behind functions that check their tensors")]
@@ -18,19 +19,24 @@ mod fused;
 #[expect(unsafe_code, reason = "vector kernels, behind a function that checks its bounds")]
 mod gemm;
 mod input;
+mod instructions;
 mod isa;
 pub mod kernels;
 #[cfg(test)]
 mod made_up;
+mod part;
 mod plain;
 mod plan;
 mod settings;
 #[cfg(any(test, feature = "cuda"))]
 mod tables;
 
+pub use cache::{CacheUse, Cached};
 pub use devices::{DeviceInfo, devices};
 pub use engine::Engine;
 pub use error::EngineError;
 pub use input::{Input, Posterior};
+pub use instructions::InstructionSet;
+pub use part::{Part, Watch};
 pub use plan::{Plan, Planner};
-pub use settings::{Device, Precision, Settings};
+pub use settings::{DEFAULT_CACHE_BYTES, Device, Precision, Settings};

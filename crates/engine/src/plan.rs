@@ -42,6 +42,16 @@ pub(crate) fn resolutions(architecture: &Architecture) -> Vec<Grid> {
 }
 
 impl Plan {
+    /// The mask.
+    pub fn labels(&self) -> &LabelMap {
+        &self.labels
+    }
+
+    /// Its instance edges, for a model that sees them.
+    pub fn edges(&self) -> Option<&EdgeMap> {
+        self.edges.as_ref()
+    }
+
     /// About how many bytes it holds.
     pub fn bytes(&self) -> usize {
         let edges = self.edges.as_ref().map_or(0, |edges| edges.edges().len());

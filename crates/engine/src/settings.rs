@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::InstructionSet;
+
 /// The processor that runs the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Device {
@@ -58,10 +60,23 @@ pub struct Settings {
     pub precision: Option<Precision>,
     /// Threads on a CPU; 0 is one for each core.
     pub threads: usize,
+    /// The most that the kernels on a CPU may use; none is all that the processor has.
+    pub instruction_set: Option<InstructionSet>,
+    /// Bytes of modulation tables and pictures that are kept for masks that come again.
+    pub cache_bytes: usize,
 }
+
+/// Room for the tables of one or two masks of a published network.
+pub const DEFAULT_CACHE_BYTES: usize = 128 << 20;
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { device: Device::Cpu, precision: Some(Precision::Highest), threads: 0 }
+        Self {
+            device: Device::Cpu,
+            precision: Some(Precision::Highest),
+            threads: 0,
+            instruction_set: None,
+            cache_bytes: DEFAULT_CACHE_BYTES,
+        }
     }
 }

@@ -46,6 +46,7 @@ pub struct Metrics {
     device_busy: CounterVec,
     device_memory: IntGaugeVec,
     modulation_table_requests: IntCounterVec,
+    modulation_table_bytes: IntGaugeVec,
     batch_failures: IntCounterVec,
     model_info: IntGaugeVec,
     ready: IntGauge,
@@ -119,6 +120,11 @@ impl Metrics {
                 "modulation_table_requests_total",
                 "Masks by what the cache of modulation tables had for them.",
                 &["result"],
+            )?,
+            modulation_table_bytes: register.int_gauges(
+                "modulation_table_cache_bytes",
+                "Modulation tables and pictures kept for masks that come again.",
+                &["model", "device"],
             )?,
             batch_failures: register.counters("batch_failures_total", "Batches that failed.", &["reason"])?,
             model_info: register.int_gauges(
@@ -197,6 +203,12 @@ impl Metrics {
         self.modulation_table_requests.with_label_values(&[result.as_str()]).inc_by(count);
     }
 
+    /// Bytes that the cache of modulation tables holds.
+    pub fn modulation_table_bytes(&self, model: &str, device: &str, bytes: u64) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.modulation_table_bytes.with_label_values(&[model, device]).set(bytes);
+    }
+
     /// A device's memory in use.
     pub fn device_memory(&self, device: &str, bytes: u64) {
         self.device_memory.with_label_values(&[device]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
@@ -211,6 +223,7 @@ impl Metrics {
 
     /// A generation of a model is no longer served.
     pub fn model_gone(&self, model: &str, digest: &str, precision: &str, device: &str) {
+        let _ = self.modulation_table_bytes.remove_label_values(&[model, device]);
         // An error says that it was not there, which is what is wanted.
         let _ = self.model_info.remove_label_values(&[model, digest, precision, device]);
     }

@@ -12,12 +12,12 @@ use std::{
 use anyhow::Context as _;
 use spadework_batching::{Batcher, Device, Health, Profile, Queue, Settings};
 use spadework_checkpoint::{CheckpointError, Entry, Store};
-use spadework_engine::Settings as EngineSettings;
-use spadework_metrics::Metrics;
+use spadework_engine::{Cached, Settings as EngineSettings};
+use spadework_metrics::{Metrics, TableResult};
 
 use crate::{
     embedded,
-    synthesis::{EngineWorker, ServedModel},
+    synthesis::{EngineDescription, EngineWorker, ServedModel},
 };
 use observer::FleetObserver;
 
@@ -183,6 +183,23 @@ impl Fleet {
         for (name, (depth, oldest_age, predicted_wait)) in queues {
             self.metrics.queue(&name, depth, oldest_age, predicted_wait);
         }
+        for serving in self.serving.read().unwrap_or_else(PoisonError::into_inner).values() {
+            self.report_cache(&serving.model);
+        }
+    }
+
+    /// Passes on what the caches have counted since the last scrape.
+    fn report_cache(&self, model: &ServedModel) {
+        for EngineDescription { device, cache_use, .. } in model.descriptions() {
+            for (cached, result) in [
+                (Cached::Hit, TableResult::Hit),
+                (Cached::Partial, TableResult::Partial),
+                (Cached::Miss, TableResult::Miss),
+            ] {
+                self.metrics.modulation_tables(result, cache_use.take(cached));
+            }
+            self.metrics.modulation_table_bytes(model.name(), device, cache_use.bytes());
+        }
     }
 
     /// Loads `entry`, warms it and puts it in the place of its earlier generation.
@@ -225,8 +242,8 @@ impl Fleet {
     }
 
     fn each_info(&self, model: &ServedModel, tell: impl Fn(&Metrics, &str, &str, &str, &str)) {
-        for (device, precision) in model.precisions() {
-            tell(&self.metrics, model.name(), model.entry().digest(), &precision.to_string(), &device);
+        for EngineDescription { device, precision, .. } in model.descriptions() {
+            tell(&self.metrics, model.name(), model.entry().digest(), &precision.to_string(), device);
         }
     }
 

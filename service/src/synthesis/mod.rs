@@ -13,5 +13,5 @@ pub use job::{Job, Latent, Picture};
 pub use options::{Count, MaskFormat, OptionsError, OutputSize, Resize, SynthesisOptions};
 pub use prepare::{Files, Kind, PrepareError, Prepared, prepare};
 pub use sample::sample_mask;
-pub use served::ServedModel;
+pub use served::{EngineDescription, ServedModel};
 pub use worker::{EngineWorker, input, run_jobs};

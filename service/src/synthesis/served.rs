@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context as _;
 use spadework_checkpoint::{Entry, ModelConfig};
-use spadework_engine::{Engine, Planner, Precision, Settings};
+use spadework_engine::{CacheUse, Engine, InstructionSet, Planner, Precision, Settings};
 use spadework_imaging::{Label, LabelSet, Size};
 
 use super::{Files, Job, SynthesisOptions, prepare, sample::sample_mask};
@@ -19,6 +19,21 @@ pub struct ServedModel {
     planner: Planner,
     /// In the order of the devices; locked only by its device's thread, and by the warm-up before.
     engines: Vec<(Settings, Mutex<Engine>)>,
+    /// What each engine was when it was loaded, so that nobody waits for a lock to tell it.
+    descriptions: Vec<EngineDescription>,
+}
+
+/// What an engine computes with.
+#[derive(Clone, Debug)]
+pub struct EngineDescription {
+    /// The device's name.
+    pub device: String,
+    /// The precision it has.
+    pub precision: Precision,
+    /// The instruction set of its kernels, on a processor.
+    pub instruction_set: Option<InstructionSet>,
+    /// How its cache is used.
+    pub cache_use: Arc<CacheUse>,
 }
 
 impl ServedModel {
@@ -35,10 +50,20 @@ impl ServedModel {
             let engine =
                 Engine::load(&config.architecture, &model.generator, model.encoder.as_ref(), *settings)
                     .with_context(|| format!("load model `{}` on {}", entry.name(), settings.device))?;
-            Ok((*settings, Mutex::new(engine)))
+            for remark in engine.remarks() {
+                tracing::warn!(model = entry.name(), device = %settings.device, "{remark}");
+            }
+            let description = EngineDescription {
+                device: settings.device.to_string(),
+                precision: engine.precision(),
+                instruction_set: engine.instruction_set(),
+                cache_use: engine.cache_use(),
+            };
+            Ok(((*settings, Mutex::new(engine)), description))
         };
-        let engines = devices.iter().map(build).collect::<anyhow::Result<_>>()?;
-        Ok(Self { labels, planner, engines, entry })
+        let built = devices.iter().map(build).collect::<anyhow::Result<Vec<_>>>()?;
+        let (engines, descriptions) = built.into_iter().unzip();
+        Ok(Self { labels, planner, engines, descriptions, entry })
     }
 
     /// Its name.
@@ -83,12 +108,9 @@ impl ServedModel {
         self.config().architecture.encoder.is_some()
     }
 
-    /// The precision of each device's engine, with the device's name.
-    pub fn precisions(&self) -> Vec<(String, Precision)> {
-        let precision = |(settings, engine): &(Settings, Mutex<Engine>)| {
-            (settings.device.to_string(), lock(engine).precision())
-        };
-        self.engines.iter().map(precision).collect()
+    /// What each device's engine computes with.
+    pub fn descriptions(&self) -> &[EngineDescription] {
+        &self.descriptions
     }
 
     /// The engine of device `index`. After a panic in the engine it is built anew, since nothing is known of its
@@ -105,6 +127,7 @@ impl ServedModel {
         let mut guard = lock(engine);
         for (_, rebuilt) in fresh.engines {
             *guard = rebuilt.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+            guard.count_in(self.descriptions[index].cache_use.clone());
         }
         engine.clear_poison();
         Ok(guard)
@@ -126,11 +149,20 @@ impl ServedModel {
         Ok(jobs)
     }
 
-    /// How long a batch of `jobs` takes on device `index`.
+    /// How long a batch of `jobs` takes on device `index` when nothing of it is cached.
     ///
     /// # Errors
     /// As the engine.
     pub fn time(&self, index: usize, jobs: &[Job]) -> anyhow::Result<std::time::Duration> {
+        self.engine(index)?.forget();
+        self.time_as_it_is(index, jobs)
+    }
+
+    /// How long a batch of `jobs` takes on device `index`, with whatever is cached.
+    ///
+    /// # Errors
+    /// As the engine.
+    pub fn time_as_it_is(&self, index: usize, jobs: &[Job]) -> anyhow::Result<std::time::Duration> {
         let mut engine = self.engine(index)?;
         let start = Instant::now();
         super::run_jobs(&mut engine, jobs)?;

@@ -1,26 +1,56 @@
 //! The network here against the network as `spadework-model` writes it, over architectures that differ in everything
 //! that can differ.
 
+use std::sync::Arc;
+
 use candle_core::Device;
+use spadework_imaging::LabelMap;
 use spadework_model::{Architecture, Grid, Tensors};
 
-use super::Network;
+use super::{Network, Policy};
 use crate::{
-    Input,
-    isa::Isa,
+    Cached, DEFAULT_CACHE_BYTES, Input, InstructionSet, Planner, Precision,
+    instructions::Instructions,
     made_up::{architectures, difference, input, small, weights},
     plain::PlainGenerator,
 };
 
 /// Largest difference of a value in [-1, 1] that is rounding.
-const TOLERANCE: f32 = 2e-5;
+fn tolerance(precision: Precision) -> f32 {
+    match precision {
+        Precision::Highest => 2e-5,
+        Precision::High => 2e-4,
+        Precision::Medium => 4e-2,
+    }
+}
 
-fn network(architecture: &Architecture, tensors: &Tensors, isa: Isa, threads: usize) -> Network {
-    Network::load(architecture, tensors, isa, threads).unwrap()
+fn network(architecture: &Architecture, tensors: &Tensors, policy: Policy, threads: usize) -> Network {
+    Network::load(architecture, tensors, policy, threads, DEFAULT_CACHE_BYTES).unwrap()
+}
+
+/// Every way to compute on every instruction set of this processor.
+fn policies() -> Vec<(String, Policy, Precision)> {
+    let mut seen = Vec::new();
+    let mut all = Vec::new();
+    for limit in InstructionSet::ALL {
+        let instructions = Instructions::choose(Some(limit));
+        let sets = (instructions.isa.set(), instructions.bf16.map(|bf16| bf16.set()));
+        if !seen.contains(&sets) {
+            seen.push(sets);
+            let named = |(policy, precision)| (format!("{policy:?} up to {limit}"), policy, precision);
+            all.extend(Policy::all(&instructions).into_iter().map(named));
+        }
+    }
+    all
+}
+
+/// Those on the best instruction set alone.
+fn best_policies() -> Vec<Policy> {
+    Policy::all(&Instructions::choose(None)).into_iter().map(|(policy, _)| policy).collect()
 }
 
 #[test]
-fn every_architecture_makes_the_model_s_pictures_on_every_instruction_set() {
+fn every_architecture_makes_the_model_s_pictures_in_every_way() {
     for (index, (name, architecture)) in architectures().into_iter().enumerate() {
         let tensors = weights(&architecture, index as u64);
         let inputs = [input(&architecture, 100), input(&architecture, 101)];
@@ -29,34 +59,78 @@ fn every_architecture_makes_the_model_s_pictures_on_every_instruction_set() {
         assert!(difference(&expected[0], &expected[1]) > 0.01, "{name}: pictures differ");
         let largest = expected[0].iter().fold(0.0f32, |a, b| a.max(b.abs()));
         assert!((0.1..0.9999).contains(&largest), "{name}: tanh hides errors at {largest}");
-        for isa in Isa::available() {
-            let pictures = network(&architecture, &tensors, isa, 2).generate(&inputs).unwrap();
-            for (picture, expected) in pictures.iter().zip(&expected) {
-                let error = difference(picture, expected);
-                assert!(error <= TOLERANCE, "{name} on {}: off by {error}", isa.name());
+        for (way, policy, precision) in policies() {
+            let mut network = network(&architecture, &tensors, policy, 2);
+            for (input, expected) in inputs.iter().zip(&expected) {
+                let error = difference(&network.generate(input, &mut |_| ()).unwrap().0, expected);
+                assert!(error <= tolerance(precision), "{name}, {way}: off by {error}");
             }
         }
     }
 }
 
 #[test]
-fn a_picture_depends_neither_on_its_batch_nor_on_the_threads() {
+fn a_picture_depends_neither_on_the_threads_nor_on_what_was_made_before() {
     for (name, architecture) in architectures() {
         let tensors = weights(&architecture, 7);
         let inputs: Vec<Input> = (0..3).map(|seed| input(&architecture, seed)).collect();
-        let together = network(&architecture, &tensors, Isa::best(), 3).generate(&inputs).unwrap();
-        let mut alone = network(&architecture, &tensors, Isa::best(), 1);
-        for (input, expected) in inputs.iter().zip(&together).rev() {
-            let picture = alone.generate(std::slice::from_ref(input)).unwrap();
-            assert_eq!(&picture[0], expected, "{name}");
+        for policy in best_policies() {
+            let mut one = network(&architecture, &tensors, policy, 3);
+            let first: Vec<_> =
+                inputs.iter().map(|input| one.generate(input, &mut |_| ()).unwrap().0).collect();
+            for (input, expected) in inputs.iter().zip(&first).rev() {
+                let mut alone = network(&architecture, &tensors, policy, 1);
+                assert_eq!(
+                    alone.generate(input, &mut |_| ()).unwrap(),
+                    (expected.clone(), Cached::Miss),
+                    "{name}"
+                );
+                assert_eq!(
+                    alone.generate(input, &mut |_| ()).unwrap(),
+                    (expected.clone(), Cached::Hit),
+                    "{name}"
+                );
+            }
         }
     }
 }
 
 #[test]
+fn a_stroke_on_the_last_mask_makes_some_rows_and_the_same_picture() {
+    let architecture = small();
+    let tensors = weights(&architecture, 3);
+    let (before, after) = (input(&architecture, 5), with_stroke(&architecture, &input(&architecture, 5)));
+    for cache in [0, 1 << 16, DEFAULT_CACHE_BYTES] {
+        let policy = best_policies()[0];
+        let load = || Network::load(&architecture, &tensors, policy, 2, cache).unwrap();
+        let (expected, _) = load().generate(&after, &mut |_| ()).unwrap();
+        let mut painted = load();
+        painted.generate(&before, &mut |_| ()).unwrap();
+        let (picture, cached) = painted.generate(&after, &mut |_| ()).unwrap();
+        assert_eq!(picture, expected);
+        assert!(cache == 0 || cached == Cached::Partial, "{cached:?} with {cache} bytes");
+        painted.forget();
+        assert_eq!(painted.table_bytes(), 0);
+        assert_eq!(painted.generate(&after, &mut |_| ()).unwrap(), (expected, Cached::Miss));
+    }
+}
+
+/// The same input but for a few cells of its mask.
+fn with_stroke(architecture: &Architecture, input: &Input) -> Input {
+    let labels = &input.plan.labels;
+    let mut ids = labels.ids().to_vec();
+    for cell in (20..25).flat_map(|y| (10..14).map(move |x| y * architecture.mask.width + x)) {
+        ids[cell] = (ids[cell] + 1) % architecture.label_planes() as u8;
+    }
+    let Grid { height, width } = architecture.mask;
+    let labels = LabelMap::new(width, height, ids, architecture.label_planes()).unwrap();
+    Input { plan: Arc::new(Planner::new(architecture).plan(&labels, None).unwrap()), ..input.clone() }
+}
+
+#[test]
 fn a_mask_planned_for_another_model_is_refused() {
     let (this, other) = (small(), Architecture { grid: Grid { height: 2, width: 1 }, ..small() });
-    let mut network = network(&this, &weights(&this, 1), Isa::best(), 1);
-    let error = network.generate(&[input(&other, 1)]).unwrap_err();
+    let mut network = network(&this, &weights(&this, 1), best_policies()[0], 1);
+    let error = network.generate(&input(&other, 1), &mut |_| ()).unwrap_err();
     assert_eq!(error.to_string(), "the mask was planned for another model");
 }

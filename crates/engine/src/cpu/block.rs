@@ -1,21 +1,22 @@
 //! The SPADE residual block (paper figure 4).
 
-use spadework_model::{Architecture, Prefixed, Stage};
+use spadework_model::{Architecture, Grid, Prefixed, Stage};
 
 use super::{
     conv::{Conv, Noise, Onto},
-    features::{Features, blocks, bordered, cells},
+    features::{Features, blocks, cells},
     modulate::Modulation,
-    network::Workspace,
+    network::{Parts, Workspace},
+    policy::Policy,
     read::numbers,
     spade::{SharedPredictor, Spade},
     statistics::normalising,
+    tables::Shelf,
 };
 use crate::{
-    EngineError,
+    EngineError, Part, Watch,
     buffer::Buffer,
     isa::{BLOCK, Isa},
-    plan::level::Level,
 };
 
 /// `x_s + conv_1(lrelu(norm_1(conv_0(lrelu(norm_0 x)))))`, with a modulated 1×1 shortcut where the width changes.
@@ -36,18 +37,23 @@ impl Block {
         root: &Prefixed<'_>,
         architecture: &Architecture,
         stage: Stage,
+        policy: Policy,
+        shelf: &mut Shelf,
         mut shared: Option<&mut SharedPredictor>,
     ) -> Result<Self, EngineError> {
         let part = root.part(stage.name);
         let (input, middle, output) = (stage.input, stage.middle(), stage.output);
         let mut norm = |name: &str, channels: usize| {
-            Spade::read(&part.part(name), architecture, channels, shared.as_deref_mut())
+            let shape = (channels, stage.grid);
+            Spade::read(&part.part(name), architecture, shape, policy, shelf, shared.as_deref_mut())
+        };
+        let conv = |name: &str, shape: (usize, usize), kernel: usize| {
+            let form = policy.conv(kernel, stage.grid);
+            Conv::read(&part.part(name), shape, kernel, kernel > 1, form)
         };
         let (norm_0, norm_1) = (norm("norm_0", input)?, norm("norm_1", middle)?);
         let shortcut = match stage.learned_shortcut() {
-            true => {
-                Some((norm("norm_s", input)?, Conv::read(&part.part("conv_s"), input, output, 1, false)?))
-            }
+            true => Some((norm("norm_s", input)?, conv("conv_s", (input, output), 1)?)),
             false => None,
         };
         let noise = match architecture.noise {
@@ -61,59 +67,85 @@ impl Block {
         Ok(Self {
             stage,
             norm_0,
-            conv_0: Conv::read(&part.part("conv_0"), input, middle, 3, true)?,
+            conv_0: conv("conv_0", (input, middle), 3)?,
             noise,
             norm_1,
-            conv_1: Conv::read(&part.part("conv_1"), middle, output, 3, true)?,
+            conv_1: conv("conv_1", (middle, output), 3)?,
             shortcut,
         })
     }
 
+    /// Each conv's input: who reads it, and of how many channels.
+    pub(super) fn convs(&self) -> impl Iterator<Item = (&Conv, usize)> {
+        let Stage { input, .. } = self.stage;
+        let shortcut = self.shortcut.iter().map(move |(_, conv)| (conv, input));
+        [(&self.conv_0, input), (&self.conv_1, self.stage.middle())].into_iter().chain(shortcut)
+    }
+
     /// Reads the block's input from `workspace.x` and leaves its output there.
-    pub(super) fn run(&self, isa: Isa, level: &Level, noise: Option<&[f32]>, workspace: &mut Workspace) {
+    pub(super) fn run(&self, isa: Isa, noise: Option<&[f32]>, workspace: &mut Workspace, watch: Watch<'_>) {
         let Stage { input, output, grid, doubled, .. } = self.stage;
         let middle = self.stage.middle();
         let mut from = grid;
         if doubled {
             (from.height, from.width) = (grid.height / 2, grid.width / 2);
         }
-        let Workspace { x, dx, out, modulated, tables, .. } = workspace;
         let out_len = blocks(output) * cells(grid) * BLOCK;
-        let out_values = &mut out[..out_len];
-        let dx = &mut dx[..blocks(middle) * cells(grid) * BLOCK];
+        let dx_len = blocks(middle) * cells(grid) * BLOCK;
+        let Workspace { x, dx, out, parts } = workspace;
+        let (dx, out_values) = (&mut dx[..dx_len], &mut out[..out_len]);
         let x_features = Features::new(x, input, from);
 
-        let mut onto = Onto::Features(x_features);
+        let mut onto = Onto { features: Some(x_features), ..Onto::default() };
         if let Some((norm_s, conv_s)) = &self.shortcut {
-            modulate(isa, norm_s, level, x_features, false, tables, modulated);
-            conv_s.run(isa, modulated, grid, Onto::Nothing, None, out_values);
-            onto = Onto::Output;
+            let layer = Layer { norm: norm_s, conv: conv_s, activate: false, grid };
+            layer.run(isa, x_features, Onto::default(), (parts, watch), out_values);
+            onto = Onto { output: true, ..Onto::default() };
         }
-        modulate(isa, &self.norm_0, level, x_features, true, tables, modulated);
         let noise = match (&self.noise, noise) {
             (Some(weights), Some(plane)) => Some(Noise { plane, weights }),
             _ => None,
         };
-        self.conv_0.run(isa, modulated, grid, Onto::Nothing, noise, dx);
-        modulate(isa, &self.norm_1, level, Features::new(dx, middle, grid), true, tables, modulated);
-        self.conv_1.run(isa, modulated, grid, onto, None, out_values);
+        let layer = Layer { norm: &self.norm_0, conv: &self.conv_0, activate: true, grid };
+        layer.run(isa, x_features, Onto { noise, ..Onto::default() }, (parts, watch), dx);
+        let layer = Layer { norm: &self.norm_1, conv: &self.conv_1, activate: true, grid };
+        layer.run(isa, Features::new(dx, middle, grid), onto, (parts, watch), out_values);
         std::mem::swap(x, out);
     }
 }
 
-/// Runs one SPADE layer into `modulated`.
-fn modulate(
-    isa: Isa,
-    spade: &Spade,
-    level: &Level,
-    x: Features<'_>,
+/// A SPADE layer and the conv that reads it.
+struct Layer<'a> {
+    norm: &'a Spade,
+    conv: &'a Conv,
     activate: bool,
-    tables: &mut super::network::Tables,
-    modulated: &mut Buffer<f32>,
-) {
-    let table = tables.of(isa, spade, level);
-    let affine = spade.is_instance().then(|| normalising(x));
-    let blocks = x.values.len() / (cells(x.grid) * BLOCK);
-    let out = &mut modulated[..blocks * cells(bordered(level.grid)) * BLOCK];
-    Modulation { x, level, table, affine: affine.as_ref(), activate }.run(isa, out);
+    grid: Grid,
+}
+
+impl Layer<'_> {
+    fn run(
+        &self,
+        isa: Isa,
+        x: Features<'_>,
+        onto: Onto<'_>,
+        (parts, watch): (&mut Parts, Watch<'_>),
+        out: &mut [f32],
+    ) {
+        let Parts { activations, tables, held, scratch } = parts;
+        let view = tables.of(isa, self.norm);
+        watch(Part::Tables);
+        let affine = self.norm.is_instance().then(|| normalising(x));
+        let modulation = Modulation {
+            x,
+            grid: self.grid,
+            rows: view.cells,
+            table: view.table,
+            affine: affine.as_ref(),
+            activate: self.activate,
+        };
+        modulation.run(isa, self.conv.format(), activations);
+        watch(Part::Modulation);
+        self.conv.run(isa, activations, self.grid, onto, (held, scratch), out);
+        watch(Part::Convs);
+    }
 }

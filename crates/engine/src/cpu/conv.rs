@@ -1,40 +1,53 @@
-//! "Same" convs, 1×1 and 3×3, as products of shifted rows: no column buffer.
+//! "Same" convs, 1×1 and 3×3, in the form that a policy says is best.
 
-use rayon::prelude::*;
+use pulp::{Simd, WithSimd};
 use spadework_model::{Grid, Prefixed};
 
 use super::{
-    features::{Features, blocks, bordered, cells},
+    activations::{Activations, Format},
+    direct::Direct,
+    features::{Features, blocks},
+    network::Scratch,
+    policy::Form,
     read::numbers,
+    winograd::Winograd,
 };
 use crate::{
     EngineError,
     buffer::Buffer,
-    gemm::{PackedMatrix, Rows, Store, multiply},
+    gemm::{Pair, bf16_remainder},
     isa::{BLOCK, Isa},
 };
-
-/// Cells that one task computes: enough to reuse a panel that lies in the first-level cache.
-const CELLS: usize = 256;
 
 /// A packed conv.
 #[derive(Debug)]
 pub(super) struct Conv {
-    kernel: usize,
-    input_blocks: usize,
-    weights: PackedMatrix, // [input block][row][column][32] × output channels
-    bias: Buffer<f32>,     // [block][32]
+    products: Products,
+    bias: Buffer<f32>, // [block][32]
+}
+
+/// How the products are taken.
+#[derive(Debug)]
+enum Products {
+    Direct(Direct<f32>),
+    DirectBf16(Direct<Pair>),
+    /// `x·w` as `high(x)·high(w) + low(x)·high(w) + high(x)·low(w)`.
+    ThreeBf16 {
+        high: Direct<Pair>,
+        low: Direct<Pair>,
+    },
+    Winograd(Winograd<f32>),
+    WinogradBf16(Winograd<Pair>),
 }
 
 /// What a conv's result is added to, besides its bias.
-#[derive(Clone, Copy)]
-pub(super) enum Onto<'a> {
-    /// Nothing.
-    Nothing,
-    /// What the output holds.
-    Output,
+#[derive(Clone, Copy, Default)]
+pub(super) struct Onto<'a> {
+    /// Whether it is added to what the output holds.
+    pub(super) output: bool,
     /// A feature map at the same resolution, or at half of it and read up-sampled.
-    Features(Features<'a>),
+    pub(super) features: Option<Features<'a>>,
+    pub(super) noise: Option<Noise<'a>>,
 }
 
 /// A plane that is added to every channel with that channel's weight.
@@ -48,99 +61,161 @@ impl Conv {
     /// Reads `weight` (out, in, k, k) and, where `bias` says so, `bias`.
     pub(super) fn read(
         part: &Prefixed<'_>,
-        input: usize,
-        output: usize,
+        (input, output): (usize, usize),
         kernel: usize,
         bias: bool,
+        form: Form,
     ) -> Result<Self, EngineError> {
         let weight = numbers(part, "weight", &[output, input, kernel, kernel])?;
         let bias = if bias { numbers(part, "bias", &[output])? } else { vec![0.0; output] };
-        Ok(Self::new(input, output, kernel, &weight, &bias))
+        Ok(Self::new((input, output), kernel, &weight, &bias, form))
     }
 
     /// Packs `weight` (out, in, k, k).
-    pub(super) fn new(input: usize, output: usize, kernel: usize, weight: &[f32], bias: &[f32]) -> Self {
-        let (taps, input_blocks) = (kernel * kernel, blocks(input));
-        let weights = PackedMatrix::new(input_blocks * taps * BLOCK, output, |k, column| {
-            let channel = k / (taps * BLOCK) * BLOCK + k % BLOCK;
-            let tap = k / BLOCK % taps;
-            if channel < input { weight[(column * input + channel) * taps + tap] } else { 0.0 }
-        });
+    pub(super) fn new(
+        (input, output): (usize, usize),
+        kernel: usize,
+        weight: &[f32],
+        bias: &[f32],
+        form: Form,
+    ) -> Self {
+        let direct = |kernels| Direct::new(kernels, (input, output), kernel, weight);
+        let products = match form {
+            Form::Direct(isa) => Products::Direct(Direct::new(isa, (input, output), kernel, weight)),
+            Form::DirectBf16(bf16) => Products::DirectBf16(direct(bf16)),
+            Form::ThreeBf16(bf16) => {
+                let low: Vec<f32> = weight.iter().map(|&weight| bf16_remainder(weight)).collect();
+                let low = Direct::new(bf16, (input, output), kernel, &low);
+                Products::ThreeBf16 { high: direct(bf16), low }
+            }
+            Form::Winograd(isa, tile) => {
+                Products::Winograd(Winograd::new(isa, tile, (input, output), weight))
+            }
+            Form::WinogradBf16(bf16, tile) => {
+                Products::WinogradBf16(Winograd::new(bf16, tile, (input, output), weight))
+            }
+        };
         let mut padded = Buffer::zeroed(blocks(output) * BLOCK);
         padded[..output].copy_from_slice(bias);
-        Self { kernel, input_blocks, weights, bias: padded }
+        Self { products, bias: padded }
     }
 
-    /// Convolves `input`, `[block][1 + row + 1][1 + column + 1][32]`, into `out`, `[block][row][column][32]`.
+    /// What it reads of its input.
+    pub(super) fn format(&self) -> Format {
+        match self.products {
+            Products::Direct(_) | Products::Winograd(_) | Products::WinogradBf16(_) => Format::F32,
+            Products::DirectBf16(_) => Format::Bf16,
+            Products::ThreeBf16 { .. } => Format::Split,
+        }
+    }
+
+    /// Elements of transformed input that it holds for a map of `grid`.
+    pub(super) fn held_len(&self, grid: Grid) -> usize {
+        match &self.products {
+            Products::Winograd(conv) => conv.held_len(grid),
+            Products::WinogradBf16(conv) => conv.held_len(grid),
+            _ => 0,
+        }
+    }
+
+    /// Convolves `input` into `out`, `[block][row][column][32]`.
+    ///
+    /// `held` is working memory of [`held_len`](Self::held_len), `scratch` each thread's own.
     pub(super) fn run(
         &self,
         isa: Isa,
-        input: &[f32],
+        input: &Activations,
         grid: Grid,
         onto: Onto<'_>,
-        noise: Option<Noise<'_>>,
+        (held, scratch): (&mut [f32], &Scratch),
         out: &mut [f32],
     ) {
-        let tasks = out.par_chunks_exact_mut(cells(grid) * BLOCK).enumerate().flat_map(|(block, out)| {
-            let parts = out.par_chunks_mut(CELLS * BLOCK).enumerate();
-            parts.map(move |(part, out)| (block, part * CELLS, out))
-        });
-        tasks.for_each(|(block, first, out)| {
-            self.begin(block, first, grid, onto, noise, out.as_chunks_mut().0);
-            self.accumulate(isa, block, first, input, grid, out);
-        });
-    }
-
-    /// Writes all but the conv itself.
-    fn begin(
-        &self,
-        block: usize,
-        first: usize,
-        grid: Grid,
-        onto: Onto<'_>,
-        noise: Option<Noise<'_>>,
-        out: &mut [[f32; BLOCK]],
-    ) {
-        match onto {
-            Onto::Nothing => out.fill([0.0; BLOCK]),
-            Onto::Output => {}
-            Onto::Features(x) => {
-                for (i, out) in out.iter_mut().enumerate() {
-                    let (y, column) = ((first + i) / grid.width, (first + i) % grid.width);
-                    let row = x.row(block, y * x.grid.height / grid.height);
-                    *out = row[column * x.grid.width / grid.width];
-                }
+        let epilogue = Epilogue { isa, bias: &self.bias, onto, grid };
+        match &self.products {
+            Products::Direct(conv) => Direct::run(&[(conv, &input.f32[..])], epilogue, out),
+            Products::DirectBf16(conv) => Direct::run(&[(conv, &input.high[..])], epilogue, out),
+            Products::ThreeBf16 { high, low } => {
+                let (x, x_low) = (&input.high[..], &input.low[..]);
+                Direct::run(&[(high, x), (high, x_low), (low, x)], epilogue, out);
+            }
+            Products::Winograd(conv) => conv.run(&input.f32, epilogue, held, scratch, out),
+            Products::WinogradBf16(conv) => {
+                conv.run(&input.f32, epilogue, bytemuck::cast_slice_mut(held), scratch, out);
             }
         }
-        let bias = &self.bias.as_chunks::<BLOCK>().0[block];
-        for (i, out) in out.iter_mut().enumerate() {
+    }
+}
+
+/// What is added to the products.
+#[derive(Clone, Copy)]
+pub(super) struct Epilogue<'a> {
+    pub(super) isa: Isa,
+    bias: &'a [f32],
+    onto: Onto<'a>,
+    pub(super) grid: Grid,
+}
+
+impl Epilogue<'_> {
+    /// Whether the products themselves are added to what the output holds.
+    pub(super) fn keeps_output(&self) -> bool {
+        self.onto.output
+    }
+
+    /// Adds everything to the cells of `block` from `first` on.
+    pub(super) fn add(&self, block: usize, first: usize, cells: &mut [[f32; BLOCK]]) {
+        let Self { isa, bias, onto, grid } = *self;
+        let bias = &bias.as_chunks().0[block];
+        let noise = onto.noise.map(|Noise { plane, weights }| {
+            (&plane[first..first + cells.len()], &weights.as_chunks().0[block])
+        });
+        let mut done = 0;
+        while done < cells.len() {
+            let (y, x) = ((first + done) / grid.width, (first + done) % grid.width);
+            let count = (grid.width - x).min(cells.len() - done);
+            isa.run(AddRow {
+                cells: &mut cells[done..done + count],
+                bias,
+                residual: onto.features.map(|from| {
+                    let shift = u32::from(from.grid != grid);
+                    (from.row(block, y >> shift), x, shift)
+                }),
+                noise: noise.map(|(plane, weights)| (&plane[done..done + count], weights)),
+            });
+            done += count;
+        }
+    }
+}
+
+/// Cells of one row.
+struct AddRow<'a> {
+    cells: &'a mut [[f32; BLOCK]],
+    bias: &'a [f32; BLOCK],
+    /// A row, the column where `cells` begin, and by how much columns are shifted to find theirs.
+    residual: Option<(&'a [[f32; BLOCK]], usize, u32)>,
+    noise: Option<(&'a [f32], &'a [f32; BLOCK])>,
+}
+
+impl WithSimd for AddRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { cells, bias, residual, noise } = self;
+        for (i, cell) in cells.iter_mut().enumerate() {
             for c in 0..BLOCK {
-                out[c] += bias[c];
+                cell[c] += bias[c];
             }
-            if let Some(Noise { plane, weights }) = noise {
-                let (plane, weights) = (plane[first + i], &weights.as_chunks::<BLOCK>().0[block]);
+            if let Some((row, first, shift)) = residual {
+                let row = &row[(first + i) >> shift];
                 for c in 0..BLOCK {
-                    out[c] += plane * weights[c];
+                    cell[c] += row[c];
                 }
             }
-        }
-    }
-
-    /// Adds the conv for the cells that `out` holds, one input block after the other.
-    fn accumulate(&self, isa: Isa, block: usize, first: usize, input: &[f32], grid: Grid, out: &mut [f32]) {
-        let border = bordered(grid);
-        let offset = 1 - self.kernel / 2; // a 1×1 kernel starts at the cell itself
-        let starts: Vec<usize> = (first..first + out.len() / BLOCK)
-            .map(|cell| (cell / grid.width + offset) * border.width + cell % grid.width + offset)
-            .map(|cell| cell * BLOCK)
-            .collect();
-        let rows: Vec<usize> = (0..self.kernel).map(|row| row * border.width * BLOCK).collect();
-        let depth = self.kernel * self.kernel * BLOCK;
-        let panel = self.weights.panel(block);
-        for (index, values) in input.chunks_exact(cells(border) * BLOCK).take(self.input_blocks).enumerate() {
-            let rows = Rows { values, starts: &starts, pieces: &rows, length: self.kernel * BLOCK };
-            let panel = panel.rows(index * depth..(index + 1) * depth);
-            multiply(isa, rows, panel, Store::Add, out, BLOCK);
+            if let Some((plane, weights)) = noise {
+                for c in 0..BLOCK {
+                    cell[c] += plane[i] * weights[c];
+                }
+            }
         }
     }
 }

@@ -4,7 +4,10 @@ use rayon::prelude::*;
 use spadework_model::{Grid, Prefixed};
 
 use super::{
+    activations::Activations,
     conv::{Conv, Onto},
+    network::Scratch,
+    policy::Policy,
     read::numbers,
 };
 use crate::{
@@ -20,12 +23,17 @@ const TAPS: usize = KERNEL * KERNEL;
 /// channels instead, and every pixel adds up its neighbours' share.
 #[derive(Debug)]
 pub(super) struct ToImage {
-    taps: Conv, // C → [tap][colour]
+    pub(super) taps: Conv, // C → [tap][colour]
     bias: [f32; COLOURS],
 }
 
 impl ToImage {
-    pub(super) fn read(root: &Prefixed<'_>, channels: usize) -> Result<Self, EngineError> {
+    pub(super) fn read(
+        root: &Prefixed<'_>,
+        channels: usize,
+        picture: Grid,
+        policy: Policy,
+    ) -> Result<Self, EngineError> {
         let part = root.part("conv_img");
         let weight = numbers(&part, "weight", &[COLOURS, channels, KERNEL, KERNEL])?; // (3, C, 3, 3)
         let mut by_tap = vec![0.0; weight.len()]; // (tap · 3 + colour, C)
@@ -34,13 +42,21 @@ impl ToImage {
             by_tap[(tap * COLOURS + colour) * channels + channel] = *value;
         }
         let bias = numbers(&part, "bias", &[COLOURS])?;
-        let taps = Conv::new(channels, TAPS * COLOURS, 1, &by_tap, &[0.0; TAPS * COLOURS]);
+        let shape = (channels, TAPS * COLOURS);
+        let taps = Conv::new(shape, 1, &by_tap, &[0.0; TAPS * COLOURS], policy.to_image(picture));
         Ok(Self { taps, bias: [bias[0], bias[1], bias[2]] })
     }
 
-    /// The picture, C H W in [-1, 1], from activated features inside a border; `products` is working memory of one block.
-    pub(super) fn run(&self, isa: Isa, activated: &[f32], grid: Grid, products: &mut [f32]) -> Vec<f32> {
-        self.taps.run(isa, activated, grid, Onto::Nothing, None, products);
+    /// The picture, C H W in [-1, 1], from activated features; `products` is working memory of one block.
+    pub(super) fn run(
+        &self,
+        isa: Isa,
+        activated: &Activations,
+        grid: Grid,
+        scratch: &Scratch,
+        products: &mut [f32],
+    ) -> Vec<f32> {
+        self.taps.run(isa, activated, grid, Onto::default(), (&mut [], scratch), products);
         let products: &[[f32; BLOCK]] = products.as_chunks().0;
         let mut picture = vec![0.0; COLOURS * grid.height * grid.width];
         picture.par_chunks_exact_mut(grid.width).enumerate().for_each(|(index, row)| {

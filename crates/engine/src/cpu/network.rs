@@ -6,23 +6,23 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use spadework_model::{Architecture, Grid, Prefixed, Tensors};
 
 use super::{
+    activations::Activations,
     block::Block,
-    features::{Features, blocks, bordered, cells},
+    features::{Features, blocks, cells},
     image::ToImage,
     modulate::activate,
-    spade::{SharedPredictor, Spade},
+    policy::Policy,
+    spade::SharedPredictor,
     start::Start,
+    tables::{Shelf, TableMemory, Tables},
 };
 use crate::{
-    EngineError, Input,
-    buffer::Buffer,
-    isa::{BLOCK, Isa},
-    plan::{level::Level, resolutions},
+    Cached, EngineError, Input, InstructionSet, Part, Watch, buffer::Buffer, isa::BLOCK, plan::resolutions,
 };
 
 /// A generator packed for this processor.
 pub(crate) struct Network {
-    isa: Isa,
+    policy: Policy,
     pool: ThreadPool,
     grid: Grid,
     picture: Grid,
@@ -40,31 +40,32 @@ pub(super) struct Workspace {
     pub(super) x: Buffer<f32>,
     pub(super) out: Buffer<f32>,
     pub(super) dx: Buffer<f32>,
-    /// A conv's input, inside a border of zeros.
-    pub(super) modulated: Buffer<f32>,
-    pub(super) tables: Tables,
+    pub(super) parts: Parts,
 }
 
-/// The table in use, and the memory it is made in.
-pub(super) struct Tables {
-    hidden: Buffer<f32>,
-    table: Buffer<f32>,
-    scratch: Scratch,
+/// What layers work in, besides feature maps.
+pub(super) struct Parts {
+    pub(super) activations: Activations,
+    pub(super) tables: Tables,
+    /// A conv's transformed input.
+    pub(super) held: Buffer<f32>,
+    pub(super) scratch: Scratch,
 }
 
 /// Working memory of each thread.
 pub(super) struct Scratch(Vec<Mutex<Buffer<f32>>>);
 
 impl Network {
-    /// Reads and packs the generator.
+    /// Reads and packs the generator. About `table_cache` bytes of tables stay from one mask to the next.
     ///
     /// # Errors
     /// When a tensor is missing or misshapen, or threads cannot be had.
     pub(crate) fn load(
         architecture: &Architecture,
         generator: &Tensors,
-        isa: Isa,
+        policy: Policy,
         threads: usize,
+        table_cache: usize,
     ) -> Result<Self, EngineError> {
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
@@ -72,56 +73,75 @@ impl Network {
             .build()
             .map_err(|error| EngineError::Device { name: "cpu".to_owned(), reason: error.to_string() })?;
         architecture.check().map_err(|error| EngineError::Network(candle_core::Error::wrap(error)))?;
+        let mut shelf = Shelf::new(resolutions(architecture));
         let (start, blocks, to_image) = pool.install(|| {
             let root = Prefixed::root(generator);
             let mut shared = SharedPredictor::read(&root, architecture)?;
             let stages = architecture.stages().into_iter();
             let blocks = stages
-                .map(|stage| Block::read(&root, architecture, stage, shared.as_mut()))
+                .map(|stage| Block::read(&root, architecture, stage, policy, &mut shelf, shared.as_mut()))
                 .collect::<Result<Vec<_>, _>>()?;
-            let to_image = ToImage::read(&root, architecture.final_width())?;
+            let to_image = ToImage::read(&root, architecture.final_width(), architecture.picture(), policy)?;
             Ok::<_, EngineError>((Start::read(&root, architecture)?, blocks, to_image))
         })?;
+        let threads = pool.current_num_threads();
+        let extent = 2 * architecture.kernel - 1;
+        let tables = shelf.tables(extent * extent, table_cache, TableMemory::new(threads));
         Ok(Self {
-            isa,
+            policy,
             grid: architecture.grid,
             picture: architecture.picture(),
             resolutions: resolutions(architecture),
             noise_planes: architecture.noise_planes(),
             width: architecture.final_width(),
+            workspace: Workspace::new(architecture, &blocks, &to_image, tables, threads),
             start,
             blocks,
             to_image,
-            workspace: Workspace::new(architecture, pool.current_num_threads()),
             pool,
         })
     }
 
-    /// The instruction set in use.
-    pub(crate) fn isa(&self) -> Isa {
-        self.isa
-    }
-
-    /// Pictures C H W in [-1, 1], one after the other: no picture can depend on its batch.
-    pub(crate) fn generate(&mut self, inputs: &[Input]) -> Result<Vec<Vec<f32>>, EngineError> {
-        inputs.iter().map(|input| self.one(input)).collect()
-    }
-
-    fn one(&mut self, input: &Input) -> Result<Vec<f32>, EngineError> {
+    /// A picture C H W in [-1, 1], and what the cache of tables had for its mask.
+    pub(crate) fn generate(
+        &mut self,
+        input: &Input,
+        watch: Watch<'_>,
+    ) -> Result<(Vec<f32>, Cached), EngineError> {
         self.check(input)?;
-        let Self { isa, pool, grid, picture, resolutions, width, start, blocks, to_image, workspace, .. } =
-            self;
+        let Self { policy, pool, grid, picture, width, start, blocks, to_image, workspace, .. } = self;
+        let isa = policy.isa;
         pool.install(|| {
-            start.run(input, *grid, &mut workspace.x)?;
+            start.run(isa, input, *grid, &mut workspace.x)?;
+            // From here on nothing fails, so every row that is placed is made.
+            let cached = workspace.parts.tables.place(&input.plan.levels);
+            watch(Part::Start);
             for (index, block) in blocks.iter().enumerate() {
-                let level = level_of(resolutions, &input.plan.levels, block.stage.grid);
-                block.run(*isa, level, input.noise.get(index).map(Vec::as_slice), workspace);
+                block.run(isa, input.noise.get(index).map(Vec::as_slice), workspace, watch);
             }
-            let activated = &mut workspace.modulated[..padded(*width, bordered(*picture))];
-            activate(*isa, Features::new(&workspace.x, *width, *picture), activated);
-            let products = &mut workspace.dx[..cells(*picture) * BLOCK];
-            Ok(to_image.run(*isa, activated, *picture, products))
+            let Workspace { x, dx, parts, .. } = workspace;
+            let activations = &mut parts.activations;
+            activate(isa, Features::new(x, *width, *picture), to_image.taps.format(), activations);
+            let products = &mut dx[..cells(*picture) * BLOCK];
+            let values = to_image.run(isa, activations, *picture, &parts.scratch, products);
+            watch(Part::Image);
+            Ok((values, cached))
         })
+    }
+
+    /// The instruction set that most products are taken with.
+    pub(crate) fn instruction_set(&self) -> InstructionSet {
+        self.policy.instruction_set()
+    }
+
+    /// Bytes of tables that are held for masks to come.
+    pub(crate) fn table_bytes(&self) -> usize {
+        self.workspace.parts.tables.bytes()
+    }
+
+    /// Forgets the tables.
+    pub(crate) fn forget(&mut self) {
+        self.workspace.parts.tables.clear();
     }
 
     fn check(&self, input: &Input) -> Result<(), EngineError> {
@@ -144,51 +164,52 @@ impl Network {
     }
 }
 
-fn level_of<'a>(resolutions: &[Grid], levels: &'a [Level], grid: Grid) -> &'a Level {
-    let index = resolutions.iter().position(|resolution| *resolution == grid);
-    &levels[index.expect("every block's resolution is in the list made from the blocks")]
-}
-
-/// Elements of `channels` channels of `grid`.
+/// Numbers in `channels` channels of `grid`.
 fn padded(channels: usize, grid: Grid) -> usize {
     blocks(channels) * cells(grid) * BLOCK
 }
 
 impl Workspace {
-    fn new(architecture: &Architecture, threads: usize) -> Self {
+    fn new(
+        architecture: &Architecture,
+        blocks: &[Block],
+        to_image: &ToImage,
+        tables: Tables,
+        threads: usize,
+    ) -> Self {
         let stages = architecture.stages();
         let most = |len: &dyn Fn(&spadework_model::Stage) -> usize| stages.iter().map(len).max().unwrap_or(0);
         let x = most(&|stage| padded(stage.output, stage.grid))
             .max(padded(architecture.start_width(), architecture.grid));
         let picture = architecture.picture();
+        let convs = || blocks.iter().flat_map(|block| block.convs().map(|conv| (block.stage.grid, conv)));
+        let inputs = convs().map(|(grid, (conv, channels))| (conv.format(), channels, grid));
+        let last = (to_image.taps.format(), architecture.final_width(), picture);
         Self {
             x: Buffer::zeroed(x),
             out: Buffer::zeroed(x),
             dx: Buffer::zeroed(most(&|stage| padded(stage.middle(), stage.grid)).max(cells(picture) * BLOCK)),
-            modulated: Buffer::zeroed(
-                most(&|stage| padded(stage.input, bordered(stage.grid)))
-                    .max(padded(architecture.final_width(), bordered(picture))),
-            ),
-            tables: Tables {
-                hidden: Buffer::default(),
-                table: Buffer::default(),
-                scratch: Scratch((0..threads).map(|_| Mutex::default()).collect()),
+            parts: Parts {
+                activations: Activations::new(inputs.chain([last])),
+                tables,
+                held: Buffer::zeroed(convs().map(|(grid, (conv, _))| conv.held_len(grid)).max().unwrap_or(0)),
+                scratch: Scratch::new(threads),
             },
         }
     }
 }
 
-impl Tables {
-    /// The layer's table for a level.
-    pub(super) fn of(&mut self, isa: Isa, spade: &Spade, level: &Level) -> &[f32] {
-        let hidden = self.hidden.at_least(spade.hidden_len(level));
-        let table = self.table.at_least(spade.table_len(level.len()));
-        spade.tabulate(isa, level, hidden, &self.scratch, table);
-        table
+impl TableMemory {
+    fn new(threads: usize) -> Self {
+        Self { hidden: Buffer::default(), hidden_bf16: Buffer::default(), scratch: Scratch::new(threads) }
     }
 }
 
 impl Scratch {
+    fn new(threads: usize) -> Self {
+        Self((0..threads).map(|_| Mutex::default()).collect())
+    }
+
     /// Lends `len` elements of the calling thread's memory.
     pub(super) fn with<R>(&self, len: usize, use_it: impl FnOnce(&mut [f32]) -> R) -> R {
         let own = rayon::current_thread_index().unwrap_or(0) % self.0.len();

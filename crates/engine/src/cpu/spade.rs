@@ -12,13 +12,21 @@ use std::sync::Arc;
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
-use spadework_model::{Architecture, EPSILON, Modulation, Norm, Prefixed};
+use spadework_model::{Architecture, EPSILON, Grid, Modulation, Norm, Prefixed};
 
-use super::{features::blocks, lookup::Lookup, network::Scratch, read::numbers};
+use super::{
+    features::blocks,
+    lookup::Lookup,
+    network::Scratch,
+    policy::Policy,
+    read::numbers,
+    rows::Placed,
+    tables::{Shelf, TableIndex, TableMemory},
+};
 use crate::{
     EngineError,
     buffer::Buffer,
-    gemm::{PackedMatrix, Rows, Store, multiply},
+    gemm::{Element, PackedMatrix, Pair, Rows, Store, elements, multiply},
     isa::{BLOCK, Isa},
     plan::level::{Level, NO_PATCH, Portion},
 };
@@ -29,18 +37,61 @@ pub(super) const ROW: usize = 2 * BLOCK;
 /// Distinct patches whose products are held at once, by each thread.
 const MOST_PATCHES: usize = 4096;
 
-/// Hidden vectors are whole vectors on every instruction set.
-const HIDDEN_ALIGN: usize = 16;
-
 /// One SPADE layer.
 #[derive(Debug)]
 pub(super) struct Spade {
+    /// Where its table is.
+    pub(super) table: TableIndex,
     hidden: Arc<Lookup>,
-    taps: usize,
-    blocks: usize,
     instance: bool,
-    second: PackedMatrix, // hidden × [block][tap][scale | shift][32]
-    bias: Buffer<f32>,    // [block][scale | shift][32]
+    second: Second,
+    bias: Buffer<f32>, // [block][scale | shift][32]
+}
+
+/// The second conv, `[tap][hidden]` × `[block][tap][scale | shift][32]`, in f32 or in bf16.
+#[derive(Debug)]
+enum Second {
+    F32(TapProducts<f32>),
+    Bf16(TapProducts<Pair>),
+}
+
+/// The products of hidden vectors with every tap.
+#[derive(Debug)]
+struct TapProducts<E: Element> {
+    instructions: E::Kernel,
+    taps: usize,
+    weights: PackedMatrix<E>, // hidden × [block][tap][scale | shift][32]
+}
+
+/// The rows of a level's tables that have yet to be made.
+#[derive(Debug, Default)]
+pub(super) struct TablePlan {
+    /// Codes of the patches that they see.
+    patches: Vec<u16>,
+    /// The rows, and the patches as indices into those above.
+    portions: Vec<Portion>,
+}
+
+impl TablePlan {
+    /// Plans the missing rows of `placed`.
+    pub(super) fn new(level: &Level, placed: &Placed) -> Self {
+        let mut portions = level.portions(placed.missing.iter().copied(), MOST_PATCHES);
+        let area = level.area();
+        let mut numbers = vec![NO_PATCH; level.patches.len() / area];
+        let mut patches = Vec::new();
+        for portion in &mut portions {
+            portion.rows.iter_mut().for_each(|row| *row = placed.rows[*row as usize]);
+            for patch in &mut portion.patches {
+                let number = &mut numbers[*patch as usize];
+                if *number == NO_PATCH {
+                    *number = (patches.len() / area) as u32;
+                    patches.extend_from_slice(&level.patches[*patch as usize * area..][..area]);
+                }
+                *patch = *number;
+            }
+        }
+        Self { patches, portions }
+    }
 }
 
 /// The network that predicts every layer's gamma and beta, for an architecture that shares it.
@@ -69,7 +120,7 @@ impl SharedPredictor {
         let joint = part.part("mlp_gamma_beta");
         let first = part.part("mlp_shared.0");
         Ok(Some(Self {
-            hidden: Arc::new(Lookup::read(&first, architecture, hidden, kernel, HIDDEN_ALIGN)?),
+            hidden: Arc::new(Lookup::read(&first, architecture, hidden, kernel)?),
             weight: numbers(&joint, "weight", &[rows, hidden, kernel, kernel])?,
             bias: numbers(&joint, "bias", &[rows])?,
             next: 0,
@@ -106,7 +157,7 @@ impl Predictor {
         let shape = [channels, hidden, kernel, kernel];
         let (first, gamma, beta) = (part.part("mlp_shared.0"), part.part("mlp_gamma"), part.part("mlp_beta"));
         Ok(Self {
-            hidden: Arc::new(Lookup::read(&first, architecture, hidden, kernel, HIDDEN_ALIGN)?),
+            hidden: Arc::new(Lookup::read(&first, architecture, hidden, kernel)?),
             gamma: numbers(&gamma, "weight", &shape)?,
             beta: numbers(&beta, "weight", &shape)?,
             gamma_bias: numbers(&gamma, "bias", &[channels])?,
@@ -143,11 +194,13 @@ impl Running {
 }
 
 impl Spade {
-    /// Reads the layer called `part`; in a shared modulation it takes the next rows of `shared`.
+    /// Reads the layer called `part` at `grid`; in a shared modulation it takes the next rows of `shared`.
     pub(super) fn read(
         part: &Prefixed<'_>,
         architecture: &Architecture,
-        channels: usize,
+        (channels, grid): (usize, Grid),
+        policy: Policy,
+        shelf: &mut Shelf,
         shared: Option<&mut SharedPredictor>,
     ) -> Result<Self, EngineError> {
         let predictor = match shared {
@@ -155,14 +208,21 @@ impl Spade {
             None => Predictor::read(part, architecture, channels)?,
         };
         let running = Running::read(part, architecture.norm, channels)?;
-        Ok(Self::fold(architecture, channels, &predictor, &running))
+        let table = shelf.add(grid, blocks(channels));
+        Ok(Self::fold(architecture, channels, policy, table, &predictor, &running))
     }
 
-    fn fold(architecture: &Architecture, channels: usize, predictor: &Predictor, running: &Running) -> Self {
+    fn fold(
+        architecture: &Architecture,
+        channels: usize,
+        policy: Policy,
+        table: TableIndex,
+        predictor: &Predictor,
+        running: &Running,
+    ) -> Self {
         let Predictor { hidden, gamma, beta, gamma_bias, beta_bias } = predictor;
         let (width, taps) = (architecture.hidden, architecture.kernel * architecture.kernel);
-        let blocks = blocks(channels);
-        let second = PackedMatrix::new(hidden.width(), blocks * taps * ROW, |k, column| {
+        let weight = |k: usize, column: usize| {
             let (tap, half) = (column / ROW % taps, column / BLOCK % 2);
             let channel = column / (taps * ROW) * BLOCK + column % BLOCK;
             if k >= width || channel >= channels {
@@ -170,8 +230,13 @@ impl Spade {
             }
             let weight = (channel * width + k) * taps + tap;
             running.fold(channel, f64::from(gamma[weight]), f64::from(beta[weight]))[half]
-        });
-        let mut bias = Buffer::zeroed(blocks * ROW);
+        };
+        let shape = (hidden.width(), blocks(channels) * taps * ROW);
+        let second = match policy.table_bf16() {
+            Some(bf16) => Second::Bf16(TapProducts::new(bf16, taps, shape, weight)),
+            None => Second::F32(TapProducts::new(policy.isa, taps, shape, weight)),
+        };
+        let mut bias = Buffer::zeroed(blocks(channels) * ROW);
         for channel in 0..channels {
             let gamma = 1.0 + f64::from(gamma_bias[channel]);
             let folded = running.fold(channel, gamma, f64::from(beta_bias[channel]));
@@ -179,7 +244,7 @@ impl Spade {
             [bias[start], bias[start + BLOCK]] = folded;
         }
         let instance = architecture.norm == Norm::Instance;
-        Self { hidden: Arc::clone(hidden), taps, blocks, instance, second, bias }
+        Self { table, hidden: Arc::clone(hidden), instance, second, bias }
     }
 
     /// Whether the layer's input has to be normalised by its own statistics first.
@@ -187,59 +252,67 @@ impl Spade {
         self.instance
     }
 
-    /// Elements of this layer's table for `rows` neighbourhoods.
-    pub(super) fn table_len(&self, rows: usize) -> usize {
-        self.blocks * rows * ROW
-    }
-
-    /// Elements of the hidden map over a level's patches.
-    pub(super) fn hidden_len(&self, level: &Level) -> usize {
-        level.patches.len() / self.taps * self.hidden.width()
-    }
-
-    /// The layer's table `[block][neighbourhood][scale | shift]` for a level.
+    /// Makes the rows of `plan` in the layer's `table`, `[block][row][scale | shift]`.
     ///
-    /// `hidden` and `scratch` are working memory. A row depends on its own neighbourhood alone, to the last bit.
-    pub(super) fn tabulate(
+    /// A row depends on its own neighbourhood alone, to the last bit.
+    pub(super) fn tabulate(&self, isa: Isa, plan: &TablePlan, memory: &mut TableMemory, table: &mut [f32]) {
+        if plan.portions.is_empty() {
+            return;
+        }
+        let TableMemory { hidden, hidden_bf16, scratch } = memory;
+        match &self.second {
+            Second::F32(second) => self.rows(isa, second, plan, hidden, scratch, table),
+            Second::Bf16(second) => self.rows(isa, second, plan, hidden_bf16, scratch, table),
+        }
+    }
+
+    fn rows<E: Element>(
         &self,
         isa: Isa,
-        level: &Level,
-        hidden: &mut [f32],
+        second: &TapProducts<E>,
+        plan: &TablePlan,
+        hidden: &mut Buffer<E>,
         scratch: &Scratch,
         table: &mut [f32],
     ) {
-        self.hidden.apply(&level.patches, true, hidden);
+        let width = elements::<E>(self.hidden.width());
+        let hidden = hidden.at_least(plan.patches.len() / second.taps * width);
+        self.hidden.apply(isa, &plan.patches, true, hidden);
         let hidden = &*hidden;
-        let portions = level.portions(0..level.len() as u32, MOST_PATCHES);
-        let starts: Vec<Vec<usize>> = portions
-            .iter()
-            .map(|portion| {
-                portion.patches.iter().map(|&patch| patch as usize * self.hidden.width()).collect()
-            })
-            .collect();
-        table.par_chunks_exact_mut(level.len() * ROW).enumerate().for_each(|(block, table)| {
-            for (portion, starts) in portions.iter().zip(&starts) {
-                scratch.with(self.taps * portion.patches.len() * ROW, |products| {
-                    self.multiply(isa, block, hidden, starts, products);
-                    let bias = &self.bias.as_chunks().0[block];
-                    isa.run(SumTaps {
-                        portion,
-                        products: products.as_chunks().0,
-                        bias,
-                        table: table.as_chunks_mut().0,
-                    });
+        let start = |&patch: &u32| patch as usize * width;
+        let starts: Vec<Vec<usize>> =
+            plan.portions.iter().map(|portion| portion.patches.iter().map(start).collect()).collect();
+        let biases: &[[f32; ROW]] = self.bias.as_chunks().0;
+        let height = table.len() / biases.len();
+        table.par_chunks_exact_mut(height).zip(biases).enumerate().for_each(|(block, (table, bias))| {
+            for (portion, starts) in plan.portions.iter().zip(&starts) {
+                scratch.with(second.taps * portion.patches.len() * ROW, |products| {
+                    second.multiply(block, hidden, width, starts, products);
+                    let table = table.as_chunks_mut().0;
+                    isa.run(SumTaps { portion, products: products.as_chunks().0, bias, table });
                 });
             }
         });
     }
+}
+
+impl<E: Element> TapProducts<E> {
+    fn new(
+        instructions: E::Kernel,
+        taps: usize,
+        (depth, columns): (usize, usize),
+        weight: impl Fn(usize, usize) -> f32 + Sync,
+    ) -> Self {
+        Self { instructions, taps, weights: PackedMatrix::new(depth, columns, weight) }
+    }
 
     /// Products of the patches at `starts` with every tap of one block, `[tap][patch][scale | shift]`.
-    fn multiply(&self, isa: Isa, block: usize, hidden: &[f32], starts: &[usize], products: &mut [f32]) {
-        let rows = Rows { values: hidden, starts, pieces: &[0], length: self.hidden.width() };
+    fn multiply(&self, block: usize, hidden: &[E], width: usize, starts: &[usize], products: &mut [f32]) {
+        let rows = Rows { values: hidden, starts, pieces: &[0], length: width };
         for (tap, products) in products.chunks_exact_mut(starts.len() * ROW).enumerate() {
             for half in 0..2 {
-                let panel = self.second.panel((block * self.taps + tap) * 2 + half);
-                multiply(isa, rows, panel, Store::Replace, &mut products[half * BLOCK..], ROW);
+                let panel = self.weights.panel((block * self.taps + tap) * 2 + half);
+                multiply(self.instructions, rows, panel, Store::Replace, &mut products[half * BLOCK..], ROW);
             }
         }
     }

@@ -8,7 +8,11 @@ use super::{
     lookup::Lookup,
     read::numbers,
 };
-use crate::{EngineError, Input, buffer::Buffer, isa::BLOCK};
+use crate::{
+    EngineError, Input,
+    buffer::Buffer,
+    isa::{BLOCK, Isa},
+};
 
 /// What the network starts from.
 #[derive(Debug)]
@@ -25,7 +29,7 @@ impl Start {
     pub(super) fn read(root: &Prefixed<'_>, architecture: &Architecture) -> Result<Self, EngineError> {
         let (part, width) = (root.part("fc"), architecture.start_width());
         let Some(z_dim) = architecture.z_dim else {
-            return Ok(Self::LabelMap(Lookup::read(&part, architecture, width, KERNEL, BLOCK)?));
+            return Ok(Self::LabelMap(Lookup::read(&part, architecture, width, KERNEL)?));
         };
         let features = width * cells(architecture.grid);
         Ok(Self::Latent {
@@ -36,7 +40,13 @@ impl Start {
     }
 
     /// Writes the first feature map of `grid`, `[block][cell][32]`.
-    pub(super) fn run(&self, input: &Input, grid: Grid, out: &mut [f32]) -> Result<(), EngineError> {
+    pub(super) fn run(
+        &self,
+        isa: Isa,
+        input: &Input,
+        grid: Grid,
+        out: &mut [f32],
+    ) -> Result<(), EngineError> {
         let refuse = |reason: &str| Err(EngineError::Input(reason.to_owned()));
         match (self, &input.z, &input.plan.start) {
             (Self::Latent { z_dim, weights, bias }, Some(z), _) if z.len() == *z_dim => {
@@ -53,7 +63,7 @@ impl Start {
             (Self::LabelMap(conv), None, Some(map)) => {
                 let patches = map.windows(KERNEL);
                 let mut cells_first = vec![0.0; cells(grid) * conv.width()];
-                conv.apply(&patches, false, &mut cells_first);
+                conv.apply(isa, &patches, false, &mut cells_first);
                 to_blocks(&cells_first, conv.width(), out);
                 Ok(())
             }

@@ -158,7 +158,7 @@ mod tests {
                 add_outer(isa, outer, &mut tile);
                 add_outer_naive(outer, &mut expected);
                 for (got, want) in tile.iter().zip(&expected) {
-                    prop_assert!((got - want).abs() <= 2e-5, "{}: {got} is not {want}", isa.name());
+                    prop_assert!((got - want).abs() <= 2e-5, "{isa:?}: {got} is not {want}");
                 }
             }
         }

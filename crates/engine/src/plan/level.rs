@@ -111,10 +111,20 @@ impl Level {
         level
     }
 
+    /// Codes of a patch, and patches of a neighbourhood: k².
+    pub(crate) fn area(&self) -> usize {
+        self.area
+    }
+
     /// Number of distinct neighbourhoods.
     #[expect(clippy::len_without_is_empty, reason = "a level has a neighbourhood for its every cell")]
     pub fn len(&self) -> usize {
         self.taps.len() / self.area
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.taps.is_empty()
     }
 
     /// The neighbourhoods `rows` in portions that see at most `most` distinct patches each, or one neighbourhood.

@@ -23,7 +23,7 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 pub struct LoadArgs {
     /// A running server, http://HOST:PORT, to put under load in place of the engine: without --rate and --clients at
     /// rates from half to twice its capacity
-    #[arg(long, value_name = "URL", conflicts_with_all = ["batch", "mask", "repeat"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["batch", "mask", "instances", "repeat"])]
     url: Option<String>,
     /// With --url: requests a second, at random moments whatever the answers; several rates one after the other
     #[arg(long, value_name = "N", value_delimiter = ',', requires = "url", conflicts_with = "clients")]
