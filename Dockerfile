@@ -3,7 +3,8 @@
 #   cuda                 docker build --target cuda --build-arg CUDA_COMPUTE_CAP=90 -t spadework:cuda .
 #   train                docker build --target train -t spadework-train .      the training job, on processors
 #
-# The runtime runs as nobody (65532), writes nothing and needs no network: run it with --read-only.
+# The runtime runs as nobody (65532), writes nothing and needs no network: run it with --read-only. Models from a store need a
+# volume that it may write, at SPADEWORK_CACHE_DIR.
 # Health checks are part of the Docker image format: with buildah and podman, build with --format docker.
 ARG RUST=1.95
 ARG CUDA=13.0.2
@@ -55,6 +56,8 @@ RUN find service crates -name '*.rs' -exec touch {} + \
 # ---- What runs
 FROM docker.io/nvidia/cuda:${CUDA}-cudnn-runtime-ubuntu24.04 AS cuda
 COPY --from=build-cuda /src/target/release/spadework /usr/local/bin/spadework
+# Whom to trust where models come from https:// or a cloud's store.
+COPY --from=rust /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Spadework (CUDA)" \
       org.opencontainers.image.description="Turns label maps into pictures with the SPADE generator" \
@@ -81,6 +84,8 @@ CMD ["fit", "--help"]
 # Last, so that it is what a build without --target makes.
 FROM docker.io/library/debian:12-slim AS cpu
 COPY --from=build-cpu /src/target/release/spadework /usr/local/bin/spadework
+# Whom to trust where models come from https:// or a cloud's store.
+COPY --from=build-cpu /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Spadework" \
       org.opencontainers.image.description="Turns label maps into pictures with the SPADE generator" \

@@ -23,6 +23,7 @@ operations:
     deploy/checks/install
     deploy/checks/rules
     deploy/checks/manifests
+    deploy/checks/model_store
 
 # Everything that a change must pass.
 ci:

@@ -8,12 +8,14 @@ mod compute;
 mod embedded;
 mod fleet;
 mod http;
+mod library;
 mod load;
 mod logging;
 mod outcome;
 mod serve;
 mod synthesis;
 mod text;
+mod traces;
 
 use std::process::ExitCode;
 
@@ -31,4 +33,14 @@ struct Args {
 
 fn main() -> ExitCode {
     outcome::exit_code(Args::parse().command.run())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Args::command().debug_assert();
+    }
 }

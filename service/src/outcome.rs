@@ -3,6 +3,7 @@
 use std::{io::Write as _, process::ExitCode};
 
 use spadework_checkpoint::CheckpointError;
+use spadework_remote::RemoteError;
 
 use crate::synthesis::PrepareError;
 
@@ -18,6 +19,12 @@ impl Mistake {
     }
 }
 
+/// Several errors as one that tells them all; the caller's mistake when they all are.
+pub fn several(errors: Vec<anyhow::Error>) -> anyhow::Error {
+    let text = errors.iter().map(|error| format!("{error:#}")).collect::<Vec<_>>().join("\n");
+    if errors.iter().all(is_the_caller_s) { Mistake::error(text) } else { anyhow::Error::msg(text) }
+}
+
 /// Prints the error, if there is one, with its causes, and says whose mistake it was.
 pub fn exit_code(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
@@ -30,6 +37,7 @@ fn is_the_caller_s(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<Mistake>()
             || cause.downcast_ref::<PrepareError>().is_some_and(PrepareError::is_the_caller_s)
+            || cause.downcast_ref::<RemoteError>().is_some_and(RemoteError::is_the_caller_s)
             || cause.downcast_ref().is_some_and(|error| !matches!(error, CheckpointError::Tensor(_)))
     })
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     images::{landscape_mask, tiny_mask},
-    server::{Server, checkpoint, done, import_tiny, mistake, run, spadework},
+    server::{Server, done, import_next, import_tiny, mistake, run, spadework},
 };
 
 #[test]
@@ -126,10 +126,7 @@ fn a_model_is_reloaded_while_it_serves_and_a_broken_one_is_not() {
     let answer: Value = reload().json().unwrap();
     assert_eq!(answer["replaced"], false);
 
-    let (weights, encoder, options) =
-        (checkpoint("oldest_legacy.pth"), checkpoint("encoder_zip.pth"), checkpoint("opt.txt"));
-    let out = next.display().to_string();
-    done(&["import", "--weights", &weights, "--encoder", &encoder, "--options", &options, "--out", &out]);
+    import_next(&next);
     replace(&next, &tiny);
     std::thread::scope(|scope| {
         let asking = scope.spawn(|| (0..50).map(|_| picture()).collect::<Vec<_>>());

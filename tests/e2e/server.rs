@@ -56,6 +56,14 @@ pub(crate) fn import_tiny(folder: &Path) {
     done(&["import", "--weights", &weights, "--encoder", &encoder, "--options", &options, "--out", &out]);
 }
 
+/// Imports another model of the same form and other weights as `folder`.
+pub(crate) fn import_next(folder: &Path) {
+    let out = folder.display().to_string();
+    let (weights, encoder, options) =
+        (checkpoint("oldest_legacy.pth"), checkpoint("encoder_zip.pth"), checkpoint("opt.txt"));
+    done(&["import", "--weights", &weights, "--encoder", &encoder, "--options", &options, "--out", &out]);
+}
+
 /// A folder with the tiny model in it, imported once for all tests.
 pub(crate) fn models() -> PathBuf {
     static MODELS: OnceLock<PathBuf> = OnceLock::new();
@@ -86,7 +94,12 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server with these arguments and waits until it is ready.
     pub(crate) fn start(args: &[&str]) -> Self {
-        let server = Self::start_unready(args);
+        Self::start_with(args, &[])
+    }
+
+    /// As [`start`](Self::start), with variables in its environment.
+    pub(crate) fn start_with(args: &[&str], variables: &[(&str, &str)]) -> Self {
+        let server = Self::start_unready_with(args, variables);
         let started = Instant::now();
         while server.get("/readyz").status() != 200 {
             assert!(started.elapsed() < PATIENCE, "not ready: {}", server.log());
@@ -97,8 +110,14 @@ impl Server {
 
     /// Starts a server and waits until it listens.
     pub(crate) fn start_unready(args: &[&str]) -> Self {
+        Self::start_unready_with(args, &[])
+    }
+
+    fn start_unready_with(args: &[&str], variables: &[(&str, &str)]) -> Self {
+        spadework_remote::install_tls(); // the client below is built with it
         let mut command = spadework(&["serve", "--listen", "127.0.0.1:0"]);
-        let mut child = command.args(args).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command.args(args).envs(variables.iter().copied()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (stderr, kept) = (child.stderr.take().unwrap(), log.clone());
         thread::spawn(move || {

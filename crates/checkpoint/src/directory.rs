@@ -22,6 +22,8 @@ pub const CONFIG: &str = "config.json";
 pub const GENERATOR: &str = "generator.safetensors";
 /// The encoder's file name.
 pub const ENCODER: &str = "encoder.safetensors";
+/// The file name of the digests, in the form of `sha256sum`: what a copy is verified by on its way through a store.
+pub const DIGESTS: &str = "SHA256SUMS";
 
 /// A model in memory: verified, f32, on the CPU.
 #[derive(Clone, Debug)]
@@ -83,6 +85,7 @@ pub fn write_model(
     if let Some(encoder) = encoder {
         write_weights(&partial.path().join(ENCODER), encoder, dtype)?;
     }
+    write_digests(partial.path(), encoder.is_some())?;
     make_readable(partial.path())?;
     sync_folder(partial.path())?;
     fs::rename(partial.path(), directory).map_err(io_error("create", directory))?;
@@ -112,6 +115,19 @@ fn write_weights(path: &Path, tensors: &Tensors, dtype: WeightType) -> Result<()
     })?;
     let file = writer.into_inner().map_err(|error| io_error("write", path)(error.into_error()))?;
     file.sync_all().map_err(io_error("write", path))
+}
+
+fn write_digests(folder: &Path, encoder: bool) -> Result<(), CheckpointError> {
+    let mut lines = String::new();
+    for file in [CONFIG, GENERATOR].into_iter().chain(encoder.then_some(ENCODER)) {
+        let path = folder.join(file);
+        let (reader, mut digest) = (File::open(&path).map_err(io_error("read", &path))?, Sha256::new());
+        std::io::copy(&mut Hashed { reader, digest: &mut digest }, &mut std::io::sink())
+            .map_err(io_error("read", &path))?;
+        lines += &format!("{}  {file}\n", hex(digest));
+    }
+    let path = folder.join(DIGESTS);
+    fs::write(&path, lines).map_err(io_error("write", &path))
 }
 
 /// A temporary folder is its owner's alone; a model directory is as readable as any new folder.

@@ -1,7 +1,7 @@
 //! Files to a verified model and back.
 //!
-//! A model directory holds `config.json`, `generator.safetensors` and perhaps `encoder.safetensors`; it is also a
-//! Hugging Face repository. [`read_model`] and [`write_model`] are its two ends, [`import`] makes one from a published
+//! A model directory holds `config.json`, `generator.safetensors`, perhaps `encoder.safetensors`, and the digests of
+//! these in `SHA256SUMS`; it is also a Hugging Face repository. [`read_model`] and [`write_model`] are its two ends, [`import`] makes one from a published
 //! PyTorch checkpoint, and [`Store`] watches over several. A [`Model`] that exists has every tensor its architecture
 //! asks for, in the right shape, and no other.
 
@@ -15,7 +15,9 @@ mod store;
 mod weights;
 
 pub use config::{CONFIG_VERSION, LabelConfig, ModelConfig, StylePreset};
-pub use directory::{CONFIG, ENCODER, GENERATOR, Model, is_model_directory, read_model, write_model};
+pub use directory::{
+    CONFIG, DIGESTS, ENCODER, GENERATOR, Model, is_model_directory, read_model, write_model,
+};
 pub use error::{CheckpointError, TensorMismatch};
 pub use expected::{expected_encoder, expected_generator};
 pub use file_tensors::{FileTensor, list_tensors, read_tensors};

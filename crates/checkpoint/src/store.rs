@@ -86,11 +86,22 @@ impl Store {
     /// the embedded model's name takes its place.
     ///
     /// # Errors
-    /// When a root holds no model, two models have one name, or a configuration cannot be used.
-    pub fn open(roots: &[PathBuf], embedded: Option<Embedded>) -> Result<Self, CheckpointError> {
+    /// With everything that is wrong: roots that hold no model, models of one name, files that cannot be used.
+    pub fn open(roots: &[PathBuf], embedded: Option<Embedded>) -> Result<Self, Vec<CheckpointError>> {
         let mut store = Self { roots: roots.to_vec(), embedded, entries: BTreeMap::new(), generations: 0 };
-        store.reload_all()?;
-        Ok(store)
+        let (sources, mut errors) = store.sources();
+        for (name, source) in sources {
+            match store.look(&name, source) {
+                Ok(entry) => drop(store.entries.insert(name, entry)),
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.is_empty() { Ok(store) } else { Err(errors) }
+    }
+
+    /// Looks for models in these folders from now on, in place of those that were given before.
+    pub fn set_roots(&mut self, roots: Vec<PathBuf>) {
+        self.roots = roots;
     }
 
     /// All models, by name.
@@ -103,7 +114,10 @@ impl Store {
     /// # Errors
     /// When there is no such model or its files cannot be used; the entry that was there stays.
     pub fn reload(&mut self, name: &str) -> Result<Arc<Entry>, CheckpointError> {
-        let source = self.sources()?.remove(name).ok_or_else(|| CheckpointError::Unknown(name.to_owned()))?;
+        let (mut sources, errors) = self.sources();
+        let missing =
+            || errors.into_iter().next().unwrap_or_else(|| CheckpointError::Unknown(name.to_owned()));
+        let source = sources.remove(name).ok_or_else(missing)?;
         let entry = self.look(name, source)?;
         self.entries.insert(name.to_owned(), entry.clone());
         Ok(entry)
@@ -114,8 +128,12 @@ impl Store {
     /// # Errors
     /// When any of them cannot be used; then all entries stay as they were.
     pub fn reload_all(&mut self) -> Result<Vec<Arc<Entry>>, CheckpointError> {
+        let (sources, errors) = self.sources();
+        if let Some(error) = errors.into_iter().next() {
+            return Err(error);
+        }
         let mut entries = BTreeMap::new();
-        for (name, source) in self.sources()? {
+        for (name, source) in sources {
             let entry = self.look(&name, source)?;
             entries.insert(name, entry);
         }
@@ -135,22 +153,30 @@ impl Store {
         Ok(Arc::new(Entry { name: name.to_owned(), generation: self.generations, digest, config, source }))
     }
 
-    fn sources(&self) -> Result<BTreeMap<String, Source>, CheckpointError> {
-        let mut sources = BTreeMap::new();
+    /// Every model's files by its name, and what is wrong with the roots.
+    fn sources(&self) -> (BTreeMap<String, Source>, Vec<CheckpointError>) {
+        let (mut sources, mut errors) = (BTreeMap::new(), Vec::new());
         for root in &self.roots {
-            for directory in model_directories(root)? {
-                let name = folder_name(&directory)?;
-                if let Some(Source::Directory(first)) = sources.get(&name) {
-                    return Err(CheckpointError::Twice { name, first: first.clone(), second: directory });
-                }
-                sources.insert(name, Source::Directory(directory));
+            if let Err(error) = add_root(&mut sources, root) {
+                errors.push(error);
             }
         }
         if let Some(embedded) = self.embedded {
             sources.entry(embedded.name.to_owned()).or_insert(Source::Embedded(embedded));
         }
-        Ok(sources)
+        (sources, errors)
     }
+}
+
+fn add_root(sources: &mut BTreeMap<String, Source>, root: &Path) -> Result<(), CheckpointError> {
+    for directory in model_directories(root)? {
+        let name = folder_name(&directory)?;
+        if let Some(Source::Directory(first)) = sources.get(&name) {
+            return Err(CheckpointError::Twice { name, first: first.clone(), second: directory });
+        }
+        sources.insert(name, Source::Directory(directory));
+    }
+    Ok(())
 }
 
 fn model_directories(root: &Path) -> Result<Vec<PathBuf>, CheckpointError> {

@@ -189,8 +189,13 @@ fn two_models_of_one_name_are_refused() {
         write(&folder.path().join(parent).join("same"), WeightType::F32);
     }
     let roots = ["a", "b"].map(|parent| folder.path().join(parent));
-    assert!(matches!(Store::open(&roots, None), Err(CheckpointError::Twice { .. })));
-    assert!(matches!(Store::open(&[folder.path().to_owned()], None), Err(CheckpointError::NoModel(_))));
+    assert!(matches!(&Store::open(&roots, None).unwrap_err()[..], [CheckpointError::Twice { .. }]));
+    let nothing = folder.path().to_owned();
+    let errors = Store::open(&[nothing.clone(), "/nowhere".into()], None).unwrap_err();
+    assert!(matches!(&errors[..], [CheckpointError::NoModel(_), CheckpointError::Io { .. }]), "all are told");
+    let mut store = Store::open(&roots[..1], None).unwrap();
+    store.set_roots(vec![nothing]);
+    assert!(store.reload_all().is_err() && !store.entries().is_empty(), "what was known stays");
 }
 
 #[test]

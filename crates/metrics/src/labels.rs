@@ -100,6 +100,22 @@ label! {
 }
 
 label! {
+    /// What a look at a store of models found.
+    StoreCheck {
+        /// Nothing new.
+        Current = "current",
+        /// New files, which are on disk now.
+        Fetched = "fetched",
+        /// The store does not answer, or refuses.
+        Unreachable = "unreachable",
+        /// What lies in it cannot be used: no digests, or wrong ones.
+        Invalid = "invalid",
+        /// The cache on disk cannot be written.
+        CacheFailed = "cache_failed",
+    }
+}
+
+label! {
     /// What the cache of modulation tables had for a mask.
     TableResult {
         /// All tables.

@@ -8,7 +8,9 @@ mod labels;
 mod metrics;
 mod training;
 
-pub use labels::{BatchFailure, CancelStage, Outcome, RejectReason, Stage, TableResult, TrainingAlarm};
+pub use labels::{
+    BatchFailure, CancelStage, Outcome, RejectReason, Stage, StoreCheck, TableResult, TrainingAlarm,
+};
 pub use metrics::{BuildInfo, Metrics};
 pub use prometheus::{Error, TEXT_FORMAT as CONTENT_TYPE};
 pub use training::{TrainingMetrics, TrainingProgress};

@@ -7,7 +7,7 @@ use prometheus::{
     Registry, TextEncoder, core::Collector,
 };
 
-use crate::{BatchFailure, CancelStage, Outcome, RejectReason, Stage, TableResult};
+use crate::{BatchFailure, CancelStage, Outcome, RejectReason, Stage, StoreCheck, TableResult};
 
 /// Seconds, from a codec's tenth of a millisecond to a deadline's half minute.
 const SECONDS: [f64; 18] = [
@@ -49,6 +49,8 @@ pub struct Metrics {
     modulation_table_bytes: IntGaugeVec,
     batch_failures: IntCounterVec,
     model_info: IntGaugeVec,
+    model_store_checks: IntCounterVec,
+    model_stores_failing: IntGauge,
     ready: IntGauge,
 }
 
@@ -132,6 +134,15 @@ impl Metrics {
                 "1 for each model on each device.",
                 &["model", "digest", "precision", "device"],
             )?,
+            model_store_checks: register.counters(
+                "model_store_checks_total",
+                "Looks at the stores that models come from, by what they found.",
+                &["result"],
+            )?,
+            model_stores_failing: register.add(IntGauge::new(
+                "spadework_model_stores_failing",
+                "Stores whose models the last look at them could not bring up to date.",
+            )?)?,
             ready: register.add(IntGauge::new("spadework_ready", "1 while requests are welcome.")?)?,
             registry: registry.clone(),
         };
@@ -153,6 +164,7 @@ impl Metrics {
         RejectReason::ALL.iter().for_each(|reason| zero(&self.rejected, reason.as_str()));
         CancelStage::ALL.iter().for_each(|stage| zero(&self.cancelled, stage.as_str()));
         BatchFailure::ALL.iter().for_each(|reason| zero(&self.batch_failures, reason.as_str()));
+        StoreCheck::ALL.iter().for_each(|result| zero(&self.model_store_checks, result.as_str()));
         TableResult::ALL.iter().for_each(|result| zero(&self.modulation_table_requests, result.as_str()));
     }
 
@@ -207,6 +219,16 @@ impl Metrics {
     pub fn modulation_table_bytes(&self, model: &str, device: &str, bytes: u64) {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         self.modulation_table_bytes.with_label_values(&[model, device]).set(bytes);
+    }
+
+    /// A store of models was looked at.
+    pub fn store_checked(&self, result: StoreCheck) {
+        self.model_store_checks.with_label_values(&[result.as_str()]).inc();
+    }
+
+    /// So many stores failed when they were last looked at.
+    pub fn stores_failing(&self, count: usize) {
+        self.model_stores_failing.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// A device's memory in use.

@@ -34,7 +34,8 @@ def settings(pod, config):
     container = pod["containers"][0]
     found = {}
     for source in container.get("envFrom", []):
-        found |= config[source["configMapRef"]["name"]]
+        if "configMapRef" in source:
+            found |= config[source["configMapRef"]["name"]]
     return found | {entry["name"]: entry.get("value", "") for entry in container.get("env", [])}
 
 
@@ -57,7 +58,7 @@ def references(resources):
             yield f"service account {account} is not there"
         for container in pod["containers"]:
             for source in container.get("envFrom", []):
-                if source["configMapRef"]["name"] not in config:
+                if "configMapRef" in source and source["configMapRef"]["name"] not in config:
                     yield f"settings {source['configMapRef']['name']} are not there"
 
 
@@ -102,6 +103,10 @@ def programs(resources):
             ready = pod["containers"][0]["readinessProbe"]
             if duck < ready["periodSeconds"] * ready["failureThreshold"]:
                 yield "the lame duck is over before the readiness probe has failed"
+        cache = env.get("SPADEWORK_CACHE_DIR")
+        mounts = {m["mountPath"] for m in pod["containers"][0].get("volumeMounts", []) if not m.get("readOnly")}
+        if "://" in env.get("SPADEWORK_MODELS", "") and cache not in mounts:
+            yield f"models come from a store and no writable volume is mounted at their cache {cache}"
         container = pod["containers"][0]["securityContext"]
         if not (pod["securityContext"]["runAsNonRoot"] and container["readOnlyRootFilesystem"]):
             yield "the pod is not locked down"

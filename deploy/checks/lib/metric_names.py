@@ -33,6 +33,7 @@ ENUMERATIONS = {
     ("spadework_rejected_total", "reason"): "RejectReason",
     ("spadework_cancelled_total", "stage"): "CancelStage",
     ("spadework_batch_failures_total", "reason"): "BatchFailure",
+    ("spadework_model_store_checks_total", "result"): "StoreCheck",
     ("spadework_modulation_table_requests_total", "result"): "TableResult",
 }
 
@@ -41,7 +42,7 @@ def written() -> dict[str, set[str]]:
     """Every series that the service writes, with its own labels."""
     source = (ROOT / "crates/metrics/src/metrics.rs").read_text()
     call = re.compile(r'register\s*\.\s*(counters|seconds|int_gauges|gauges|histogram)\(\s*"(\w+)",\s*"[^"]*",\s*&\[([^\]]*)\]')
-    series = {name: set() for name in re.findall(r'IntGauge::new\("(\w+)"', source)}
+    series = {name: set() for name in re.findall(r'IntGauge::new\(\s*"(\w+)"', source)}
     for kind, name, labels in call.findall(source):
         suffixes = ("_bucket", "_sum", "_count") if kind == "histogram" else ("",)
         for suffix in suffixes:

@@ -1,14 +1,15 @@
 //! `--model`: a name or a directory, to a model in memory.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
-use spadework_checkpoint::{CheckpointError, Store, is_model_directory};
+use spadework_checkpoint::{CheckpointError, is_model_directory};
 
 use crate::{
     compute::{ComputeArgs, cores},
     embedded::LANDSCAPE,
-    outcome::Mistake,
+    library::{Library, LibraryArgs, ModelRoot, ModelRoots},
+    outcome::{Mistake, several},
     synthesis::ServedModel,
 };
 
@@ -18,9 +19,8 @@ pub struct ModelArgs {
     /// A model directory, or the name of a model in --models or in the binary; the embedded one without it
     #[arg(long, value_name = "NAME|DIR")]
     model: Option<String>,
-    /// Folders that a named model is looked for in
-    #[arg(long, env = "SPADEWORK_MODELS", value_name = "DIR", value_delimiter = ':')]
-    models: Vec<PathBuf>,
+    #[command(flatten)]
+    library: LibraryArgs,
     #[command(flatten)]
     compute: ComputeArgs,
 }
@@ -46,19 +46,20 @@ impl ModelArgs {
     pub fn load(&self) -> anyhow::Result<ServedModel> {
         let model = self.given().unwrap_or(LANDSCAPE.name);
         let directory = Path::new(model);
-        let mut roots = self.models.clone();
+        let mut library = self.library.clone();
         if is_model_directory(directory) {
-            roots = vec![directory.to_owned()];
+            library.models = vec![ModelRoots(vec![ModelRoot::Folder(directory.to_owned())])];
         } else if directory.components().count() > 1 {
             return Err(Mistake::error(format!("{model} is no model directory: it has no config.json")));
         }
-        let store = Store::open(&roots, Some(LANDSCAPE))?;
+        let mut library = Library::open(&library).map_err(several)?;
+        library.fetch()?;
         let name = match is_model_directory(directory) {
             true => directory.canonicalize()?.file_name().map(|name| name.to_string_lossy().into_owned()),
             false => None,
         };
         let name = name.unwrap_or_else(|| model.to_owned());
-        let entry = store.entries().into_iter().find(|entry| entry.name() == name);
+        let entry = library.store.entries().into_iter().find(|entry| entry.name() == name);
         let entry = entry.ok_or_else(|| CheckpointError::Unknown(name))?;
         ServedModel::load(entry, &[self.compute.single()?])
     }

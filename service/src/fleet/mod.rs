@@ -1,6 +1,7 @@
 //! The models that are served, each with its queue: loaded, warmed, replaced and let go without losing a request.
 
 mod observer;
+mod stores;
 mod warm_up;
 
 use std::{
@@ -11,13 +12,15 @@ use std::{
 
 use anyhow::Context as _;
 use spadework_batching::{Batcher, Device, Health, Profile, Queue, Settings};
-use spadework_checkpoint::{CheckpointError, Entry, Store};
+use spadework_checkpoint::{CheckpointError, Entry};
 use spadework_engine::{Cached, Settings as EngineSettings};
 use spadework_metrics::{Metrics, TableResult};
 
 use crate::{
     embedded,
+    library::Library,
     synthesis::{EngineDescription, EngineWorker, ServedModel},
+    traces::Traces,
 };
 use observer::FleetObserver;
 
@@ -47,7 +50,7 @@ pub struct Fleet {
     config: FleetConfig,
     batcher: Batcher<EngineWorker>,
     /// Held while models are loaded, so that two reloads do not cross.
-    store: Mutex<Store>,
+    library: Mutex<Library>,
     serving: RwLock<BTreeMap<String, Serving>>,
     metrics: Arc<Metrics>,
 }
@@ -66,24 +69,34 @@ impl Fleet {
     ///
     /// # Errors
     /// When a thread does not start.
-    pub fn start(config: FleetConfig, store: Store, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+    pub fn start(
+        config: FleetConfig,
+        library: Library,
+        metrics: Arc<Metrics>,
+        traces: &Traces,
+    ) -> anyhow::Result<Self> {
         let device = |(index, settings): (usize, &EngineSettings)| {
-            Device::new(settings.device.to_string(), move || Ok(EngineWorker { device: index }))
+            let (name, traces) = (settings.device.to_string(), traces.clone());
+            Device::new(name.clone(), move || {
+                Ok(EngineWorker { device: index, name: name.clone(), traces: traces.clone() })
+            })
         };
         let devices = config.devices.iter().enumerate().map(device).collect();
         let observer = Arc::new(FleetObserver::new(metrics.clone()));
         let batcher = Batcher::start(config.batching, Arc::new(Instant::now), observer, devices)?;
         let serving = RwLock::new(BTreeMap::new());
-        Ok(Self { config, batcher, store: Mutex::new(store), serving, metrics })
+        Ok(Self { config, batcher, library: Mutex::new(library), serving, metrics })
     }
 
-    /// Loads and warms every model of the store. Blocks.
+    /// Fetches what is behind URLs, then loads and warms every model. Blocks.
     ///
     /// # Errors
-    /// When one of them cannot be served; those before it are.
+    /// When one of them cannot be served; those before it are. A store that fails is no error if its models have been
+    /// fetched before.
     pub fn load_all(&self) -> anyhow::Result<()> {
-        let store = self.store();
-        let entries = store.entries();
+        let mut library = self.library();
+        stores::refresh(&mut library, None, &self.metrics).or_else(|failed| failed.unless_available())?;
+        let entries = library.store.reload_all()?;
         if let Some(name) = &self.config.default_model
             && !entries.iter().any(|entry| entry.name() == name)
         {
@@ -92,24 +105,26 @@ impl Fleet {
         entries.into_iter().try_for_each(|entry| self.serve(entry).map(drop))
     }
 
-    /// Looks at one model's files again and serves them if they have changed. Blocks.
+    /// Looks at one model's files again, in its store too if it has one, and serves them if they have changed. Blocks.
     ///
     /// # Errors
-    /// When they cannot be served; what was served goes on.
+    /// When the store does not answer or the files cannot be served; what was served goes on.
     pub fn reload(&self, name: &str) -> anyhow::Result<Reloaded> {
-        let mut store = self.store();
-        let entry = store.reload(name)?;
+        let mut library = self.library();
+        stores::refresh(&mut library, Some(name), &self.metrics).map_err(|failed| failed.error)?;
+        let entry = library.store.reload(name)?;
         self.serve(entry)
     }
 
-    /// Looks at all folders again: serves what has come or changed, lets go what is gone. Blocks.
+    /// Looks at all stores and folders again: serves what has come or changed, lets go what is gone. Blocks.
     ///
     /// # Errors
-    /// When a model cannot be served; the others are, and what it was goes on.
+    /// When a store does not answer or a model cannot be served; the others are, and what it was goes on.
     pub fn reload_all(&self) -> anyhow::Result<()> {
-        let mut store = self.store();
-        let entries = store.reload_all()?;
-        let mut first_error = Ok(());
+        let mut library = self.library();
+        let mut first_error =
+            stores::refresh(&mut library, None, &self.metrics).map_err(|failed| failed.error.into());
+        let entries = library.store.reload_all()?;
         for entry in &entries {
             first_error = first_error.and(self.serve(entry.clone()).map(drop));
         }
@@ -247,7 +262,7 @@ impl Fleet {
         }
     }
 
-    fn store(&self) -> MutexGuard<'_, Store> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    fn library(&self) -> MutexGuard<'_, Library> {
+        self.library.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

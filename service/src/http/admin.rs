@@ -10,6 +10,7 @@ use axum::{
 };
 use serde::Serialize;
 use spadework_checkpoint::CheckpointError;
+use spadework_remote::RemoteError;
 use utoipa::ToSchema;
 
 use super::{
@@ -35,7 +36,7 @@ pub struct ReloadAnswer {
 
 /// Reloads a model
 ///
-/// Reads its files again and, if they have changed, serves them from now on. Requests that wait are answered by the
+/// Reads its files again, from its store if it comes from one, and, if they have changed, serves them from now on. Requests that wait are answered by the
 /// generation they were admitted to. Without API keys only callers on the same machine may do this.
 #[utoipa::path(
     post,
@@ -49,6 +50,7 @@ pub struct ReloadAnswer {
         (status = 404, description = "There is no such model", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Its files cannot be used; what was served goes on", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "This key sent too much", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 502, description = "The store that the model comes from does not answer; what was served goes on", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The server is starting or stopping", body = ProblemBody, content_type = "application/problem+json"),
     ),
     security((), ("key" = [])),
@@ -72,7 +74,11 @@ fn reload_problem(error: &anyhow::Error, name: &str, app: &App) -> Problem {
     match error.downcast_ref() {
         Some(CheckpointError::Unknown(_)) => Problem::unknown_model(name, &app.fleet.names()),
         Some(_) => Problem::model_unusable(format!("{error:#}")),
-        None => Problem::internal(),
+        None => match error.downcast_ref() {
+            Some(RemoteError::Io { .. }) | None => Problem::internal(),
+            Some(remote) if remote.is_bad_content() => Problem::model_unusable(format!("{error:#}")),
+            Some(_) => Problem::store_unreachable(format!("{error:#}; what was served goes on")),
+        },
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     problem::Problem,
     rate::RateLimit,
 };
-use crate::{codec::CodecPool, fleet::Fleet, synthesis::SynthesisOptions};
+use crate::{codec::CodecPool, fleet::Fleet, synthesis::SynthesisOptions, traces::Traces};
 
 /// The server's state. Clones are the same one.
 #[derive(Clone)]
@@ -33,6 +33,8 @@ pub struct Parts {
     pub keys: Arc<KeyRing>,
     /// How often each caller may.
     pub rate: Option<RateLimit>,
+    /// Where traces go.
+    pub traces: Traces,
     /// Bounds.
     pub settings: HttpSettings,
 }

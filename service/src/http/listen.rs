@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    future::pending,
     io,
     net::SocketAddr,
     sync::{
@@ -25,12 +26,29 @@ use tokio::{
 };
 use tower::Service as _;
 
-use super::admin::Peer;
+use super::{
+    admin::Peer,
+    pace::{Pace, Paced},
+};
 
-/// How long a request's head may take, and an idle connection is kept.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
-/// How long sent bytes may stay unacknowledged before the peer counts as gone.
-const PEER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a peer may keep us waiting.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// With the head of a request; an idle connection is kept as long.
+    pub head: Duration,
+    /// Without acknowledging what was sent, before it counts as gone.
+    pub peer: Duration,
+    /// With reading its answer.
+    pub pace: Pace,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        let peer = Duration::from_secs(30);
+        Self { head: Duration::from_secs(75), peer, pace: Pace { bytes: 16 << 10, within: peer } }
+    }
+}
+
 /// Pause after the system could not accept, for lack of file descriptors say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// After a stop: how long connections that the system has already opened are still taken in, and how long one that
@@ -39,8 +57,13 @@ const LAST_CALL: Duration = Duration::from_millis(500);
 
 /// Serves `router` on `listener` until `stop` turns true; then takes no new connection, lets each finish the request
 /// it is on, and returns when all have.
-pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
-    let connections = Connections::new(router, stop.clone());
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    patience: Patience,
+    mut stop: watch::Receiver<bool>,
+) {
+    let connections = Connections::new(router, patience, stop.clone());
     loop {
         tokio::select! {
             accepted = listener.accept() => connections.take(accepted).await,
@@ -66,6 +89,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 struct Connections {
     builder: auto::Builder<TokioExecutor>,
     router: Router,
+    patience: Patience,
     stop: watch::Receiver<bool>,
     /// Every connection holds a clone of the sender.
     open: mpsc::Sender<Infallible>,
@@ -73,12 +97,12 @@ struct Connections {
 }
 
 impl Connections {
-    fn new(router: Router, stop: watch::Receiver<bool>) -> Self {
+    fn new(router: Router, patience: Patience, stop: watch::Receiver<bool>) -> Self {
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-        builder.http2().timer(TokioTimer::new()).keep_alive_interval(PEER_TIMEOUT);
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(patience.head);
+        builder.http2().timer(TokioTimer::new()).keep_alive_interval(patience.peer);
         let (open, closed) = mpsc::channel(1);
-        Self { builder, router, stop, open, closed }
+        Self { builder, router, patience, stop, open, closed }
     }
 
     async fn take(&self, accepted: io::Result<(TcpStream, SocketAddr)>) {
@@ -92,7 +116,7 @@ impl Connections {
     }
 
     fn spawn(&self, stream: TcpStream, peer: SocketAddr) {
-        set_options(&stream);
+        set_options(&stream, self.patience.peer);
         let used = Arc::new(AtomicBool::new(false));
         let (router, seen) = (self.router.clone(), used.clone());
         let service = service_fn(move |request: hyper::Request<Incoming>| {
@@ -102,8 +126,12 @@ impl Connections {
             let answer = router.clone().call(request);
             async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
         });
-        let connection = self.builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = self
+            .builder
+            .serve_connection(TokioIo::new(Paced::new(stream, self.patience.pace)), service)
+            .into_owned();
         let (mut stop, open) = (self.stop.clone(), self.open.clone());
+        let head = self.patience.head;
         tokio::spawn(async move {
             tokio::pin!(connection);
             let last_call = async {
@@ -112,12 +140,23 @@ impl Connections {
                     sleep(LAST_CALL).await; // its first request may be on its way
                 }
             };
+            // The connection's own timer begins with the first byte.
+            let silent = async {
+                sleep(head).await;
+                if used.load(Ordering::Acquire) {
+                    pending().await
+                }
+            };
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
-                () = last_call => {
+                () = silent => Ok(()),
+                // Half a head is no request: whoever sends it must not hold the stop up.
+                () = last_call => if used.load(Ordering::Acquire) {
                     connection.as_mut().graceful_shutdown();
                     connection.await
-                }
+                } else {
+                    Ok(())
+                },
             };
             if let Err(error) = ended {
                 tracing::debug!(%peer, error, "a connection broke off");
@@ -134,11 +173,77 @@ impl Connections {
 }
 
 /// Small answers go out at once, and a peer that vanished without a word is noticed.
-fn set_options(stream: &TcpStream) {
+fn set_options(stream: &TcpStream, unacknowledged: Duration) {
     let set = stream.set_nodelay(true);
     #[cfg(target_os = "linux")]
-    let set = set.and(SockRef::from(stream).set_tcp_user_timeout(Some(PEER_TIMEOUT)));
+    let set = set.and(SockRef::from(stream).set_tcp_user_timeout(Some(unacknowledged)));
     if let Err(error) = set {
         tracing::debug!(%error, "a socket option could not be set");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use axum::routing::{get, post};
+    use tokio::task::spawn_blocking;
+
+    use super::*;
+
+    /// A server that soon loses patience, and a connection to it.
+    async fn impatient() -> (std::net::TcpStream, watch::Sender<bool>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let soon = Duration::from_millis(300);
+        let patience = Patience { head: soon, peer: soon, pace: Pace { bytes: 16 << 10, within: soon } };
+        let long = get(|| async { vec![0u8; 64 << 20] });
+        let router = Router::new().route("/long", long).route("/echo", post(|body: String| async { body }));
+        let (stop, stopped) = watch::channel(false);
+        tokio::spawn(serve(listener, router, patience, stopped));
+        let stream = spawn_blocking(move || std::net::TcpStream::connect(address).unwrap()).await.unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        (stream, stop)
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_says_nothing_is_closed() {
+        let (mut stream, _stop) = impatient().await;
+        assert_eq!(spawn_blocking(move || stream.read(&mut [0; 64])).await.unwrap().unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_half_sent_head_is_given_up() {
+        let (mut stream, _stop) = impatient().await;
+        stream.write_all(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-").unwrap();
+        let mut answer = Vec::new();
+        spawn_blocking(move || stream.read_to_end(&mut answer).map(|_| answer)).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_has_half_closed_is_still_answered() {
+        let (mut stream, _stop) = impatient().await;
+        let request = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi";
+        stream.write_all(request).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        let answer =
+            spawn_blocking(move || stream.read_to_string(&mut answer).map(|_| answer)).await.unwrap();
+        let answer = answer.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hi"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_read_its_answer_is_cut_off() {
+        let (mut stream, stop) = impatient().await;
+        stream.write_all(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        // The sender is closed when the server has let go of every connection.
+        sleep(Duration::from_millis(100)).await;
+        stop.send_replace(true);
+        tokio::time::timeout(Duration::from_secs(20), stop.closed()).await.unwrap();
+        let mut answer = Vec::new();
+        let ended =
+            spawn_blocking(move || stream.read_to_end(&mut answer).map(|_| answer.len())).await.unwrap();
+        assert!(ended.is_err() || ended.is_ok_and(|length| length < 64 << 20), "it was sent whole");
     }
 }

@@ -12,6 +12,7 @@ mod members;
 mod models;
 mod observe;
 pub mod openapi;
+mod pace;
 mod problem;
 mod rate;
 mod request;
@@ -35,7 +36,7 @@ use tower_http::{
 pub use app::{App, HttpSettings, Parts};
 pub use keys::KeyRing;
 pub use lifecycle::{Lifecycle, Phase};
-pub use listen::serve;
+pub use listen::{Patience, serve};
 pub use observe::log_panics;
 pub use rate::RateLimit;
 

@@ -12,6 +12,7 @@ use tower_http::request_id::RequestId;
 use tracing::Instrument as _;
 
 use super::{app::App, problem::Problem};
+use crate::traces::RequestTrace;
 
 /// The header of a request's id, both ways.
 pub const REQUEST_ID: &str = "x-request-id";
@@ -29,15 +30,22 @@ pub async fn distrust_request_id(mut request: Request, next: Next) -> Response {
 }
 
 /// Counts and logs a request. Probes and scrapes, which come every few seconds, are logged at debug level.
-pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
+pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = route.as_deref().unwrap_or("none");
+    let trace = match route {
+        "/livez" | "/readyz" | "/metrics" => RequestTrace::none(),
+        _ => app.traces.request(request.headers(), method.as_str(), route),
+    };
     let id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
-    let span = tracing::info_span!("request", id);
+    let span = tracing::info_span!("request", id, trace_id = trace.id());
+    trace.attribute("spadework.request_id", id.unwrap_or_default());
+    request.extensions_mut().insert(trace.clone());
     let response = next.run(request).instrument(span.clone()).await;
     let (status, ms) = (response.status().as_u16(), started.elapsed().as_secs_f64() * 1e3);
-    let route = route.as_deref().unwrap_or("none");
+    trace.finish(status);
     app.metrics.http_request(route, method.as_str(), status);
     let _entered = span.enter();
     match route {

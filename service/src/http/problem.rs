@@ -151,9 +151,14 @@ impl Problem {
             .counted(RejectReason::RateLimit)
     }
 
+    /// 502: the store that models come from does not answer.
+    pub fn store_unreachable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_GATEWAY, "store-unreachable", "The store of models does not answer", detail)
+    }
+
     /// 503: more bytes are being decoded than may be.
     pub fn codec_full() -> Self {
-        let detail = "too many bytes are being decoded at this moment; send the request again";
+        let detail = "too many bytes are being decoded or sent at this moment; send the request again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "The server is busy", detail)
             .after(Duration::from_secs(1))
             .counted(RejectReason::CodecFull)

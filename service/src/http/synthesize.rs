@@ -8,8 +8,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use opentelemetry::trace::SpanContext;
 use serde::Serialize;
-use spadework_batching::{Done, Ticket};
+use spadework_batching::{Done, Failure, Ticket};
 use spadework_imaging::{
     EncodeError, Format, MaskReport, RgbImage, Size, check_encodable, encode_jpeg, encode_png, encode_webp,
     peek,
@@ -27,7 +29,8 @@ use super::{
 use crate::{
     codec::Reserved,
     fleet::Serving,
-    synthesis::{EngineWorker, OutputSize, Picture, Prepared, SynthesisOptions, prepare},
+    synthesis::{EngineWorker, Job, Made, OutputSize, Picture, Prepared, SynthesisOptions, prepare},
+    traces::RequestTrace,
 };
 
 /// JPEG quality: differences from the PNG are hardly seen.
@@ -186,19 +189,22 @@ async fn answer(
     started: Instant,
     model: &mut Option<Serving>,
 ) -> Result<Response, Problem> {
-    let (accept, _held) = match welcome(app, request.headers()) {
+    let (accept, held) = match welcome(app, request.headers()) {
         Ok(welcome) => welcome,
         Err(problem) => {
             request::discard(request).await;
             return Err(problem);
         }
     };
+    let trace = request.extensions().get::<RequestTrace>().cloned().unwrap_or_else(RequestTrace::none);
     let request = timeout(app.settings.upload_timeout, request::read(request))
         .await
         .map_err(|_| Problem::upload_timeout(app.settings.upload_timeout))??;
+    trace.stage("read", started, started.elapsed());
     let options = &request.options;
     let serving = app.fleet.get(options.model.as_deref()).ok_or_else(|| app.unknown_model(options))?;
     *model = Some(serving.clone());
+    trace.attribute("spadework.model", serving.model.name());
     if options.count.get() > 1 && accept != Answer::Json {
         let several = format!("{} pictures do not fit one image", options.count.get());
         return Err(Problem::not_acceptable(format!("{several}; ask with `Accept: application/json`")));
@@ -206,25 +212,27 @@ async fn answer(
     let deadline = started + app.deadline(options)?;
     serving.queue.check(options.count.get(), request.bytes(), deadline)?;
 
-    let _held_pixels = reserve_pixels(app, &request)?;
+    let held_pixels = reserve_pixels(app, &request)?;
     let (prepared, output) = prepare_on_pool(app, &serving, request, accept.format()).await?;
-    let Prepared { jobs, seeds, report, decoding, planning } = prepared;
-    let jobs = jobs
-        .into_iter()
-        .map(|job| {
-            let bytes = job.bytes();
-            (job, bytes)
-        })
-        .collect();
+    let Prepared { jobs, seeds, report, began, decoding, planning } = prepared;
+    trace.stage(Stage::Decode.as_str(), began, decoding);
+    trace.stage(Stage::Plan.as_str(), began + decoding, planning);
+    let jobs = jobs.into_iter().map(|job| (job.bytes(), Job { caller: trace.context(), ..job }));
+    let jobs = jobs.map(|(bytes, job)| (job, bytes)).collect();
+    let queued = Instant::now();
     let done = all(serving.queue.submit_all(jobs, deadline)?).await?;
     let timing = Timing::new(decoding, planning, &done);
+    trace_batch(&trace, queued, &timing, &done);
 
     let encoding = Instant::now();
-    let pictures: Vec<Picture> = done.into_iter().map(|done| done.output).collect();
+    let pictures: Vec<Picture> = done.into_iter().map(|done| done.output.picture).collect();
     let body = encode_on_pool(app, &serving, accept, pictures, &seeds, report, output).await?;
     let timing = Timing { encode: encoding.elapsed(), ..timing };
+    trace.stage(Stage::Encode.as_str(), encoding, timing.encode);
     serving.queue.observe_codec(timing.encode);
     timing.record(app, serving.model.name());
+    drop((held, held_pixels)); // what came is gone, what goes out takes its place
+    let body = held_until_sent(app, body)?;
     Ok(respond(body, accept, &serving, seeds[0], &timing))
 }
 
@@ -278,12 +286,24 @@ async fn prepare_on_pool(
 }
 
 /// All answers, or the first failure; then the others are withdrawn.
-async fn all(tickets: Vec<Ticket<EngineWorker>>) -> Result<Vec<Done<Picture>>, Problem> {
+async fn all(tickets: Vec<Ticket<EngineWorker>>) -> Result<Vec<Done<Made>>, Problem> {
     let mut done = Vec::with_capacity(tickets.len());
     for ticket in tickets {
-        done.push(ticket.await?);
+        let answer = ticket.await.inspect_err(|failure| {
+            if let Failure::Batch { cause, .. } = failure {
+                tracing::error!(cause = &**cause as &dyn std::error::Error, "the request's batch failed");
+            }
+        });
+        done.push(answer?);
     }
     Ok(done)
+}
+
+/// The stages of the device's thread, from when the jobs were `queued`. Of several pictures the slowest counts.
+fn trace_batch(trace: &RequestTrace, queued: Instant, timing: &Timing, done: &[Done<Made>]) {
+    trace.stage(Stage::Queue.as_str(), queued, timing.queue);
+    let batch = done.last().map_or(SpanContext::NONE, |done| done.output.batch.clone());
+    trace.linked_stage(Stage::Generate.as_str(), queued + timing.queue, timing.generate, batch);
 }
 
 async fn encode_on_pool(
@@ -356,8 +376,8 @@ struct Timing {
 
 impl Timing {
     /// Of several pictures the slowest counts.
-    fn new(decode: Duration, plan: Duration, done: &[Done<Picture>]) -> Self {
-        let slowest = |time: fn(&Done<Picture>) -> Duration| done.iter().map(time).max().unwrap_or_default();
+    fn new(decode: Duration, plan: Duration, done: &[Done<Made>]) -> Self {
+        let slowest = |time: fn(&Done<Made>) -> Duration| done.iter().map(time).max().unwrap_or_default();
         Self {
             decode,
             plan,
@@ -391,7 +411,23 @@ impl Timing {
     }
 }
 
-fn respond(body: Vec<u8>, accept: Answer, serving: &Serving, seed: u64, timing: &Timing) -> Response {
+/// An answer counts among the bytes that may be held until its last one is sent: a thousand slow readers hold no more
+/// than the server has to give.
+fn held_until_sent(app: &App, body: Vec<u8>) -> Result<Bytes, Problem> {
+    struct Held {
+        body: Vec<u8>,
+        _reserved: Reserved,
+    }
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            &self.body
+        }
+    }
+    let reserved = app.codec.reserve(body.len()).ok_or_else(Problem::codec_full)?;
+    Ok(Bytes::from_owner(Held { body, _reserved: reserved }))
+}
+
+fn respond(body: Bytes, accept: Answer, serving: &Serving, seed: u64, timing: &Timing) -> Response {
     let mut response = body.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(accept.media_type()));

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
 use clap::Args;
 use humantime::Duration;
 
-use crate::{compute::ComputeArgs, logging::LogArgs};
+use crate::{compute::ComputeArgs, library::LibraryArgs, logging::LogArgs, traces::TraceArgs};
 
 /// Serve pictures over HTTP
 #[derive(Clone, Debug, Args)]
@@ -16,9 +16,8 @@ pub struct ServeArgs {
     /// Address for metrics and model management, which then leave the public one
     #[arg(long, env = "SPADEWORK_ADMIN_LISTEN")]
     pub admin_listen: Option<SocketAddr>,
-    /// A model directory or a folder of them; repeat it for several (in the variable, separate them by a colon)
-    #[arg(long, env = "SPADEWORK_MODELS", value_name = "DIR", value_delimiter = ':')]
-    pub models: Vec<PathBuf>,
+    #[command(flatten)]
+    pub library: LibraryArgs,
     /// The model of requests that name none; else the first of --models by name, else the embedded one
     #[arg(long, env = "SPADEWORK_DEFAULT_MODEL", value_name = "NAME")]
     pub default_model: Option<String>,
@@ -42,7 +41,7 @@ pub struct ServeArgs {
     /// Memory that waiting pictures may hold, in MiB
     #[arg(long, env = "SPADEWORK_QUEUE_MIB", default_value_t = 1024)]
     pub queue_mib: usize,
-    /// Memory that requests being read, decoded and encoded may hold, in MiB
+    /// Memory that requests being read, decoded, encoded and sent may hold, in MiB
     #[arg(long, env = "SPADEWORK_CODEC_MIB", default_value_t = 512)]
     pub codec_mib: usize,
     /// Bytes of a request, in MiB
@@ -69,6 +68,8 @@ pub struct ServeArgs {
     /// A device whose batch is this much over its predicted time makes the server unready
     #[arg(long, env = "SPADEWORK_STALL_AFTER", default_value = "30s")]
     pub stall_after: Duration,
+    #[command(flatten)]
+    pub traces: TraceArgs,
     #[command(flatten)]
     pub log: LogArgs,
 }

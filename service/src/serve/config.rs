@@ -1,20 +1,20 @@
 //! What the settings mean. Resolving them reports every mistake at once.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use axum::http::HeaderValue;
 use spadework_batching::{Limits as QueueLimits, Settings as Batching};
-use spadework_checkpoint::Store;
 use spadework_engine::Device;
 use spadework_imaging::Limits;
 
 use super::ServeArgs;
 use crate::{
     compute::cores,
-    embedded,
     fleet::FleetConfig,
     http::{HttpSettings, KeyRing, RateLimit},
-    outcome::Mistake,
+    library::Library,
+    outcome::{Mistake, several},
+    traces::Traces,
 };
 
 /// Bytes in a MiB.
@@ -27,7 +27,7 @@ pub struct Config {
     /// The operator's, if it is another.
     pub admin_listen: Option<SocketAddr>,
     /// The models' files.
-    pub store: Store,
+    pub library: Library,
     /// How they are run.
     pub fleet: FleetConfig,
     /// Threads that decode and encode.
@@ -42,6 +42,8 @@ pub struct Config {
     pub rate: Option<RateLimit>,
     /// From which pages.
     pub cors: Vec<HeaderValue>,
+    /// Where traces go.
+    pub traces: Traces,
     /// How to stop.
     pub stop: StopConfig,
 }
@@ -62,10 +64,14 @@ impl Config {
     /// With every mistake, one a line.
     pub fn resolve(args: ServeArgs) -> anyhow::Result<Self> {
         let mut mistakes = plain_mistakes(&args);
-        let store = keep(&mut mistakes, open_store(&args.models));
+        let library = keep(&mut mistakes, Library::open(&args.library).map_err(several));
+        mistakes.extend(unknown_default(&args, library.as_ref()));
         let keys = keep(&mut mistakes, KeyRing::open(args.keys_file.clone()).map_err(anyhow::Error::from));
         let cors = keep(&mut mistakes, origins(&args.cors_origin));
-        let (Some(store), Some(keys), Some(cors), true) = (store, keys, cors, mistakes.is_empty()) else {
+        let traces = keep(&mut mistakes, Traces::start(&args.traces));
+        let (Some(library), Some(keys), Some(cors), Some(traces), true) =
+            (library, keys, cors, traces, mistakes.is_empty())
+        else {
             return Err(Mistake::error(mistakes.join("\n")));
         };
         let limits = Limits {
@@ -82,9 +88,10 @@ impl Config {
             rate: args.rate_limit.map(RateLimit::new),
             stop: StopConfig { lame_duck: *args.lame_duck, grace: *args.grace },
             fleet: fleet_config(&args),
-            store,
+            library,
             keys,
             cors,
+            traces,
         })
     }
 }
@@ -129,8 +136,10 @@ fn plain_mistakes(args: &ServeArgs) -> Vec<String> {
     checks.into_iter().filter(|(wrong, _)| *wrong).map(|(_, sentence)| sentence.to_owned()).collect()
 }
 
-fn open_store(roots: &[PathBuf]) -> anyhow::Result<Store> {
-    Ok(Store::open(roots, Some(embedded::LANDSCAPE))?)
+fn unknown_default(args: &ServeArgs, library: Option<&Library>) -> Option<String> {
+    let name =
+        args.default_model.as_deref().filter(|name| library.is_some_and(|library| library.lacks(name)))?;
+    Some(format!("--default-model: there is no model `{name}`"))
 }
 
 fn origins(origins: &[String]) -> anyhow::Result<Vec<HeaderValue>> {
@@ -167,9 +176,16 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_at_once() {
-        let wrong = ["--max-batch=0", "--lame-duck=1m", "--models=/nowhere", "--cors-origin=example.com"];
+        let wrong = [
+            "--max-batch=0",
+            "--lame-duck=1m",
+            "--models=/nowhere:/neither",
+            "--models=ftp://host/models",
+            "--cors-origin=example.com",
+        ];
+        assert!(resolve(&["--default-model=venus"]).err().unwrap().contains("`venus`"));
         let said = resolve(&wrong).err().unwrap();
-        for part in ["--max-batch", "--lame-duck", "/nowhere", "--cors-origin"] {
+        for part in ["--max-batch", "--lame-duck", "/nowhere", "/neither", "ftp://", "--cors-origin"] {
             assert!(said.contains(part), "{part} is not in: {said}");
         }
     }

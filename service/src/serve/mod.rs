@@ -2,6 +2,7 @@
 
 mod args;
 mod config;
+mod environment;
 mod run;
 mod signals;
 
@@ -14,6 +15,11 @@ pub use args::ServeArgs;
 pub fn serve(args: ServeArgs) -> anyhow::Result<()> {
     crate::logging::start(&args.log)?;
     crate::http::log_panics();
+    environment::warn_of_unknown();
     let config = config::Config::resolve(args)?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run::run(config))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(run::run(config));
+    // A model that is still being fetched or loaded keeps nobody waiting: what has come of it is on disk.
+    runtime.shutdown_background();
+    ended
 }

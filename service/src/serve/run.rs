@@ -19,7 +19,7 @@ use super::{
 use crate::{
     codec::CodecPool,
     fleet::Fleet,
-    http::{self, App, Lifecycle, Parts, Phase},
+    http::{self, App, Lifecycle, Parts, Patience, Phase},
     outcome::Mistake,
 };
 
@@ -50,6 +50,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         }
     }
     app.fleet.stop();
+    let traces = app.traces.clone();
+    tokio::task::spawn_blocking(move || traces.stop()).await?;
     ended
 }
 
@@ -73,7 +75,7 @@ impl Servers {
     }
 
     fn add(&mut self, listener: TcpListener, router: Router) {
-        self.tasks.spawn(http::serve(listener, router, self.shut.subscribe()));
+        self.tasks.spawn(http::serve(listener, router, Patience::default(), self.shut.subscribe()));
     }
 
     /// Takes no new connection and waits until every request is answered.
@@ -95,7 +97,7 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 fn assemble(config: Config) -> anyhow::Result<App> {
     let revision = option_env!("SPADEWORK_REVISION").unwrap_or("unknown");
     let metrics = Arc::new(Metrics::new(BuildInfo { version: env!("CARGO_PKG_VERSION"), revision })?);
-    let fleet = Fleet::start(config.fleet, config.store, metrics.clone())?;
+    let fleet = Fleet::start(config.fleet, config.library, metrics.clone(), &config.traces)?;
     Ok(App::new(Parts {
         fleet: Arc::new(fleet),
         codec: CodecPool::new(config.codec_threads, config.codec_bytes)?,
@@ -103,6 +105,7 @@ fn assemble(config: Config) -> anyhow::Result<App> {
         lifecycle: Arc::new(Lifecycle::default()),
         keys: Arc::new(config.keys),
         rate: config.rate,
+        traces: config.traces,
         settings: config.http,
     }))
 }

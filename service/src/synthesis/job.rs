@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use opentelemetry::trace::SpanContext;
 use spadework_engine::Plan;
 use spadework_imaging::RgbImage;
 
-/// One picture to make: everything that it is a function of, besides the model.
+/// One picture to make: everything that it is a function of, besides the model, and who asked for it.
 #[derive(Clone, Debug)]
 pub struct Job {
     /// The planned mask.
@@ -14,6 +15,8 @@ pub struct Job {
     pub latent: Latent,
     /// Noise planes, one for each residual block of a model with noise.
     pub noise: Vec<Vec<f32>>,
+    /// The span of its request, for its batch to link to. The picture does not depend on it.
+    pub caller: SpanContext,
 }
 
 /// Where a picture's latent comes from.

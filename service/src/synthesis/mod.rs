@@ -14,4 +14,4 @@ pub use options::{Count, MaskFormat, OptionsError, OutputSize, Resize, Synthesis
 pub use prepare::{Files, Kind, PrepareError, Prepared, prepare};
 pub use sample::sample_mask;
 pub use served::{EngineDescription, ServedModel};
-pub use worker::{EngineWorker, input, run_jobs};
+pub use worker::{EngineWorker, Made, input, run_jobs};

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use opentelemetry::trace::SpanContext;
 use spadework_engine::EngineError;
 use spadework_imaging::{
     ErrorKind, InstancesError, Limits, Mask, MaskError, MaskOptions, MaskReport, ReadError, RgbImage,
@@ -34,6 +35,8 @@ pub struct Prepared {
     pub seeds: Vec<u64>,
     /// How the mask was read.
     pub report: MaskReport,
+    /// When reading began.
+    pub began: Instant,
     /// How long the files took to read.
     pub decoding: Duration,
     /// How long the plan took.
@@ -100,11 +103,11 @@ pub fn prepare(
     limits: &Limits,
 ) -> Result<Prepared, PrepareError> {
     check_latent_sources(model, files, options)?;
-    let start = Instant::now();
+    let began = Instant::now();
     let mask = read_mask(model, files, options, limits)?;
     let instances = read_instances(model, files, &mask, limits)?;
     let style = files.style.map(|bytes| read_style(model, bytes, limits)).transpose()?.map(Arc::new);
-    let decoding = start.elapsed();
+    let decoding = began.elapsed();
     let plan = Arc::new(model.planner().plan(&mask.labels, instances.as_ref())?);
 
     let first = options.seed.unwrap_or_else(random::fresh_seed);
@@ -113,10 +116,11 @@ pub fn prepare(
         plan: plan.clone(),
         latent: latent(model, style.as_ref(), options, seed),
         noise: noise(&model.config().architecture.noise_planes(), seed),
+        caller: SpanContext::NONE,
     };
     let jobs = seeds.iter().map(job).collect();
-    let planning = start.elapsed() - decoding;
-    Ok(Prepared { jobs, seeds, report: mask.report, decoding, planning })
+    let planning = began.elapsed() - decoding;
+    Ok(Prepared { jobs, seeds, report: mask.report, began, decoding, planning })
 }
 
 /// At most one of style picture, style preset and latent, and only for a model that can use it.

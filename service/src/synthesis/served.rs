@@ -180,3 +180,35 @@ fn label_set(config: &ModelConfig) -> anyhow::Result<LabelSet> {
     let architecture = &config.architecture;
     Ok(LabelSet::new(architecture.label_nc, architecture.unknown_label, labels.collect())?)
 }
+
+#[cfg(test)]
+mod tests {
+    use spadework_checkpoint::Store;
+    use spadework_engine::Device;
+
+    use super::*;
+    use crate::{embedded::LANDSCAPE, synthesis::run_jobs};
+
+    #[test]
+    fn an_engine_that_panicked_is_built_anew_and_makes_the_same_picture() {
+        let entry = Store::open(&[], Some(LANDSCAPE)).unwrap().entries().remove(0);
+        // Without a cache, so that the picture is computed again.
+        let precision = Some(Precision::Highest);
+        let settings =
+            Settings { device: Device::Cpu, precision, threads: 1, cache_bytes: 0, ..Settings::default() };
+        let model = ServedModel::load(entry, &[settings]).unwrap();
+        let jobs = model.sample_jobs(1, 0).unwrap();
+        let picture = || run_jobs(&mut model.engine(0).unwrap(), &jobs).unwrap().remove(0).image;
+        let before = picture();
+        std::thread::scope(|scope| {
+            let panicking = scope.spawn(|| {
+                let _engine = model.engine(0).unwrap();
+                panic!("on purpose, while the engine is in use");
+            });
+            assert!(panicking.join().is_err());
+        });
+        assert!(model.engines[0].1.is_poisoned());
+        assert_eq!(picture(), before);
+        assert!(!model.engines[0].1.is_poisoned());
+    }
+}

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use opentelemetry::trace::SpanContext;
 use spadework_batching::{BatchError, Worker};
 use spadework_engine::{Engine, EngineError, Input};
 
 use super::{Job, Latent, Picture, ServedModel};
+use crate::traces::Traces;
 
 /// Pictures of jobs, in order. A picture does not depend on its batch.
 ///
@@ -34,14 +36,37 @@ pub fn input(engine: &mut Engine, job: &Job) -> Result<Input, EngineError> {
 pub struct EngineWorker {
     /// The device's place among the settings.
     pub device: usize,
+    /// Its name.
+    pub name: String,
+    /// Where the spans of batches go.
+    pub traces: Traces,
+}
+
+/// A picture and the span of the batch that it was made in.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// The picture.
+    pub picture: Picture,
+    /// The batch.
+    pub batch: SpanContext,
 }
 
 impl Worker for EngineWorker {
     type Key = Arc<ServedModel>;
     type Job = Job;
-    type Output = Picture;
+    type Output = Made;
 
-    fn run(&mut self, model: &Arc<ServedModel>, jobs: &[Job]) -> Result<Vec<Picture>, BatchError> {
+    fn run(&mut self, model: &Arc<ServedModel>, jobs: &[Job]) -> Result<Vec<Made>, BatchError> {
+        let trace = self.traces.batch(model.name(), &self.name, jobs.iter().map(|job| &job.caller));
+        let batch = trace.context();
+        let pictures = self.pictures(model, jobs);
+        trace.finish(pictures.as_ref().err().map(ToString::to_string));
+        Ok(pictures?.into_iter().map(|picture| Made { picture, batch: batch.clone() }).collect())
+    }
+}
+
+impl EngineWorker {
+    fn pictures(&self, model: &ServedModel, jobs: &[Job]) -> Result<Vec<Picture>, BatchError> {
         let mut engine =
             model.engine(self.device).map_err(|error| match error.downcast::<EngineError>() {
                 Ok(error) => batch_error(error),

@@ -1,0 +1,144 @@
+//! Every model that a command or a server can use: those in folders, those behind URLs, the one in the binary.
+
+mod roots;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use spadework_checkpoint::Store;
+use spadework_remote::{Fetched, Remote, RemoteError};
+use tokio::runtime::Handle;
+
+use crate::embedded::LANDSCAPE;
+pub use roots::{ModelRoot, ModelRoots};
+
+/// Where models come from.
+#[derive(Clone, Debug, Default, Args)]
+pub struct LibraryArgs {
+    /// A model directory, a folder of them, or the URL of either (s3, gs, az, https); repeat it for several (in the variable, separate them by a colon)
+    #[arg(long, env = "SPADEWORK_MODELS", value_name = "DIR|URL")]
+    pub models: Vec<ModelRoots>,
+    /// Folder in which models from URLs are kept; else `spadework` in the user's cache folder
+    #[arg(long, env = "SPADEWORK_CACHE_DIR", value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+}
+
+/// The models' files, wherever they come from.
+pub struct Library {
+    /// The models as they were last looked at.
+    pub store: Store,
+    folders: Vec<PathBuf>,
+    remotes: Vec<Copied>,
+}
+
+/// A place behind a URL and its copy, once there is one.
+struct Copied {
+    remote: Remote,
+    copy: Option<PathBuf>,
+    failing: bool,
+}
+
+/// What a look at a store brought.
+pub struct Checked {
+    /// The place.
+    pub url: String,
+    /// What came, or why nothing did.
+    pub outcome: Result<Fetched, RemoteError>,
+    /// Whether there are models to serve, if only those of an earlier look.
+    pub available: bool,
+}
+
+impl Library {
+    /// Reads the folders, and checks the URLs without asking their stores; [`refresh`](Self::refresh) does.
+    ///
+    /// # Errors
+    /// With every mistake.
+    pub fn open(args: &LibraryArgs) -> Result<Self, Vec<anyhow::Error>> {
+        let (mut folders, mut remotes, mut mistakes) = (Vec::new(), Vec::new(), Vec::new());
+        for root in args.models.iter().flat_map(|roots| &roots.0) {
+            match root {
+                ModelRoot::Folder(folder) => folders.push(folder.clone()),
+                ModelRoot::Url(url) => match open_remote(url, args.cache_dir.clone()) {
+                    Ok(remote) => remotes.push(Copied { remote, copy: None, failing: false }),
+                    Err(mistake) => mistakes.push(mistake),
+                },
+            }
+        }
+        match Store::open(&folders, Some(LANDSCAPE)) {
+            Ok(store) if mistakes.is_empty() => Ok(Self { store, folders, remotes }),
+            Ok(_) => Err(mistakes),
+            Err(errors) => Err(errors.into_iter().map(Into::into).chain(mistakes).collect()),
+        }
+    }
+
+    /// Whether there is certainly no model `name`: a store that has not been asked may have it.
+    pub fn lacks(&self, name: &str) -> bool {
+        self.remotes.is_empty() && !self.store.entries().iter().any(|entry| entry.name() == name)
+    }
+
+    /// Asks the stores, all of them or those that have the model `name`, and brings their copies up to date. Blocks.
+    /// What the library's models are changes only with the next look at [`store`](Self::store).
+    pub fn refresh(&mut self, name: Option<&str>, runtime: &Handle) -> Vec<Checked> {
+        let concerned = |copied: &Copied| {
+            name.is_none_or(|name| copied.copy.as_ref().is_some_and(|copy| copy.join(name).is_dir()))
+        };
+        let concerned = self.remotes.iter_mut().filter(|copied| concerned(copied));
+        let checked = concerned.map(|copied| copied.refresh(runtime)).collect();
+        let copies = self.remotes.iter().filter_map(|copied| copied.copy.clone());
+        self.store.set_roots(self.folders.iter().cloned().chain(copies).collect());
+        checked
+    }
+
+    /// How many stores failed when they were last asked.
+    pub fn failing(&self) -> usize {
+        self.remotes.iter().filter(|copied| copied.failing).count()
+    }
+
+    /// As [`refresh`](Self::refresh), and then looks at all models, for a command that has no server's patience.
+    ///
+    /// # Errors
+    /// When a place has no models that could be used, or a model cannot be read.
+    pub fn fetch(&mut self) -> anyhow::Result<()> {
+        if self.remotes.is_empty() {
+            return Ok(());
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        for Checked { url, outcome, available } in self.refresh(None, runtime.handle()) {
+            match outcome {
+                Err(error) if available => {
+                    eprintln!("{url} cannot be read ({error}); what was fetched earlier is used");
+                }
+                outcome => drop(outcome?),
+            }
+        }
+        self.store.reload_all().map(drop).map_err(Into::into)
+    }
+}
+
+impl Copied {
+    fn refresh(&mut self, runtime: &Handle) -> Checked {
+        let outcome = runtime.block_on(self.remote.refresh());
+        self.failing = outcome.is_err();
+        match &outcome {
+            Ok(fetched) => self.copy = Some(fetched.models.clone()),
+            Err(_) if self.copy.is_none() => self.copy = self.remote.cached(),
+            Err(_) => {}
+        }
+        Checked { url: self.remote.url().to_owned(), outcome, available: self.copy.is_some() }
+    }
+}
+
+fn open_remote(url: &str, cache_dir: Option<PathBuf>) -> anyhow::Result<Remote> {
+    spadework_remote::install_tls();
+    let cache = cache_dir.or_else(user_cache).ok_or_else(|| {
+        crate::outcome::Mistake::error("there is no home folder to keep models in; name one with --cache-dir")
+    })?;
+    Ok(Remote::open(url, &cache)?)
+}
+
+/// As the XDG base directory specification has it.
+fn user_cache() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")));
+    cache.map(|cache| cache.join("spadework"))
+}

@@ -1,0 +1,132 @@
+//! Clients that vanish, connections that say nothing, a clock that jumps: none of it costs anybody else anything.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    images::{landscape_mask, tiny_mask},
+    server::{Server, models},
+};
+
+fn connect(server: &Server) -> TcpStream {
+    TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap()
+}
+
+/// Waits until a metric has come down to `bound`.
+fn settles(server: &Server, metric: &str, bound: f64) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while server.metric(metric) > bound {
+        assert!(Instant::now() < deadline, "{metric} stays at {}", server.metric(metric));
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+const OPEN: &str = "process_open_fds";
+
+#[test]
+fn clients_that_leave_in_the_middle_of_an_upload_leave_nothing_behind() {
+    // There is room for one upload of this size at a time: what one of them left behind would shut the next one out.
+    let server = Server::start(&["--max-mib", "8", "--codec-mib", "8"]);
+    let open = server.metric(OPEN);
+    let head =
+        "POST /synthesize HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 8000000\r\n\r\n";
+    for _ in 0..10 {
+        let mut stream = connect(&server);
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&[0; 100_000]).unwrap();
+        drop(stream);
+        settles(&server, OPEN, open);
+    }
+    server.picture(&landscape_mask(0), &[]);
+    assert_eq!(server.metric("spadework_rejected_total{reason=\"codec_full\"}"), 0.0);
+}
+
+#[test]
+fn clients_that_leave_in_the_middle_of_a_download_leave_nothing_behind() {
+    let server = Server::start(&["--max-mib", "8", "--codec-mib", "8"]);
+    let open = server.metric(OPEN);
+    let mask = landscape_mask(0);
+    let head = format!(
+        "POST /synthesize?count=4 HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\n\
+         Content-Type: image/png\r\nContent-Length: {}\r\n\r\n",
+        mask.len()
+    );
+    for _ in 0..4 {
+        let mut stream = connect(&server);
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&mask).unwrap();
+        stream.read_exact(&mut [0; 200]).unwrap();
+        drop(stream);
+    }
+    settles(&server, OPEN, open);
+    assert_eq!(server.metric("spadework_queue_depth{model=\"landscape\"}"), 0.0);
+    server.picture(&mask, &[]);
+}
+
+#[test]
+fn connections_that_say_nothing_cost_no_request_and_delay_no_stop() {
+    let mut server = Server::start(&["--lame-duck", "0s", "--grace", "20s"]);
+    let silent: Vec<TcpStream> = (0..200).map(|_| connect(&server)).collect();
+    let half: Vec<TcpStream> = (0..50)
+        .map(|_| {
+            let mut stream = connect(&server);
+            stream.write_all(b"POST /synthesize HTTP/1.1\r\nHost: x\r\nContent-").unwrap();
+            stream
+        })
+        .collect();
+    let started = Instant::now();
+    server.picture(&landscape_mask(0), &[]);
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    let stopping = Instant::now();
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(0));
+    assert!(stopping.elapsed() < Duration::from_secs(10), "{:?}", stopping.elapsed());
+    assert!(server.log().contains("every request is answered"), "{}", server.log());
+    drop((silent, half));
+}
+
+/// The library of Debian's `faketime`, which lies to a program about the wall clock.
+fn faketime() -> Option<String> {
+    let places = ["x86_64-linux-gnu", "aarch64-linux-gnu"];
+    let library = places.map(|place| format!("/usr/lib/{place}/faketime/libfaketimeMT.so.1"));
+    library.into_iter().find(|path| Path::new(path).exists())
+}
+
+#[test]
+fn a_wall_clock_that_jumps_changes_nothing() {
+    let Some(library) = faketime() else {
+        println!("skipped: libfaketime is not installed (Debian: faketime)");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let clock = folder.path().join("clock");
+    fs::write(&clock, "+0").unwrap();
+    let lie = [
+        ("LD_PRELOAD", library.as_str()),
+        ("FAKETIME_TIMESTAMP_FILE", clock.to_str().unwrap()),
+        ("FAKETIME_NO_CACHE", "1"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ];
+    let models = models();
+    let server = Server::start_with(&["--models", models.to_str().unwrap()], &lie);
+    let picture =
+        || server.picture(&tiny_mask(0), &[("model", "tiny"), ("seed", "1"), ("deadline_ms", "20000")]);
+    let before = picture();
+    for jump in ["+40d", "-40d", "+0"] {
+        fs::write(&clock, jump).unwrap();
+        assert_eq!(picture(), before);
+        assert_eq!(server.get("/readyz").status(), 200);
+    }
+    // The log tells the wall clock's time, so it shows that the clock did jump.
+    let log = server.log();
+    let months = log.lines().filter_map(|line| line.get(..7)).filter(|month| month.starts_with("20"));
+    let months = months.collect::<std::collections::BTreeSet<_>>();
+    assert!(months.len() >= 3, "the clock did not jump: {months:?}");
+    assert_eq!(server.metric("spadework_deadline_missed_total{model=\"tiny\"}"), 0.0);
+}
