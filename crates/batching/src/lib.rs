@@ -56,7 +56,7 @@ pub use cost::{CostError, CostModel};
 pub use error::{BatchError, Cause, Failure, FailureReason, Refused, StartError};
 pub use line::{Line, LineId, Profile, Waiting};
 pub use observer::{Observer, Stage};
-pub use queue::Queue;
+pub use queue::{Expected, Queue};
 pub use scheduler::{Limits, QueueStatus};
 pub use shared::Health;
 pub use ticket::{Done, Ticket};

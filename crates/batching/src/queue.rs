@@ -1,8 +1,10 @@
 //! Where jobs of one key are submitted.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::scheduler::Look;
 use crate::shared::Shared;
 use crate::{LineId, Refused, Ticket, Worker};
 
@@ -13,11 +15,34 @@ pub struct Queue<W: Worker>(Arc<Open<W>>);
 struct Open<W: Worker> {
     shared: Arc<Shared<W>>,
     line: LineId,
+    /// Jobs that were promised a place and are not submitted yet.
+    expected: AtomicUsize,
+}
+
+/// Jobs that were promised a place while they are made ready. Until it is dropped or submitted, those that ask after
+/// them are told as if they waited already.
+pub struct Expected<W: Worker> {
+    open: Arc<Open<W>>,
+    count: usize,
+    wait: Duration,
+}
+
+impl<W: Worker> Expected<W> {
+    /// Their predicted wait until their answer.
+    pub fn wait(&self) -> Duration {
+        self.wait
+    }
+}
+
+impl<W: Worker> Drop for Expected<W> {
+    fn drop(&mut self) {
+        self.open.expected.fetch_sub(self.count, Ordering::Relaxed);
+    }
 }
 
 impl<W: Worker> Queue<W> {
     pub(crate) fn new(shared: Arc<Shared<W>>, line: LineId) -> Self {
-        Self(Arc::new(Open { shared, line }))
+        Self(Arc::new(Open { shared, line, expected: AtomicUsize::new(0) }))
     }
 
     /// Queues a job that holds `bytes` of memory and is to be answered by `deadline`. Never waits.
@@ -32,16 +57,41 @@ impl<W: Worker> Queue<W> {
         jobs: Vec<(W::Job, usize)>,
         deadline: Instant,
     ) -> Result<Vec<Ticket<W>>, Refused> {
-        let Open { shared, line } = &*self.0;
-        let ticket =
-            |(id, answer)| Ticket { shared: shared.clone(), line: *line, id, answer, answered: false };
-        Ok(shared.submit(*line, jobs, deadline)?.into_iter().map(ticket).collect())
+        self.submit_as(jobs, deadline, Look::Only)
     }
 
-    /// Whether `count` jobs of `bytes` together would be admitted now; if so, their predicted wait until their answer.
-    /// For refusing before the work of decoding a job; [`submit`](Self::submit) decides again.
-    pub fn check(&self, count: usize, bytes: usize, deadline: Instant) -> Result<Duration, Refused> {
-        self.0.shared.check(self.0.line, count, bytes, deadline)
+    /// Whether `count` jobs of `bytes` together would be admitted now, behind those that are expected already. For
+    /// refusing before the work of decoding a job.
+    pub fn check(&self, count: usize, bytes: usize, deadline: Instant) -> Result<Expected<W>, Refused> {
+        // Counted first: of those that ask at the same moment, all but one see the others.
+        let ahead = self.0.expected.fetch_add(count, Ordering::Relaxed);
+        let mut expected = Expected { open: self.0.clone(), count, wait: Duration::ZERO };
+        expected.wait = self.0.shared.check(self.0.line, ahead + count, bytes, deadline)?;
+        Ok(expected)
+    }
+
+    /// As [`submit_all`](Self::submit_all), of jobs that were expected: they are refused only where they would be late,
+    /// not where nothing is left to spare.
+    pub fn submit_expected(
+        &self,
+        expected: Expected<W>,
+        jobs: Vec<(W::Job, usize)>,
+        deadline: Instant,
+    ) -> Result<Vec<Ticket<W>>, Refused> {
+        drop(expected);
+        self.submit_as(jobs, deadline, Look::Second)
+    }
+
+    fn submit_as(
+        &self,
+        jobs: Vec<(W::Job, usize)>,
+        deadline: Instant,
+        look: Look,
+    ) -> Result<Vec<Ticket<W>>, Refused> {
+        let Open { shared, line, .. } = &*self.0;
+        let ticket =
+            |(id, answer)| Ticket { shared: shared.clone(), line: *line, id, answer, answered: false };
+        Ok(shared.submit(*line, jobs, deadline, look)?.into_iter().map(ticket).collect())
     }
 
     /// Keeps the time that is reserved for encoding an answer current.

@@ -22,6 +22,15 @@ impl Default for Limits {
     }
 }
 
+/// Whether jobs that are submitted have been checked before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// They have not: they need the margin.
+    Only,
+    /// They have, with the margin, and the work of making them ready is done: being in time is enough.
+    Second,
+}
+
 /// A batch that has been bound to a device.
 #[derive(Debug)]
 pub struct Bound<K, T> {
@@ -123,6 +132,18 @@ impl<K: Clone, T> Scheduler<K, T> {
         deadline: Instant,
         now: Instant,
     ) -> Result<Duration, Refused> {
+        self.check_with(self.margin, line, count, bytes, deadline, now)
+    }
+
+    fn check_with(
+        &mut self,
+        margin: f64,
+        line: LineId,
+        count: usize,
+        bytes: usize,
+        deadline: Instant,
+        now: Instant,
+    ) -> Result<Duration, Refused> {
         let index = self.index(line).expect("a line stays while something can be submitted to it");
         if self.running.iter().any(Option::is_none) && self.jobs == 0 {
             self.lines[index].cost.refresh(now);
@@ -133,7 +154,7 @@ impl<K: Clone, T> Scheduler<K, T> {
             return Err(Refused::Full { retry_after: drained - now });
         }
         let newcomer = Newcomer { line: index, count, deadline };
-        policy::admit(&self.lines, &free, newcomer, self.margin, now)
+        policy::admit(&self.lines, &free, newcomer, margin, now)
             .map_err(|late| Refused::Late { retry_after: late.drain })
     }
 
@@ -148,11 +169,30 @@ impl<K: Clone, T> Scheduler<K, T> {
         deadline: Instant,
         now: Instant,
     ) -> Result<Vec<u64>, Refused> {
+        self.submit_as(Look::Only, line, jobs, deadline, now)
+    }
+
+    /// [`submit`](Self::submit), of jobs that may have been checked before.
+    ///
+    /// # Panics
+    /// When the line has been closed and taken out.
+    pub fn submit_as(
+        &mut self,
+        look: Look,
+        line: LineId,
+        jobs: Vec<(T, usize)>,
+        deadline: Instant,
+        now: Instant,
+    ) -> Result<Vec<u64>, Refused> {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
         let bytes = jobs.iter().fold(0, |sum: usize, (_, bytes)| sum.saturating_add(*bytes));
-        let checked = self.check(line, jobs.len(), bytes, deadline, now);
+        let margin = match look {
+            Look::Only => self.margin,
+            Look::Second => 0.0,
+        };
+        let checked = self.check_with(margin, line, jobs.len(), bytes, deadline, now);
         let index = self.index(line).expect("checked just now");
         self.lines[index].arrivals.observe(jobs.len(), now);
         checked?;

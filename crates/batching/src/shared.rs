@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
-use crate::scheduler::{Bound, Pull, Scheduler};
+use crate::scheduler::{Bound, Look, Pull, Scheduler};
 use crate::{
     Clock, Done, Failure, LineId, Observer, Profile, QueueStatus, Refused, Settings, Stage, Waiting, Worker,
 };
@@ -152,6 +152,7 @@ impl<W: Worker> Shared<W> {
         line: LineId,
         jobs: Vec<(W::Job, usize)>,
         deadline: Instant,
+        look: Look,
     ) -> Result<Vec<(u64, oneshot::Receiver<Answer<W>>)>, Refused> {
         let pending = |(job, bytes)| {
             let (sender, receiver) = oneshot::channel();
@@ -160,7 +161,7 @@ impl<W: Worker> Shared<W> {
         let (pending, receivers): (Vec<_>, Vec<_>) = jobs.into_iter().map(pending).unzip();
         let mut state = self.lock();
         state.open_for_jobs()?;
-        let ids = state.scheduler.submit(line, pending, deadline, self.clock.now())?;
+        let ids = state.scheduler.submit_as(look, line, pending, deadline, self.clock.now())?;
         self.publish(&state);
         drop(state);
         if ids.len() > 1 {

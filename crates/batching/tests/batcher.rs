@@ -138,7 +138,7 @@ async fn a_job_that_would_be_late_is_refused_with_when_to_come_back() {
         queue.submit(3, 1, now + 29 * MS),
         Err(Refused::Late { retry_after }) if retry_after == 20 * MS
     ));
-    assert_eq!(queue.check(1, 1, now + 100 * MS), Ok(30 * MS));
+    assert_eq!(queue.check(1, 1, now + 100 * MS).map(|expected| expected.wait()).ok(), Some(30 * MS));
     bench.hand.order(Order::Echo);
     bench.hand.pass();
     first.await.unwrap();
@@ -362,4 +362,32 @@ fn a_worker_that_cannot_be_built_is_named() {
     assert!(
         matches!(panicked, StartError::Worker { source, .. } if source.to_string() == "panicked: driver")
     );
+}
+
+#[tokio::test]
+async fn what_is_expected_counts_for_those_that_ask_after_it_and_needs_no_margin() {
+    let bench = bench(1);
+    let queue = bench.batcher.open("q", profile(1));
+    let deadline = bench.clock.now() + 35 * MS;
+    // Three batches of 10 ms fit, with a tenth to spare.
+    let mut expected = Vec::new();
+    for wait in [10, 20, 30] {
+        let promised = queue.check(1, 1, deadline).ok().unwrap();
+        assert_eq!(promised.wait(), wait * MS);
+        expected.push(promised);
+    }
+    assert!(matches!(queue.check(1, 1, deadline), Err(Refused::Late { .. })));
+    // A place that is not taken is free again, and one that is refused was never taken.
+    expected.pop();
+    expected.push(queue.check(1, 1, deadline).ok().unwrap());
+    // By now the third has less than a tenth of its wait to spare: it would not be admitted if it came now.
+    bench.clock.pass(4 * MS);
+    let mut tickets = Vec::new();
+    for (job, promised) in (0..).zip(expected) {
+        tickets.extend(queue.submit_expected(promised, vec![(job, 1)], deadline).ok().unwrap());
+    }
+    for (job, ticket) in (0..).zip(tickets) {
+        assert_eq!(bench.hand.pass(), [job]);
+        assert_eq!(ticket.await.unwrap().output, job);
+    }
 }

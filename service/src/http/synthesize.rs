@@ -210,7 +210,7 @@ async fn answer(
         return Err(Problem::not_acceptable(format!("{several}; ask with `Accept: application/json`")));
     }
     let deadline = started + app.deadline(options)?;
-    serving.queue.check(options.count.get(), request.bytes(), deadline)?;
+    let expected = serving.queue.check(options.count.get(), request.bytes(), deadline)?;
 
     let held_pixels = reserve_pixels(app, &request)?;
     let (prepared, output) = prepare_on_pool(app, &serving, request, accept.format()).await?;
@@ -220,7 +220,7 @@ async fn answer(
     let jobs = jobs.into_iter().map(|job| (job.bytes(), Job { caller: trace.context(), ..job }));
     let jobs = jobs.map(|(bytes, job)| (job, bytes)).collect();
     let queued = Instant::now();
-    let done = all(serving.queue.submit_all(jobs, deadline)?).await?;
+    let done = all(serving.queue.submit_expected(expected, jobs, deadline)?).await?;
     let timing = Timing::new(decoding, planning, &done);
     trace_batch(&trace, queued, &timing, &done);
 
