@@ -1,4 +1,5 @@
 //! The real binary on sixteen tiny pairs: killed, stopped, starved of disk, fed with damage, exported.
+#![expect(clippy::unwrap_used, reason = "a test file's helpers may fail their test")]
 
 use std::{
     fs,

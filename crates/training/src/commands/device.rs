@@ -4,23 +4,17 @@ use candle_core::Device;
 
 use crate::outcome::Mistake;
 
-/// The device called `name`: `cpu`, `cuda` (the one of `local_rank`) or `cuda:N`.
+/// The device called `name`: `cpu`.
 ///
 /// # Errors
-/// When the name means nothing, or the device cannot be had.
-pub(super) fn open(name: &str, local_rank: usize) -> anyhow::Result<Device> {
-    let ordinal = match name.split_once(':') {
-        None if name == "cpu" => return Ok(Device::Cpu),
-        None if name == "cuda" => Some(local_rank),
-        Some(("cuda", ordinal)) => ordinal.parse().ok(),
-        _ => None,
-    };
-    let Some(ordinal) = ordinal else {
-        return Err(Mistake::error(format!("--device is `{name}`; give cpu, cuda or cuda:N")));
-    };
-    Device::new_cuda(ordinal).map_err(|error| {
-        Mistake::error(format!("the GPU {ordinal} cannot be used: {error}; train with --device cpu"))
-    })
+/// When it is another: the operations of a step have no kernels for it.
+pub(super) fn open(name: &str) -> anyhow::Result<Device> {
+    if name == "cpu" {
+        return Ok(Device::Cpu);
+    }
+    Err(Mistake::error(format!(
+        "--device is `{name}`; the operations of a step have kernels for `cpu` alone"
+    )))
 }
 
 /// Sets the number of threads of everything that computes on a CPU; 0 is one for each core. Nothing may have computed yet.

@@ -63,7 +63,7 @@ pub(super) fn drive(job: Job, folder: &Path) -> anyhow::Result<ExitCode> {
     if from > 0 && job.place.rank == 0 {
         eprintln!("going on after step {from} of {}", job.config.total_steps());
     }
-    let device = device::open(&job.config.compute.device, job.place.local_rank)?;
+    let device = device::open(&job.config.compute.device)?;
     let group = Arc::new(Group::meet(&job.place, job.config.fingerprint()?, job.patience)?);
     let learner = build(&job.config, &device, &group)?;
     if let Some(model) = job.config.warm_start.as_ref().filter(|_| job.stored.is_none()) {

@@ -19,9 +19,6 @@ pub struct ResumeArgs {
     /// The run's folder
     #[arg(value_name = "DIR")]
     pub run: PathBuf,
-    /// Where to train, if not where it was trained: cpu, cuda or cuda:N
-    #[arg(long, env = "SPADEWORK_TRAIN_DEVICE")]
-    pub device: Option<String>,
     /// Threads on a CPU, if not as many as before; 0 is one for each core
     #[arg(long, env = "SPADEWORK_TRAIN_THREADS")]
     pub threads: Option<usize>,
@@ -45,7 +42,6 @@ pub(super) fn run(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
     } else {
         (None, read_config(&args.run)?)
     };
-    config.compute.device = args.device.clone().unwrap_or(config.compute.device);
     config.compute.threads = args.threads.unwrap_or(config.compute.threads);
     device::set_threads(config.compute.threads)?;
     if config.optimization.part(place.world).is_none() {

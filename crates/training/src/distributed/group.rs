@@ -278,7 +278,7 @@ pub(crate) mod tests {
             let work = &work;
             let followers: Vec<_> = (1..world)
                 .map(|rank| {
-                    let place = Place { rank, world, local_rank: rank, master: master.clone() };
+                    let place = Place { rank, world, master: master.clone() };
                     scope.spawn(move || work(Group::follow(&place, 7, PATIENCE).unwrap()))
                 })
                 .collect();
@@ -331,7 +331,7 @@ pub(crate) mod tests {
     fn a_process_with_other_settings_is_refused() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let master = listener.local_addr().unwrap().to_string();
-        let place = Place { rank: 1, world: 2, local_rank: 1, master };
+        let place = Place { rank: 1, world: 2, master };
         let _stranger = Group::follow(&place, 8, PATIENCE).unwrap();
         let error = Group::lead(&listener, 2, 7, PATIENCE).unwrap_err().to_string();
         assert!(error.contains("with other settings"), "{error}");
@@ -342,7 +342,7 @@ pub(crate) mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         drop(TcpStream::connect(address).unwrap());
-        let place = Place { rank: 1, world: 2, local_rank: 1, master: address.to_string() };
+        let place = Place { rank: 1, world: 2, master: address.to_string() };
         thread::scope(|scope| {
             let follower = scope.spawn(|| Group::follow(&place, 7, PATIENCE).map(|group| group.world()));
             let leader = Group::lead(&listener, 2, 7, PATIENCE).unwrap();

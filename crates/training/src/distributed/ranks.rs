@@ -7,8 +7,6 @@ pub struct Place {
     pub rank: usize,
     /// How many there are.
     pub world: usize,
-    /// Its number on this machine, which chooses its GPU.
-    pub local_rank: usize,
     /// Where rank 0 listens.
     pub master: String,
 }
@@ -16,11 +14,11 @@ pub struct Place {
 impl Place {
     /// A process that is alone.
     pub fn alone() -> Self {
-        Self { rank: 0, world: 1, local_rank: 0, master: String::new() }
+        Self { rank: 0, world: 1, master: String::new() }
     }
 }
 
-/// Reads `RANK`, `WORLD_SIZE`, `LOCAL_RANK`, `MASTER_ADDR` and `MASTER_PORT`. Without `WORLD_SIZE` the process is alone.
+/// Reads `RANK`, `WORLD_SIZE`, `MASTER_ADDR` and `MASTER_PORT`. Without `WORLD_SIZE` the process is alone.
 ///
 /// # Errors
 /// With a sentence for each variable that is missing or has no meaning.
@@ -40,7 +38,6 @@ pub fn place_from_environment(variable: impl Fn(&str) -> Option<String>) -> Resu
     };
     let world = number("WORLD_SIZE", Some(world));
     let rank = number("RANK", if world == 1 { Some("0".to_owned()) } else { variable("RANK") });
-    let local_rank = variable("LOCAL_RANK").map_or(rank, |value| number("LOCAL_RANK", Some(value)));
     let port = if world == 1 { 0 } else { number("MASTER_PORT", variable("MASTER_PORT")) };
     let host = variable("MASTER_ADDR").unwrap_or_default();
     if world > 1 && host.is_empty() {
@@ -50,7 +47,7 @@ pub fn place_from_environment(variable: impl Fn(&str) -> Option<String>) -> Resu
         mistakes.push(format!("RANK is {rank} and WORLD_SIZE {world}; ranks count from 0"));
     }
     if mistakes.is_empty() {
-        Ok(Place { rank, world, local_rank, master: format!("{host}:{port}") })
+        Ok(Place { rank, world, master: format!("{host}:{port}") })
     } else {
         Err(mistakes)
     }
@@ -74,14 +71,9 @@ mod tests {
 
     #[test]
     fn a_launcher_s_variables_say_who_and_where() {
-        let variables = [
-            ("WORLD_SIZE", "4"),
-            ("RANK", "3"),
-            ("LOCAL_RANK", "1"),
-            ("MASTER_ADDR", "host-0"),
-            ("MASTER_PORT", "29500"),
-        ];
-        let expected = Place { rank: 3, world: 4, local_rank: 1, master: "host-0:29500".to_owned() };
+        let variables =
+            [("WORLD_SIZE", "4"), ("RANK", "3"), ("MASTER_ADDR", "host-0"), ("MASTER_PORT", "29500")];
+        let expected = Place { rank: 3, world: 4, master: "host-0:29500".to_owned() };
         assert_eq!(place(&variables), Ok(expected));
     }
 

@@ -199,7 +199,7 @@ fn spectral_normalisation_has_the_gradients_of_finite_differences() -> Result<()
         let weight = numbers(&shape, 1);
         let rest: usize = shape[1..].iter().product();
         let (u, v) = (numbers(&[shape[0]], 2), numbers(&[rest], 3));
-        check("spectral norm", &[weight.clone()], |x| spectral_weight(&x[0], &u, &v));
+        check("spectral norm", std::slice::from_ref(&weight), |x| spectral_weight(&x[0], &u, &v));
         let (mut u, mut v) = (u, v);
         for _ in 0..60 {
             (u, v) = power_iteration(&weight, &u)?;

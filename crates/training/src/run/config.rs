@@ -92,7 +92,7 @@ pub struct Output {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Compute {
-    /// `cpu`, `cuda` or `cuda:N`.
+    /// `cpu`.
     pub device: String,
     /// Threads on a CPU; 0 is one for each core.
     pub threads: usize,

@@ -236,7 +236,7 @@ pub struct OutputArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Compute")]
 pub struct ComputeArgs {
-    /// Where to train: cpu, cuda or cuda:N
+    /// Where to train; the operations of a step have kernels for cpu alone
     #[arg(long, env = "SPADEWORK_TRAIN_DEVICE", default_value = "cpu")]
     pub device: String,
     /// Threads on a CPU; 0 is one for each core

@@ -75,17 +75,20 @@ pub(super) fn rows_at_once(rows: usize, width: usize, batch: usize) -> usize {
     (CELLS / width.max(1)).clamp(1, few).min(rows.max(1))
 }
 
-/// Cuts every picture's rows into groups: (picture, first row, rows) of each.
-pub(super) fn row_groups(batch: usize, rows: usize, at_once: usize) -> Vec<(usize, usize, usize)> {
+/// Rows of one picture: the picture, the first row, how many.
+pub(super) type RowGroup = (usize, usize, usize);
+
+/// Cuts every picture's rows into groups.
+pub(super) fn row_groups(batch: usize, rows: usize, at_once: usize) -> Vec<RowGroup> {
     (0..batch).flat_map(|n| (0..rows).step_by(at_once).map(move |y| (n, y, at_once.min(rows - y)))).collect()
 }
 
 /// Splits `values` into the parts of the groups, each of `row` elements for each of its rows.
 pub(super) fn split_rows<'a, T>(
     mut values: &'a mut [T],
-    groups: &[(usize, usize, usize)],
+    groups: &[RowGroup],
     row: usize,
-) -> Vec<((usize, usize, usize), &'a mut [T])> {
+) -> Vec<(RowGroup, &'a mut [T])> {
     groups
         .iter()
         .map(|&group| {
