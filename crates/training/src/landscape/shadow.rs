@@ -1,8 +1,10 @@
 //! Where the sun reaches: the land's own shadows, and those of what stands on it.
 
+use std::ops::RangeInclusive;
+
 use glam::Vec3;
 
-use super::camera::SIDE;
+use super::camera::{Camera, SIDE};
 use super::layout::Layout;
 use super::noise::smoothstep;
 use super::style::Style;
@@ -28,10 +30,12 @@ pub(crate) fn sunlit(layout: &Layout, style: &Style, surface: &Surface) -> Vec<f
         }
     }
     for plant in &layout.plants {
-        cast(layout, style, surface, plant.foot, plant.spread(), plant.height, &mut lit);
+        let shadow = Shadow::new(style, plant.foot, plant.spread(), plant.height);
+        shadow.cast(layout, style, surface, &mut lit);
     }
     for stone in &layout.stones {
-        cast(layout, style, surface, stone.foot, stone.radius, 1.1 * stone.radius, &mut lit);
+        let shadow = Shadow::new(style, stone.foot, stone.radius, 1.1 * stone.radius);
+        shadow.cast(layout, style, surface, &mut lit);
     }
     lit
 }
@@ -59,53 +63,64 @@ fn block(layout: &Layout, style: &Style, surface: &Surface, summit: f32, x: usiz
     smoothstep(0.0, 1.0, clear)
 }
 
-/// Darkens the ground where a thing `height` tall and `spread` wide to each side keeps the sun away.
-fn cast(
-    layout: &Layout,
-    style: &Style,
-    surface: &Surface,
+/// What a thing on the ground keeps the sun from.
+struct Shadow {
     foot: Vec3,
+    /// Half the thing's width, and its height.
     spread: f32,
     height: f32,
-    lit: &mut [f32],
-) {
-    let camera = &layout.camera;
-    let fall = -Vec3::new(style.sun.x, 0.0, style.sun.z) / style.sun.y.max(0.2);
-    let tip = foot + fall * height;
-    let (half, pad) = (spread.max(0.3 * height), 1.0 / camera.footprint(foot.z));
-    let corners = [
-        (foot.x.min(tip.x) - half, foot.z.min(tip.z) - half),
-        (foot.x.max(tip.x) + half, foot.z.max(tip.z) + half),
-    ];
-    let near = corners[0].1.max(0.8 * camera.ground(SIDE as f32));
-    let column = |x: f32, z: f32| camera.project(Vec3::new(x, foot.y, z)).0;
-    let xs = [
-        column(corners[0].0, near),
-        column(corners[1].0, near),
-        column(corners[0].0, corners[1].1),
-        column(corners[1].0, corners[1].1),
-    ];
-    let left = xs.iter().copied().fold(f32::INFINITY, f32::min).max(0.0) as usize;
-    let right = xs.iter().copied().fold(0.0, f32::max).min(SIDE as f32 - 1.0) as usize;
-    let top = camera.row(foot.y + 0.3, corners[1].1).clamp(0.0, SIDE as f32) as usize;
-    let bottom = (camera.row(foot.y - 0.3, near) + 0.02 * pad).clamp(0.0, SIDE as f32 - 1.0) as usize;
-    for y in top..=bottom.min(SIDE - 1) {
-        for x in left..=right {
-            let cell = surface.at(x, y);
-            if !cell.class.takes_shadow() || (cell.depth - foot.z).abs() > 2.0 * (height + half) {
-                continue;
+    /// Where the shadow of one unit of height falls.
+    fall: Vec3,
+}
+
+impl Shadow {
+    fn new(style: &Style, foot: Vec3, spread: f32, height: f32) -> Self {
+        let fall = -Vec3::new(style.sun.x, 0.0, style.sun.z) / style.sun.y.max(0.2);
+        Self { foot, spread, height, fall }
+    }
+
+    /// Darkens the ground that it falls on.
+    fn cast(&self, layout: &Layout, style: &Style, surface: &Surface, lit: &mut [f32]) {
+        let camera = &layout.camera;
+        let reach = 2.0 * (self.height + self.half());
+        let (columns, rows) = self.bounds(camera);
+        for y in rows {
+            for x in columns.clone() {
+                let cell = surface.at(x, y);
+                if cell.class.takes_shadow() && (cell.depth - self.foot.z).abs() <= reach {
+                    let shade = self.shade(camera.point(x as f32, y as f32, cell.depth) - self.foot);
+                    let share = &mut lit[y * SIDE + x];
+                    *share = share.min(1.0 - style.shadow * 0.85 * shade);
+                }
             }
-            let at = camera.point(x as f32, y as f32, cell.depth) - foot;
-            // Along the shadow, 0 at the foot, 1 at its tip.
-            let length = (fall.x * fall.x + fall.z * fall.z).sqrt() * height;
-            let (fx, fz) = (fall.x * height / length, fall.z * height / length);
-            let (along, aside) = ((at.x * fx + at.z * fz) / length, at.x * fz - at.z * fx);
-            let width = spread * (1.0 - (2.0 * along - 1.15).powi(2)).max(0.0).sqrt();
-            let foot_dark = 1.0 - (at.x * at.x + at.z * at.z).sqrt() / (0.8 * spread + 0.1);
-            let shade =
-                smoothstep(1.0, 0.55, aside.abs() / width.max(1e-3)).max(smoothstep(0.0, 1.0, foot_dark));
-            let share = &mut lit[y * SIDE + x];
-            *share = share.min(1.0 - style.shadow * 0.85 * shade);
         }
+    }
+
+    fn half(&self) -> f32 {
+        self.spread.max(0.3 * self.height)
+    }
+
+    /// Columns and rows beyond which it does not reach.
+    fn bounds(&self, camera: &Camera) -> (RangeInclusive<usize>, RangeInclusive<usize>) {
+        let (foot, tip, half) = (self.foot, self.foot + self.fall * self.height, self.half());
+        let (left, right) = (foot.x.min(tip.x) - half, foot.x.max(tip.x) + half);
+        let near = (foot.z.min(tip.z) - half).max(0.8 * camera.ground(SIDE as f32));
+        let far = foot.z.max(tip.z) + half;
+        let last = SIDE as f32 - 1.0;
+        let column = |x: f32, z: f32| camera.project(Vec3::new(x, foot.y, z)).0.clamp(0.0, last) as usize;
+        let row = |y: f32, z: f32| camera.row(y, z).clamp(0.0, last) as usize;
+        let columns = column(left, near).min(column(left, far))..=column(right, near).max(column(right, far));
+        (columns, row(foot.y + 0.3, far)..=row(foot.y - 0.3, near))
+    }
+
+    /// How dark it is `at` a place relative to the foot: an ellipse along the fall, and a dark foot.
+    fn shade(&self, at: Vec3) -> f32 {
+        let length = (self.fall.x * self.fall.x + self.fall.z * self.fall.z).sqrt() * self.height;
+        let (fall_x, fall_z) = (self.fall.x * self.height / length, self.fall.z * self.height / length);
+        // Along the shadow, 0 at the foot, 1 at its tip.
+        let (along, aside) = ((at.x * fall_x + at.z * fall_z) / length, at.x * fall_z - at.z * fall_x);
+        let width = self.spread * (1.0 - (2.0 * along - 1.15).powi(2)).max(0.0).sqrt();
+        let foot = 1.0 - (at.x * at.x + at.z * at.z).sqrt() / (0.8 * self.spread + 0.1);
+        smoothstep(1.0, 0.55, aside.abs() / width.max(1e-3)).max(smoothstep(0.0, 1.0, foot))
     }
 }
