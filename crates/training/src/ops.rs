@@ -7,6 +7,7 @@ mod activation;
 mod conv;
 mod distance;
 mod element;
+mod lanes;
 mod modulate;
 mod moments;
 mod neighbourhoods;

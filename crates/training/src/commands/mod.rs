@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bench;
 mod device;
 mod drive;
 mod evaluate;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+pub use bench::BenchArgs;
 pub use evaluate::EvaluateArgs;
 pub use export::ExportArgs;
 pub use fit::FitArgs;
@@ -32,6 +34,8 @@ pub enum Command {
     Evaluate(Box<EvaluateArgs>),
     /// Render procedural landscapes with exact label maps
     RenderDataset(RenderDataset),
+    /// Time a training step
+    Bench(BenchArgs),
     /// Run one training step and compare every loss, gradient and buffer with a reference
     Verify(verify::Verify),
 }
@@ -48,6 +52,7 @@ impl Command {
             Self::Export(args) => export::run(&args)?,
             Self::Evaluate(args) => args.run()?,
             Self::RenderDataset(command) => command.run()?,
+            Self::Bench(args) => bench::run(&args)?,
             Self::Verify(verify) => verify.run()?,
         }
         Ok(ExitCode::SUCCESS)

@@ -53,6 +53,6 @@ impl Verify {
 fn line(deviation: &Deviation) -> String {
     let Deviation { kind, name, error, vanishing } = deviation;
     let verdict = if deviation.passes() { "ok" } else { "TOO FAR" };
-    let note = if *vanishing { "  (vanishes; relative to its weight's gradient)" } else { "" };
+    let note = if *vanishing { "  (vanishes; relative to the gradients beside it)" } else { "" };
     format!("{verdict:<8} {:<9} {error:9.2e} of {:.0e}  {name}{note}", kind.name(), kind.bound())
 }

@@ -4,7 +4,8 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use super::{
-    element::{Element, vectorized},
+    element::Element,
+    lanes::{map, update, vectorized},
     storage::{by_dtype, dtype, slice, stored, tensor, with_values},
 };
 
@@ -55,15 +56,7 @@ fn distance<T: Element>(x: &[T], constant: &[T]) -> f64 {
         .par_chunks(CHUNK)
         .zip(constant.par_chunks(CHUNK))
         .map(|(x, constant)| {
-            let mut sums = [T::zero(); 16];
-            vectorized(|| {
-                for (x, constant) in x.chunks(16).zip(constant.chunks(16)) {
-                    for ((sum, x), constant) in sums.iter_mut().zip(x).zip(constant) {
-                        let difference = *x - *constant;
-                        *sum += if difference > T::zero() { difference } else { T::zero() - difference };
-                    }
-                }
-            });
+            let sums = vectorized(add_distances, (x, constant));
             sums.iter().map(|sum| sum.to_f64()).sum()
         })
         .collect();
@@ -75,13 +68,27 @@ fn signs<T: Element>(x: &[T], constant: &[T], share: f64) -> Vec<T> {
     let (plus, minus) = (T::from_f64(share), T::from_f64(-share));
     let mut dx = vec![T::zero(); x.len()];
     let chunks = dx.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).zip(constant.par_chunks(CHUNK));
-    chunks.for_each(|((dx, x), constant)| {
-        vectorized(|| {
-            for ((dx, x), constant) in dx.iter_mut().zip(x).zip(constant) {
-                let below = if *x < *constant { minus } else { T::zero() };
-                *dx = if *x > *constant { plus } else { below };
-            }
-        });
-    });
+    chunks.for_each(|((dx, x), constant)| vectorized(sign, (dx, x, constant, [minus, plus])));
     dx
+}
+
+/// In sixteen sums side by side.
+#[inline(always)]
+fn add_distances<T: Element>((x, constant): (&[T], &[T])) -> [T; 16] {
+    let mut sums = [T::zero(); 16];
+    for (x, constant) in x.chunks(16).zip(constant.chunks(16)) {
+        update(&mut sums[..x.len()], [x, constant], |sum, [x, constant]| {
+            let difference = x - constant;
+            sum + if difference > T::zero() { difference } else { T::zero() - difference }
+        });
+    }
+    sums
+}
+
+#[inline(always)]
+fn sign<T: Element>((dx, x, constant, [minus, plus]): (&mut [T], &[T], &[T], [T; 2])) {
+    map(dx, [x, constant], |[x, constant]| {
+        let below = if x < constant { minus } else { T::zero() };
+        if x > constant { plus } else { below }
+    });
 }

@@ -94,9 +94,3 @@ impl Element for f64 {
         }
     }
 }
-
-/// Runs `operation` compiled for the best vector instructions that this processor has.
-#[inline]
-pub(super) fn vectorized<R>(operation: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(operation)
-}

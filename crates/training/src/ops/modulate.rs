@@ -7,7 +7,8 @@ use rayon::prelude::*;
 
 use super::{
     SLOPE,
-    element::{Element, vectorized},
+    element::Element,
+    lanes::{map, update, update_two, vectorized},
     moments::{Moments, cast},
     neighbourhoods::Neighbourhoods,
     storage::{by_dtype, dtype, slice, stored, tensor, with_values},
@@ -144,44 +145,22 @@ impl<'a, T: Element> Layer<'a, T> {
         rows.with_min_len(8).for_each(|(row, (out, ids))| {
             let (n, y) = (row / grid.height, row % grid.height);
             let (mean, inverse) = self.statistics(n);
-            vectorized(|| {
-                for (column, (out, &id)) in out.chunks_exact_mut(c).zip(ids).enumerate() {
-                    let x = self.source(n, y, column);
-                    let (gamma, beta) = self.table[2 * c * id as usize..][..2 * c].split_at(c);
-                    for i in 0..c {
-                        let normalized = (x[i] - mean[i]) * inverse[i];
-                        let z = normalized * (gamma[i] + T::one()) + beta[i];
-                        out[i] = if z > T::zero() { z } else { z * self.slope };
-                    }
-                }
-            });
+            vectorized(forward_row, (self, n, y, [mean, inverse], ids, out));
         });
         out
     }
 
     /// For every segment, gamma's and beta's gradients, (segments, 2C).
     fn segment_sums(&self, y: &[T], dy: &[T]) -> Vec<T> {
-        let Neighbourhoods { grid, cells, segments, .. } = &*self.op.neighbourhoods;
+        let Neighbourhoods { cells, segments, .. } = &*self.op.neighbourhoods;
         let c = self.channels();
         let mut sums = vec![T::zero(); segments.len() * 2 * c];
         sums.par_chunks_mut(2 * c).zip(segments).with_min_len(16).for_each(|(sums, segment)| {
             let n = segment.picture as usize;
             let (mean, inverse) = self.statistics(n);
             let (gamma, beta) = sums.split_at_mut(c);
-            vectorized(|| {
-                for &cell in &cells[segment.start as usize..segment.end as usize] {
-                    let at = cell as usize * c;
-                    let inside = cell as usize - n * grid.height * grid.width;
-                    let x = self.source(n, inside / grid.width, inside % grid.width);
-                    let (y, dy) = (&y[at..at + c], &dy[at..at + c]);
-                    for i in 0..c {
-                        let dz = if y[i] > T::zero() { dy[i] } else { dy[i] * self.slope };
-                        gamma[i] += dz * (x[i] - mean[i]);
-                        beta[i] += dz;
-                    }
-                }
-                gamma.iter_mut().zip(inverse).for_each(|(gamma, inverse)| *gamma *= *inverse);
-            });
+            let cells = &cells[segment.start as usize..segment.end as usize];
+            vectorized(sum_segment, (self, n, [mean, inverse], cells, [y, dy], gamma, beta));
         });
         sums
     }
@@ -234,22 +213,84 @@ impl<'a, T: Element> Layer<'a, T> {
                 let start = (n * grid.height + y_out) * grid.width;
                 let (ids, cells) = (&ids[start..start + grid.width], start * c..(start + grid.width) * c);
                 let (y, dy) = (&y[cells.clone()], &dy[cells]);
-                vectorized(|| {
-                    let cells = ids.iter().zip(y.chunks_exact(c).zip(dy.chunks_exact(c)));
-                    for (column, (&id, (y, dy))) in cells.enumerate() {
-                        let x = self.source(n, y_out, column);
-                        let gamma = &self.table[2 * c * id as usize..][..c];
-                        let dx = &mut dx[(column >> shift) * c..][..c];
-                        for i in 0..c {
-                            let dz = if y[i] > T::zero() { dy[i] } else { dy[i] * self.slope };
-                            let normalized = (x[i] - mean[i]) * inverse[i];
-                            let owed = first[i] + normalized * second[i];
-                            dx[i] += inverse[i] * (dz * (gamma[i] + T::one()) - owed);
-                        }
-                    }
-                });
+                let constants = [mean, inverse, first, second];
+                vectorized(backward_row, (self, n, y_out, constants, ids, [y, dy], &mut *dx));
             }
         });
         Ok(dx)
+    }
+}
+
+/// One row of cells, `y` of picture `n`.
+#[inline(always)]
+#[expect(clippy::type_complexity, reason = "the arguments of a loop")]
+fn forward_row<T: Element>(
+    (layer, n, y, [mean, inverse], ids, out): (&Layer<'_, T>, usize, usize, [&[T]; 2], &[u32], &mut [T]),
+) {
+    let c = layer.channels();
+    for (column, (out, &id)) in out.chunks_exact_mut(c).zip(ids).enumerate() {
+        let x = layer.source(n, y, column);
+        let (gamma, beta) = layer.table[2 * c * id as usize..][..2 * c].split_at(c);
+        map(out, [x, mean, inverse, gamma, beta], |[x, mean, inverse, gamma, beta]| {
+            let z = (x - mean) * inverse * (gamma + T::one()) + beta;
+            if z > T::zero() { z } else { z * layer.slope }
+        });
+    }
+}
+
+/// Adds up the gradients of gamma and beta over `cells` of picture `n`.
+#[inline(always)]
+#[expect(clippy::type_complexity, reason = "the arguments of a loop")]
+fn sum_segment<T: Element>(
+    (layer, n, [mean, inverse], cells, [y, dy], gamma, beta): (
+        &Layer<'_, T>,
+        usize,
+        [&[T]; 2],
+        &[u32],
+        [&[T]; 2],
+        &mut [T],
+        &mut [T],
+    ),
+) {
+    let (grid, c) = (layer.op.neighbourhoods.grid, layer.channels());
+    for &cell in cells {
+        let at = cell as usize * c;
+        let inside = cell as usize - n * grid.height * grid.width;
+        let x = layer.source(n, inside / grid.width, inside % grid.width);
+        let (y, dy) = (&y[at..at + c], &dy[at..at + c]);
+        update_two(gamma, beta, [x, y, dy, mean], |gamma, beta, [x, y, dy, mean]| {
+            let dz = if y > T::zero() { dy } else { dy * layer.slope };
+            (gamma + dz * (x - mean), beta + dz)
+        });
+    }
+    update(gamma, [inverse], |gamma, [inverse]| gamma * inverse);
+}
+
+/// Adds the input's gradient from one row of cells, `y_out` of picture `n`.
+#[inline(always)]
+#[expect(clippy::type_complexity, reason = "the arguments of a loop")]
+fn backward_row<T: Element>(
+    (layer, n, y_out, [mean, inverse, first, second], ids, [y, dy], dx): (
+        &Layer<'_, T>,
+        usize,
+        usize,
+        [&[T]; 4],
+        &[u32],
+        [&[T]; 2],
+        &mut [T],
+    ),
+) {
+    let (c, shift) = (layer.channels(), layer.op.shift);
+    let cells = ids.iter().zip(y.chunks_exact(c).zip(dy.chunks_exact(c)));
+    for (column, (&id, (y, dy))) in cells.enumerate() {
+        let x = layer.source(n, y_out, column);
+        let gamma = &layer.table[2 * c * id as usize..][..c];
+        let dx = &mut dx[(column >> shift) * c..][..c];
+        let inputs = [x, y, dy, gamma, mean, inverse, first, second];
+        update(dx, inputs, |dx, [x, y, dy, gamma, mean, inverse, first, second]| {
+            let dz = if y > T::zero() { dy } else { dy * layer.slope };
+            let owed = first + (x - mean) * inverse * second;
+            dx + inverse * (dz * (gamma + T::one()) - owed)
+        });
     }
 }

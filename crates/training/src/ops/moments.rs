@@ -6,7 +6,8 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::{
-    element::{Element, vectorized},
+    element::Element,
+    lanes::{update, vectorized},
     storage::{by_dtype, with_values},
 };
 
@@ -113,7 +114,7 @@ fn sums<T: Element>(x: &[T], pictures: usize, channels: usize) -> Vec<f64> {
             .map(|cells| {
                 let (mut mean, mut square) = (vec![T::zero(); channels], vec![T::zero(); channels]);
                 let count = (cells.len() / channels) as f64;
-                vectorized(|| chunk_moments(cells, T::from_f64(1.0 / count), &mut mean, &mut square));
+                vectorized(chunk_moments, (cells, T::from_f64(1.0 / count), &mut mean, &mut square));
                 (mean, square, count)
             })
             .collect();
@@ -130,17 +131,14 @@ fn sums<T: Element>(x: &[T], pictures: usize, channels: usize) -> Vec<f64> {
 
 /// The mean of each channel, and the sum of squares about it.
 #[inline(always)]
-fn chunk_moments<T: Element>(cells: &[T], share: T, mean: &mut [T], square: &mut [T]) {
+fn chunk_moments<T: Element>((cells, share, mean, square): (&[T], T, &mut [T], &mut [T])) {
     let channels = mean.len();
     for cell in cells.chunks_exact(channels) {
-        mean.iter_mut().zip(cell).for_each(|(sum, x)| *sum += *x);
+        update(mean, [cell], |sum, [x]| sum + x);
     }
     mean.iter_mut().for_each(|sum| *sum *= share);
     for cell in cells.chunks_exact(channels) {
-        for ((sum, mean), x) in square.iter_mut().zip(&*mean).zip(cell) {
-            let difference = *x - *mean;
-            *sum += difference * difference;
-        }
+        update(square, [cell, mean], |sum, [x, mean]| sum + (x - mean) * (x - mean));
     }
 }
 

@@ -4,7 +4,8 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use super::{
-    element::{Element, vectorized},
+    element::Element,
+    lanes::{map, update, vectorized},
     storage::{by_dtype, dtype, slice, stored, tensor, with_values},
 };
 
@@ -68,16 +69,16 @@ fn add<T: Element>(x: &[T], weight: &[T], noise: &[T]) -> Vec<T> {
     let c = weight.len();
     let mut out = vec![T::zero(); x.len()];
     let chunks = out.par_chunks_mut(CELLS * c).zip(x.par_chunks(CELLS * c)).zip(noise.par_chunks(CELLS));
-    chunks.for_each(|((out, x), noise)| {
-        vectorized(|| {
-            for ((out, x), noise) in out.chunks_exact_mut(c).zip(x.chunks_exact(c)).zip(noise) {
-                for i in 0..c {
-                    out[i] = x[i] + weight[i] * *noise;
-                }
-            }
-        });
-    });
+    chunks.for_each(|((out, x), noise)| vectorized(add_cells, (out, x, weight, noise)));
     out
+}
+
+#[inline(always)]
+fn add_cells<T: Element>((out, x, weight, noise): (&mut [T], &[T], &[T], &[T])) {
+    let c = weight.len();
+    for ((out, x), noise) in out.chunks_exact_mut(c).zip(x.chunks_exact(c)).zip(noise) {
+        map(out, [x, weight], |[x, weight]| x + weight * *noise);
+    }
 }
 
 fn weight_gradient<T: Element>(dy: &[T], noise: &[T], channels: usize) -> Vec<T> {
@@ -86,13 +87,16 @@ fn weight_gradient<T: Element>(dy: &[T], noise: &[T], channels: usize) -> Vec<T>
         .zip(noise.par_chunks(CELLS))
         .map(|(dy, noise)| {
             let mut sums = vec![T::zero(); channels];
-            vectorized(|| {
-                for (dy, noise) in dy.chunks_exact(channels).zip(noise) {
-                    sums.iter_mut().zip(dy).for_each(|(sum, dy)| *sum += *dy * *noise);
-                }
-            });
+            vectorized(sum_cells, (&mut sums, dy, noise));
             sums
         })
         .collect();
     (0..channels).map(|c| T::from_f64(parts.iter().map(|part| part[c].to_f64()).sum())).collect()
+}
+
+#[inline(always)]
+fn sum_cells<T: Element>((sums, dy, noise): (&mut [T], &[T], &[T])) {
+    for (dy, noise) in dy.chunks_exact(sums.len()).zip(noise) {
+        update(sums, [dy], |sum, [dy]| sum + dy * *noise);
+    }
 }

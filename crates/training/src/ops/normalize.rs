@@ -7,7 +7,8 @@ use rayon::prelude::*;
 
 use super::{
     SLOPE,
-    element::{Element, vectorized},
+    element::Element,
+    lanes::{map, update_two, vectorized},
     moments::{CELLS, Moments, cast},
     storage::{by_dtype, dtype, slice, stored, tensor, with_values},
 };
@@ -59,16 +60,8 @@ impl Normalize {
         for (n, (out, x)) in out.chunks_exact_mut(each).zip(x.chunks_exact(each)).enumerate() {
             let row = self.moments.row(n) * channels..(self.moments.row(n) + 1) * channels;
             let (mean, inverse) = (&mean[row.clone()], &inverse[row]);
-            out.par_chunks_mut(CELLS * channels).zip(x.par_chunks(CELLS * channels)).for_each(|(out, x)| {
-                vectorized(|| {
-                    for (out, x) in out.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-                        for c in 0..channels {
-                            let y = (x[c] - mean[c]) * inverse[c];
-                            out[c] = if y > T::zero() { y } else { y * slope };
-                        }
-                    }
-                });
-            });
+            let chunks = out.par_chunks_mut(CELLS * channels).zip(x.par_chunks(CELLS * channels));
+            chunks.for_each(|(out, x)| vectorized(forward_cells, (out, x, mean, inverse, slope)));
         }
         out
     }
@@ -132,16 +125,7 @@ impl<T: Element> Cells<'_, T> {
         let parts: Vec<(Vec<T>, Vec<T>)> = parts
             .map(|((x, y), dy)| {
                 let (mut first, mut second) = (vec![T::zero(); channels], vec![T::zero(); channels]);
-                vectorized(|| {
-                    let cells = x.chunks_exact(channels).zip(y.chunks_exact(channels));
-                    for ((x, y), dy) in cells.zip(dy.chunks_exact(channels)) {
-                        for c in 0..channels {
-                            let dz = if y[c] > T::zero() { dy[c] } else { dy[c] * self.slope };
-                            first[c] += dz;
-                            second[c] += dz * (x[c] - self.mean[c]) * self.inverse[c];
-                        }
-                    }
-                });
+                vectorized(sum_cells, (self, [x, y, dy], &mut first, &mut second));
                 (first, second)
             })
             .collect();
@@ -159,18 +143,51 @@ impl<T: Element> Cells<'_, T> {
         let chunk = CELLS * channels;
         let parts = self.x.par_chunks(chunk).zip(self.y.par_chunks(chunk)).zip(self.dy.par_chunks(chunk));
         dx.par_chunks_mut(chunk).zip(parts).for_each(|(dx, ((x, y), dy))| {
-            vectorized(|| {
-                let cells = x.chunks_exact(channels).zip(y.chunks_exact(channels));
-                for (dx, ((x, y), dy)) in
-                    dx.chunks_exact_mut(channels).zip(cells.zip(dy.chunks_exact(channels)))
-                {
-                    for c in 0..channels {
-                        let dz = if y[c] > T::zero() { dy[c] } else { dy[c] * self.slope };
-                        let normalized = (x[c] - self.mean[c]) * self.inverse[c];
-                        dx[c] = self.inverse[c] * (dz - first[c] - normalized * second[c]);
-                    }
-                }
-            });
+            vectorized(backward_cells, (self, [x, y, dy], first, second, dx));
+        });
+    }
+}
+
+#[inline(always)]
+fn forward_cells<T: Element>((out, x, mean, inverse, slope): (&mut [T], &[T], &[T], &[T], T)) {
+    for (out, x) in out.chunks_exact_mut(mean.len()).zip(x.chunks_exact(mean.len())) {
+        map(out, [x, mean, inverse], |[x, mean, inverse]| {
+            let y = (x - mean) * inverse;
+            if y > T::zero() { y } else { y * slope }
+        });
+    }
+}
+
+#[inline(always)]
+#[expect(clippy::type_complexity, reason = "the arguments of a loop")]
+fn sum_cells<T: Element>((cells, [x, y, dy], first, second): (&Cells<'_, T>, [&[T]; 3], &mut [T], &mut [T])) {
+    let channels = cells.mean.len();
+    let maps = x.chunks_exact(channels).zip(y.chunks_exact(channels)).zip(dy.chunks_exact(channels));
+    for ((x, y), dy) in maps {
+        update_two(
+            first,
+            second,
+            [x, y, dy, cells.mean, cells.inverse],
+            |a, b, [x, y, dy, mean, inverse]| {
+                let dz = if y > T::zero() { dy } else { dy * cells.slope };
+                (a + dz, b + dz * ((x - mean) * inverse))
+            },
+        );
+    }
+}
+
+#[inline(always)]
+#[expect(clippy::type_complexity, reason = "the arguments of a loop")]
+fn backward_cells<T: Element>(
+    (cells, [x, y, dy], first, second, dx): (&Cells<'_, T>, [&[T]; 3], &[T], &[T], &mut [T]),
+) {
+    let channels = cells.mean.len();
+    let maps = x.chunks_exact(channels).zip(y.chunks_exact(channels)).zip(dy.chunks_exact(channels));
+    for (dx, ((x, y), dy)) in dx.chunks_exact_mut(channels).zip(maps) {
+        let inputs = [x, y, dy, cells.mean, cells.inverse, first, second];
+        map(dx, inputs, |[x, y, dy, mean, inverse, first, second]| {
+            let dz = if y > T::zero() { dy } else { dy * cells.slope };
+            inverse * (dz - first - (x - mean) * inverse * second)
         });
     }
 }

@@ -4,7 +4,8 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::{
-    element::{Element, vectorized},
+    element::Element,
+    lanes::{map, update, vectorized},
     storage::{by_dtype, dtype, slice, stored, tensor, with_values},
 };
 
@@ -13,6 +14,9 @@ const EPSILON: f64 = 1e-12;
 
 /// Values that one task handles.
 const CHUNK: usize = 1 << 12;
+
+/// Columns that one task adds up.
+const COLUMNS: usize = 512;
 
 /// One step of `v ← Wᵀu / ‖Wᵀu‖`, `u ← Wv / ‖Wv‖`, with W seen as (out, rest): the new `u` and `v`.
 ///
@@ -59,9 +63,8 @@ impl CustomOp1 for Divide {
         by_dtype!(dtype(storage), T => {
             let (w, inverse) = (slice::<T>(storage, layout)?, self.sigma.recip() as T);
             let mut out = vec![T::default(); w.len()];
-            out.par_chunks_mut(CHUNK).zip(w.par_chunks(CHUNK)).for_each(|(out, w)| vectorized(|| {
-                out.iter_mut().zip(w).for_each(|(out, w)| *out = w * inverse);
-            }));
+            let chunks = out.par_chunks_mut(CHUNK).zip(w.par_chunks(CHUNK));
+            chunks.for_each(|(out, w)| vectorized(scale, (out, w, inverse)));
             Ok(stored(out, layout.shape().clone()))
         })
     }
@@ -81,19 +84,15 @@ impl Divide {
         let parts: Vec<f64> = normalized
             .par_chunks(CHUNK)
             .zip(gradient.par_chunks(CHUNK))
-            .map(|(w, g)| vectorized(|| dot(w, g).to_f64()))
+            .map(|(w, g)| vectorized(dot, (w, g)).to_f64())
             .collect();
         let share = parts.iter().sum::<f64>();
         let inverse = self.sigma.recip();
         let mut out = vec![T::zero(); gradient.len()];
         out.par_chunks_mut(v.len()).zip(gradient.par_chunks(v.len())).zip(&self.u).for_each(
             |((out, g), u)| {
-                let (scale, u) = (T::from_f64(inverse), T::from_f64(share * u * inverse));
-                vectorized(|| {
-                    for ((out, g), v) in out.iter_mut().zip(g).zip(&v) {
-                        *out = *g * scale - u * *v;
-                    }
-                });
+                let factors = [T::from_f64(inverse), T::from_f64(share * u * inverse)];
+                vectorized(combine, (out, g, &v, factors));
             },
         );
         out
@@ -104,24 +103,38 @@ impl Divide {
 fn times_rows<T: Element>(w: &[T], u: &[T]) -> Vec<T> {
     let columns = w.len() / u.len();
     let mut sums = vec![T::zero(); columns];
-    sums.par_chunks_mut(512).enumerate().for_each(|(part, sums)| {
-        vectorized(|| {
-            for (row, u) in w.chunks_exact(columns).zip(u) {
-                sums.iter_mut().zip(&row[part * 512..]).for_each(|(sum, w)| *sum += *w * *u);
-            }
-        });
+    sums.par_chunks_mut(COLUMNS).enumerate().for_each(|(part, sums)| {
+        vectorized(add_rows, (sums, w, u, columns, part * COLUMNS));
     });
     sums
 }
 
+/// Adds every row of `w` from column `start`, times its element of `u`.
+#[inline(always)]
+fn add_rows<T: Element>((sums, w, u, columns, start): (&mut [T], &[T], &[T], usize, usize)) {
+    for (row, u) in w.chunks_exact(columns).zip(u) {
+        update(sums, [&row[start..]], |sum, [w]| sum + w * *u);
+    }
+}
+
+#[inline(always)]
+fn scale<T: Element>((out, w, factor): (&mut [T], &[T], T)) {
+    map(out, [w], |[w]| w * factor);
+}
+
+#[inline(always)]
+fn combine<T: Element>((out, g, v, [scale, share]): (&mut [T], &[T], &[T], [T; 2])) {
+    map(out, [g, v], |[g, v]| g * scale - share * v);
+}
+
 /// `Wv`.
 fn times_columns<T: Element>(w: &[T], v: &[T]) -> Vec<T> {
-    w.par_chunks_exact(v.len()).map(|row| vectorized(|| dot(row, v))).collect()
+    w.par_chunks_exact(v.len()).map(|row| vectorized(dot, (row, v))).collect()
 }
 
 /// In sixteen sums side by side.
 #[inline(always)]
-fn dot<T: Element>(a: &[T], b: &[T]) -> T {
+fn dot<T: Element>((a, b): (&[T], &[T])) -> T {
     let mut sums = [T::zero(); 16];
     let (a, a_rest) = a.as_chunks::<16>();
     let (b, b_rest) = b.as_chunks::<16>();

@@ -12,7 +12,8 @@ use spadework_engine::kernels::{NO_PATCH, Store, decode};
 
 use super::{
     conv::{ConvGeometry, outer_sums, sum_columns},
-    element::{Element, vectorized},
+    element::Element,
+    lanes::{update, vectorized},
     neighbourhoods::Neighbourhoods,
     panels::{Panels, multiply_rows},
     storage::{by_dtype, dtype, slice, stored, tensor, with_values},
@@ -63,6 +64,11 @@ pub fn table(
     hidden.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
 }
 
+#[inline(always)]
+fn add<T: Element>((sums, values): (&mut [T], &[T])) {
+    update(sums, [values], |sum, [value]| sum + value);
+}
+
 struct Hidden {
     neighbourhoods: Arc<Neighbourhoods>,
     label_planes: usize,
@@ -94,14 +100,11 @@ impl Hidden {
         });
         let mut out = vec![T::zero(); patches.len() / area * width];
         out.par_chunks_mut(width).zip(patches.par_chunks(*area)).with_min_len(16).for_each(|(out, patch)| {
-            vectorized(|| {
-                out.copy_from_slice(bias);
-                self.for_each_column(patch, |index| {
-                    let column = &columns[index * width..(index + 1) * width];
-                    out.iter_mut().zip(column).for_each(|(sum, weight)| *sum += *weight);
-                });
-                out.iter_mut().for_each(|value| *value = if *value > T::zero() { *value } else { T::zero() });
+            out.copy_from_slice(bias);
+            self.for_each_column(patch, |index| {
+                vectorized(add, (&mut *out, &columns[index * width..(index + 1) * width]));
             });
+            out.iter_mut().for_each(|value| *value = if *value > T::zero() { *value } else { T::zero() });
         });
         out
     }
@@ -128,15 +131,12 @@ impl Hidden {
         dw.par_chunks_mut(HIDDEN * each).enumerate().for_each(|(part, dw)| {
             let (first, channels) = (part * HIDDEN, dw.len() / each);
             let mut sums = vec![T::zero(); each * HIDDEN];
-            vectorized(|| {
-                for (patch, dh) in patches.chunks_exact(area).zip(masked.chunks_exact(width)) {
-                    let dh = &dh[first..first + channels];
-                    self.for_each_column(patch, |index| {
-                        let sums = &mut sums[index * HIDDEN..][..channels];
-                        sums.iter_mut().zip(dh).for_each(|(sum, dh)| *sum += *dh);
-                    });
-                }
-            });
+            for (patch, dh) in patches.chunks_exact(area).zip(masked.chunks_exact(width)) {
+                let dh = &dh[first..first + channels];
+                self.for_each_column(patch, |index| {
+                    vectorized(add, (&mut sums[index * HIDDEN..][..channels], dh));
+                });
+            }
             for (channel, dw) in dw.chunks_exact_mut(each).enumerate() {
                 dw.iter_mut().enumerate().for_each(|(index, dw)| *dw = sums[index * HIDDEN + channel]);
             }
@@ -198,15 +198,12 @@ impl Table {
             let rows = table.par_chunks_mut(columns).zip(taps.par_chunks(*area));
             rows.with_min_len(32).for_each(|(row, taps)| {
                 let patch = taps[tap];
-                vectorized(|| {
-                    if tap == 0 {
-                        row.copy_from_slice(bias);
-                    }
-                    if patch != NO_PATCH {
-                        let product = &products[patch as usize * columns..][..columns];
-                        row.iter_mut().zip(product).for_each(|(sum, product)| *sum += *product);
-                    }
-                });
+                if tap == 0 {
+                    row.copy_from_slice(bias);
+                }
+                if patch != NO_PATCH {
+                    vectorized(add, (row, &products[patch as usize * columns..][..columns]));
+                }
             });
         }
         table
@@ -228,13 +225,10 @@ impl Table {
         let mut sums = vec![T::zero(); patches * columns];
         for (tap, users) in users.iter().enumerate() {
             sums.par_chunks_mut(columns).enumerate().with_min_len(32).for_each(|(patch, sums)| {
-                vectorized(|| {
-                    sums.fill(T::zero());
-                    for &id in users.of(patch) {
-                        let row = &gradient[id as usize * columns..][..columns];
-                        sums.iter_mut().zip(row).for_each(|(sum, row)| *sum += *row);
-                    }
-                });
+                sums.fill(T::zero());
+                for &id in users.of(patch) {
+                    vectorized(add, (&mut *sums, &gradient[id as usize * columns..][..columns]));
+                }
             });
             let panels = Panels::new(columns, width, |column, k| weight[(column * width + k) * area + tap]);
             multiply_rows(&sums, &panels, Store::Add, &mut dh);

@@ -22,6 +22,9 @@ use crate::{
     step::{Batch, Draws, Gradients, Losses, Trainer},
 };
 
+/// What share of its network's largest gradient a gradient is measured by where it vanishes.
+const NETWORK: f64 = 1e-3;
+
 /// A step as somebody else computed it.
 pub struct ReferenceStep {
     networks: Networks,
@@ -168,12 +171,15 @@ impl ReferenceStep {
     }
 
     fn compare_gradients(&self, prefix: &str, ours: &Gradients, into: &mut Vec<Deviation>) -> Result<()> {
+        let sizes =
+            self.below(prefix).map(|(_, theirs)| norm(theirs)).collect::<candle_core::Result<Vec<_>>>()?;
+        let network = NETWORK * sizes.into_iter().fold(0.0, f64::max);
         for (name, gradient) in ours {
             let full = format!("{prefix}{name}");
             let theirs = self.get(&full)?;
             // A bias has no gradient where a normalisation behind its layer takes it out again.
-            let scale = self.weight_beside(&full).map_or(Ok(0.0), norm)?;
-            into.push(Deviation::between(Kind::Gradient, &full, gradient, theirs, scale)?);
+            let layer = self.weight_beside(&full).map_or(Ok(0.0), norm)?;
+            into.push(Deviation::between(Kind::Gradient, &full, gradient, theirs, layer.max(network))?);
         }
         Ok(())
     }

@@ -5,7 +5,8 @@ use spadework_engine::kernels::Store;
 
 use super::{
     super::{
-        element::{Element, Rows, vectorized},
+        element::{Element, Rows},
+        lanes::{update, vectorized},
         panels::Panels,
     },
     geometry::{Geometry, row_groups, rows_at_once, split_rows},
@@ -36,7 +37,7 @@ pub(super) fn convolve<T: Element>(
         let pieces: Vec<usize> = (0..kernel).map(|row| row * width * input).collect();
         let rows = Rows { values: tile, starts: &starts, pieces: &pieces, length: kernel * input };
         panels.multiply(rows, Store::Replace, out, output);
-        vectorized(|| finish(out, bias, slope));
+        vectorized(finish, (out, bias, slope));
     });
     out
 }
@@ -68,15 +69,13 @@ fn padded_rows<T: Element>(
 
 /// Adds the bias and applies the ReLU.
 #[inline(always)]
-fn finish<T: Element>(out: &mut [T], bias: Option<&[T]>, slope: T) {
+fn finish<T: Element>((out, bias, slope): (&mut [T], Option<&[T]>, T)) {
     if let Some(bias) = bias {
         for cell in out.chunks_exact_mut(bias.len()) {
-            cell.iter_mut().zip(bias).for_each(|(out, bias)| *out += *bias);
+            update(cell, [bias], |out, [bias]| out + bias);
         }
     }
     if slope != T::one() {
-        for value in out {
-            *value = if *value > T::zero() { *value } else { *value * slope };
-        }
+        update(out, [], |y, []| if y > T::zero() { y } else { y * slope });
     }
 }

@@ -5,7 +5,8 @@ use spadework_engine::kernels::TILE_ROWS;
 
 use super::{
     super::{
-        element::{Element, Outer, vectorized},
+        element::{Element, Outer},
+        lanes::{update, vectorized},
         panels::panel_width,
     },
     geometry::{Geometry, row_groups},
@@ -169,14 +170,17 @@ pub(in crate::ops) fn column_sums<T: Element>(values: &[T], columns: usize) -> V
         .par_chunks(CELLS * columns)
         .map(|cells| {
             let mut sums = vec![T::zero(); columns];
-            vectorized(|| {
-                for cell in cells.chunks_exact(columns) {
-                    sums.iter_mut().zip(cell).for_each(|(sum, value)| *sum += *value);
-                }
-            });
+            vectorized(add_cells, (&mut sums, cells));
             sums
         })
         .collect();
     let total = |column: usize| chunks.iter().map(|chunk| chunk[column].to_f64()).sum::<f64>();
     (0..columns).map(|column| T::from_f64(total(column))).collect()
+}
+
+#[inline(always)]
+fn add_cells<T: Element>((sums, cells): (&mut [T], &[T])) {
+    for cell in cells.chunks_exact(sums.len()) {
+        update(sums, [cell], |sum, [value]| sum + value);
+    }
 }

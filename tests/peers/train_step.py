@@ -1,0 +1,137 @@
+"""Times a training step beside PyTorch: the same networks, batch, masks and threads, in one run.
+
+    pip install -r tests/peers/requirements.txt
+    cargo build --release -p spadework-training
+    python tests/peers/train_step.py [--case landscape|published] [--masks DIR] [--rounds 5] [--threads 2]
+
+A step is the generator's losses and gradients, then the discriminator's on a fresh pass without gradients; no optimiser.
+PyTorch runs it in f32, in its default memory format and channels last, on the reference networks (tests/reference).
+Rounds are interleaved, times are medians. Masks are PNGs of label ids, by default freshly rendered landscapes.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/reference"))
+import spade  # noqa: E402
+from training import Models, Networks, Objective  # noqa: E402
+
+SIZE = dict(mask=(256, 256), grid=(8, 8))
+LANDSCAPE = spade.Architecture(
+    label_nc=14, ngf=16, hidden=64, z_dim=64, noise=True, encoder=("color", 32), norm="batch", **SIZE
+)
+PUBLISHED = spade.Architecture(label_nc=182, unknown_label=True, ngf=64, hidden=128, norm="sync_batch", **SIZE)
+CASES = {  # networks, objective, batch
+    "landscape": (
+        Networks(LANDSCAPE, width=32),
+        Objective(feature_matching=5.0, low_resolution=10.0, kl=0.01, kl_reduction={"groups": 4}),
+        4,
+    ),
+    "published": (Networks(PUBLISHED), Objective(), 1),
+}
+
+
+def main() -> None:
+    args = parse()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(1)
+    networks, objective, count = CASES[args.case]
+    with tempfile.TemporaryDirectory() as folder:
+        batch = make_batch(networks.architecture, masks(args, Path(folder), count))
+        ours = spadework(args, Path(folder), networks, objective, batch)
+        times: dict[str, list[float]] = {"Spadework f32": []}
+        peers = {}
+        for name, memory in {"PyTorch f32": torch.contiguous_format, "PyTorch f32, channels last": torch.channels_last}.items():
+            models = Models(networks, objective)
+            for network in models.all().values():
+                network.train().to(memory_format=memory)
+            peers[name], times[name] = lambda m=models, f=memory: pytorch_step(m, batch, f), []
+            peers[name]()  # once, to warm up
+        for _ in range(args.rounds):
+            for name, step in peers.items():
+                start = time.perf_counter()
+                step()
+                times[name].append((time.perf_counter() - start) * 1e3)
+            times["Spadework f32"].append(ours())
+    report(args, count, {name: statistics.median(each) for name, each in times.items()})
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", choices=CASES, default="landscape")
+    parser.add_argument("--masks", type=Path, help="folder of PNGs of label ids")
+    parser.add_argument("--binary", type=Path, default=ROOT / "target/release/spadework-train")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    return parser.parse_args()
+
+
+def masks(args: argparse.Namespace, folder: Path, count: int) -> Tensor:
+    """(count, 256, 256) label ids."""
+    if args.masks is None:
+        data = folder / "data"
+        command = [args.binary, "render-dataset", "--out", data, "--count", str(count)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    files = sorted((args.masks or data / "labels").rglob("*.png"))[:count]
+    assert len(files) == count, f"{len(files)} masks were found, {count} are needed"
+    read = lambda path: np.array(Image.open(path).resize((256, 256), Image.Resampling.NEAREST))
+    return torch.from_numpy(np.stack([read(path) for path in files]).astype(np.uint8))
+
+
+def make_batch(architecture: spade.Architecture, labels: Tensor) -> dict[str, Tensor]:
+    known = torch.where(labels < architecture.label_planes, labels, architecture.label_planes - 1)
+    batch = {"labels": known, "pictures": torch.rand(len(labels), 3, *architecture.mask) * 2 - 1}
+    if architecture.z_dim:
+        batch["eps"] = torch.randn(len(labels), architecture.z_dim)
+    for index, size in enumerate(architecture.noise_planes()):
+        batch[f"noise.{index}"] = torch.randn(len(labels), 1, *size)
+    return batch
+
+
+def pytorch_step(models: Models, batch: dict[str, Tensor], memory: torch.memory_format) -> None:
+    planes = spade.semantics(models.networks.architecture, batch["labels"]).contiguous(memory_format=memory)
+    pictures = batch["pictures"].contiguous(memory_format=memory)
+    noise = [batch[name] for name in sorted(batch) if name.startswith("noise.")]
+    losses, _ = models.generator_losses(planes, pictures, batch.get("eps"), noise)
+    models.gradients(losses, "GE")
+    models.gradients(models.discriminator_losses(planes, pictures, batch.get("eps"), noise), "D")
+
+
+def spadework(args, folder: Path, networks: Networks, objective: Objective, batch: dict[str, Tensor]):
+    """A function that runs two steps in a process of their own and returns the second one's milliseconds."""
+    run, tensors = folder / "run.json", folder / "batch.safetensors"
+    run.write_text(json.dumps(dict(networks=networks.json(), objective=objective.json())))
+    save_file(batch, tensors)
+    command = [args.binary, "bench", "--run", run, "--batch", tensors, "--rounds", "1"]
+
+    def once() -> float:
+        environment = os.environ | {"RAYON_NUM_THREADS": str(args.threads)}
+        output = subprocess.run(command, check=True, env=environment, capture_output=True, text=True).stdout
+        return sum(json.loads(output.splitlines()[-1]).values())
+
+    return once
+
+
+def report(args: argparse.Namespace, count: int, medians: dict[str, float]) -> None:
+    ours = medians["Spadework f32"]
+    print(f"{args.case}, batch {count}, {args.threads} threads, median of {args.rounds}")
+    for name, value in medians.items():
+        print(f"  {name:<28}{value:8.0f} ms {count / value * 1e3:7.2f} pictures/s   {value / ours:5.2f}x")
+
+
+if __name__ == "__main__":
+    main()
