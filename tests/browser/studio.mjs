@@ -104,6 +104,12 @@ async function mean(selector, part) {
   );
 }
 
+/** Modulation tables that were there in part, of all pictures so far. */
+async function partialHits() {
+  const text = await (await fetch(`${server.url}/metrics`)).text();
+  return Number(text.match(/^spadework_modulation_table_requests_total\{result="partial"\} (\d+)/m)?.[1] ?? NaN);
+}
+
 /** @param {string} name */
 const shot = (name) => page.screenshot({ path: join(screenshots, `${name}.png`) });
 
@@ -111,7 +117,13 @@ try {
   await step("the page opens and shows a picture", async () => {
     await newPicture(() => page.goto(server.url));
     const paint = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? NaN);
-    console.log(`      first contentful paint after ${paint.toFixed(0)} ms`);
+    const bytes = await page.evaluate(() =>
+      [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+        .filter(({ name }) => name.includes("/studio/") || new URL(name).pathname === "/")
+        .reduce((sum, entry) => sum + /** @type {PerformanceResourceTiming} */ (entry).transferSize, 0),
+    );
+    console.log(`      first contentful paint after ${paint.toFixed(0)} ms, ${(bytes / 1000).toFixed(0)} kB on the wire`);
+    assert.ok(bytes > 20_000 && bytes < 150_000, `the page has ${bytes} bytes`);
   });
 
   await step("a painted scene becomes a picture: blue under sky, green under grass", async () => {
@@ -157,6 +169,52 @@ try {
     assert.ok(Math.abs(day[0] - dusk[0]) + Math.abs(day[2] - dusk[2]) > 20, `${day} against ${dusk}`);
   });
 
+  await step("labels are found by their names and by their numbers", async () => {
+    const chosen = () => page.locator("#labels input:checked").getAttribute("value");
+    await page.locator("#canvas").focus();
+    await page.keyboard.press("/");
+    await page.keyboard.type("riv");
+    assert.equal(await page.locator("#labels input").count(), 1);
+    await page.keyboard.press("Enter");
+    assert.equal(await chosen(), "9");
+    await page.keyboard.type("12");
+    assert.equal(await chosen(), "12");
+  });
+
+  await step("a picture lends its style, and its variation can be asked for", async () => {
+    const variation = page.locator("#noise");
+    assert.equal(await variation.isVisible(), false);
+    const picture = fileURLToPath(new URL("fixtures/mask.png", import.meta.url));
+    await newPicture(() => page.locator("#style-file").setInputFiles(picture));
+    await newPicture(() => variation.fill("0.8"));
+    assert.equal(await page.locator("#problem").isVisible(), false);
+    await newPicture(() => page.locator('#moods input[type="radio"]').first().check({ force: true }));
+    assert.equal(await variation.isVisible(), false);
+  });
+
+  await step("seeds stand side by side, and two looks blend", async () => {
+    await page.locator("#beside").selectOption("4");
+    await page.waitForFunction(() => document.querySelectorAll("#strip img").length === 4);
+    await newPicture(() => page.locator("#strip button").nth(2).click());
+    await page.locator("#keep-a").click();
+    await newPicture(() => page.locator("#reroll").click());
+    await page.locator("#keep-b").click();
+    const before = await mean("#picture", [0, 0, 1, 1]);
+    await newPicture(() => page.locator("#blend").fill("0.5"));
+    assert.notDeepEqual(await mean("#picture", [0, 0, 1, 1]), before);
+    await newPicture(() => page.locator("#stop-blend").click());
+    await page.locator("#beside").selectOption("0");
+  });
+
+  await step("the request can be taken away as code", async () => {
+    await page.locator("#code").click();
+    for (const [language, words] of [["curl", "-F mask=@mask.png"], ["Python", "requests.post"], ["JavaScript", "fetch("]]) {
+      await page.locator(`#languages input[value="${language}"]`).check({ force: true });
+      assert.ok((await page.locator("#code-text").innerText()).includes(words), language);
+    }
+    await page.keyboard.press("Escape");
+  });
+
   await step("a mask can be imported, and a file that is none is refused with a sentence", async () => {
     const mask = fileURLToPath(new URL("fixtures/mask.png", import.meta.url));
     await newPicture(() => page.locator("#mask-file").setInputFiles(mask));
@@ -164,6 +222,37 @@ try {
     await page.locator("#problem").waitFor({ state: "visible" });
     assert.match(await page.locator("#problem-text").innerText(), /\w+ \w+/);
     await page.locator("#dismiss").click();
+  });
+
+  await step("what was painted is there after the page is loaded again", async () => {
+    const part = /** @type {[number, number, number, number]} */ ([0.2, 0.2, 0.8, 0.8]);
+    await page.locator('#labels input[value="13"]').check({ force: true });
+    await newPicture(() => stroke([[0.3, 0.7], [0.7, 0.3]]));
+    const painted = await mean("#canvas", part);
+    await page.waitForTimeout(600); // it is kept once a pause comes
+    await newPicture(() => page.reload());
+    assert.deepEqual(await mean("#canvas", part), painted);
+  });
+
+  await step("a finger paints, and two fingers do not", async () => {
+    const part = /** @type {[number, number, number, number]} */ ([0, 0, 1, 1]);
+    const before = await mean("#canvas", part);
+    const touch = await context.newCDPSession(page);
+    const send = (/** @type {"touchStart" | "touchMove" | "touchEnd"} */ type, /** @type {{x: number, y: number}[]} */ touchPoints) =>
+      touch.send("Input.dispatchTouchEvent", { type, touchPoints });
+    const [from, to, other] = await Promise.all([at(0.2, 0.15), at(0.6, 0.15), at(0.5, 0.5)]);
+    await send("touchStart", [from]);
+    await send("touchStart", [from, other]);
+    await send("touchMove", [to, other]);
+    await send("touchEnd", []);
+    assert.deepEqual(await mean("#canvas", part), before);
+    await page.locator("#zoom-fit").click();
+    await newPicture(async () => {
+      await send("touchStart", [from]);
+      await send("touchMove", [to]);
+      await send("touchEnd", []);
+    });
+    assert.notDeepEqual(await mean("#canvas", part), before);
   });
 
   await step("another model brings its own labels", async () => {
@@ -184,8 +273,9 @@ try {
     expectLoss = false;
   });
 
-  await step("the last stroke's picture comes soon", async () => {
+  await step("the last stroke's picture comes soon, from tables that were there", async () => {
     const times = [];
+    const before = await partialHits();
     await page.keyboard.press("b");
     for (let i = 0; i < 21; i += 1) {
       await page.locator(`#labels input[value="${[2, 5, 10][i % 3]}"]`).check({ force: true });
@@ -198,7 +288,9 @@ try {
       times.push(performance.now() - released);
     }
     times.sort((a, b) => a - b);
-    console.log(`      stroke to picture: median ${times[10].toFixed(0)} ms, p95 ${times[19].toFixed(0)} ms`);
+    const hits = (await partialHits()) - before;
+    console.log(`      stroke to picture: median ${times[10].toFixed(0)} ms, p95 ${times[19].toFixed(0)} ms; ${hits} partial table hits`);
+    assert.ok(hits > 0, "no table was used again");
   });
 
   await step("an example scene can be begun in any style", async () => {
