@@ -117,7 +117,6 @@ impl Level {
     }
 
     /// Number of distinct neighbourhoods.
-    #[expect(clippy::len_without_is_empty, reason = "a level has a neighbourhood for its every cell")]
     pub fn len(&self) -> usize {
         self.taps.len() / self.area
     }

@@ -102,7 +102,7 @@ impl EvaluateArgs {
 
     /// The models, which must take the same masks.
     fn load(&self) -> anyhow::Result<Vec<Painter>> {
-        let settings = Settings { device: Device::best(), precision: None, threads: 0 };
+        let settings = Settings { device: Device::best(), precision: None, ..Settings::default() };
         let painters = self.models.iter().map(|directory| Painter::load(directory, settings));
         let painters = painters.collect::<anyhow::Result<Vec<_>>>()?;
         for pair in painters.windows(2) {
