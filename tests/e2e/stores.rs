@@ -117,8 +117,8 @@ fn a_reload_takes_what_changed_and_refuses_what_lies() {
 #[test]
 fn a_full_disk_is_told_and_what_has_come_is_kept() {
     let place = place();
-    // Files may have a few kilobytes and no more: to a process that is what a full disk is.
-    let limited = "trap '' XFSZ; ulimit -f 16; exec \"$0\" serve --listen 127.0.0.1:0 \"$@\"";
+    // Files may have some kilobytes and no more, which only the generator exceeds: to a process that is a full disk.
+    let limited = "trap '' XFSZ; ulimit -f 64; exec \"$0\" serve --listen 127.0.0.1:0 \"$@\"";
     let output = Command::new("sh")
         .args(["-c", limited, env!("CARGO_BIN_EXE_spadework")])
         .args(place.arguments())
