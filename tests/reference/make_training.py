@@ -53,7 +53,7 @@ STEPS = {
     ),
     "wasserstein_more_plain": (
         Networks(
-            replace(SMALL, mask=(64, 64), grid=(1, 1), upsampling="more", norm="sync_batch"),
+            replace(SMALL, mask=(128, 128), grid=(2, 2), upsampling="more", norm="sync_batch"),
             generator_spectral=False,
             width=2,
             norm=ConvNorm(spectral=False, norm="instance"),
@@ -66,7 +66,7 @@ STEPS = {
     ),
     "hinge_encoder_batch": (
         Networks(
-            replace(SMALL, mask=(32, 64), z_dim=3, encoder=("published", 1)),
+            replace(SMALL, mask=(32, 64), z_dim=3, encoder=("published", 2)),
             encoder_norm=ConvNorm(spectral=True, norm="batch"),
             layers=1,
             width=2,
