@@ -49,7 +49,7 @@ impl Location {
             return Err(RemoteError::Url { url: shown, reason });
         }
         let prefix = Path::from_url_path(url.path()).map_err(|error| wrong(error.to_string()))?;
-        let last = prefix.parts().last().map(|part| part.as_ref().to_owned());
+        let last = prefix.parts().next_back().map(|part| part.as_ref().to_owned());
         let name = last.unwrap_or_else(|| host.to_owned());
         if !is_model_name(&name) {
             return Err(wrong(format!("`{name}` cannot be a model's name")));
