@@ -7,7 +7,7 @@ use crate::isa::{BLOCK, Isa, NARROW};
 /// Rows of a tile of the result.
 pub(crate) const OUTER_ROWS: usize = 8;
 
-/// Cells of both operands. Run j holds `length` cells: those of A from `values[starts[j]..]`, [`OUTER_ROWS`] elements
+/// Cells of both operands. Run j holds `length` cells: those of A from `values[starts[j]..]`, `OUTER_ROWS` elements
 /// each, those of B behind the ones of the runs before it.
 #[derive(Clone, Copy)]
 pub struct Outer<'a> {
@@ -19,7 +19,7 @@ pub struct Outer<'a> {
     pub length: usize,
     /// B, `width` elements for each cell of all runs.
     pub columns: &'a [f32],
-    /// [`NARROW`] or [`BLOCK`].
+    /// `NARROW` or `BLOCK`.
     pub width: usize,
 }
 
