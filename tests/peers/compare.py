@@ -5,8 +5,8 @@
     python tests/peers/compare.py [--preset coco] [--latent] [--masks DIR [--instances DIR]] [--rounds 9] [--threads 2]
 
 The network is the project's own PyTorch reference (tests/reference/spade.py) at the published size, with random weights.
-Rounds are interleaved: in each, every engine makes one picture of the same mask, in an order that rotates. Times are
-medians. Spadework's are its own engine times as the server tells them (`Server-Timing`: plan + generate), a mask it has
+Rounds are interleaved: in each, every engine makes one picture of the same mask, in an order that rotates, after a pause
+in which the threads of the engine before, which spin for more work, go to sleep. Times are medians. Spadework's are its own engine times as the server tells them (`Server-Timing`: plan + generate), a mask it has
 not seen; the peers' begin with one-hot planes in memory. Every picture is checked against PyTorch f32.
 
 With `--latent` the network starts from a latent, and Spadework makes two more pictures in each round: the same mask in
@@ -37,6 +37,7 @@ sys.path.insert(0, str(ROOT / "tests/reference"))
 import spade  # noqa: E402
 from make_fixtures import with_random_weights  # noqa: E402
 
+PAUSE = 0.5  # seconds
 PRESETS = {
     "coco": dict(label_nc=182, unknown_label=True, instance_edges=True, mask=(256, 256), grid=(8, 8)),
     "ade20k": dict(label_nc=150, unknown_label=True, mask=(256, 256), grid=(8, 8)),
@@ -54,9 +55,10 @@ def main() -> None:
     masks = read_masks(args, architecture) if args.masks else made_up_masks(args.rounds + 1, architecture)
     inputs = [(planes(architecture, *mask), *latents(args, index)) for index, mask in enumerate(masks)]
     with contextlib.ExitStack() as stack:
-        folder = args.folder or stack.enter_context(tempfile.TemporaryDirectory())
-        engines = peers(args, network, inputs[0], Path(folder))
-        model = imported(args, network, Path(folder))
+        folder = args.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder.mkdir(parents=True, exist_ok=True)
+        engines = peers(args, network, inputs[0], folder)
+        model = imported(args, network, folder)
         for precision in args.precisions.split(","):
             server = stack.enter_context(Spadework(args, model, precision))
             engines[f"Spadework {precision}"] = server
@@ -296,6 +298,7 @@ def measure(args: argparse.Namespace, engines: dict, network, masks: list, input
         names = list(engines)
         for name in names[round % len(names) :] + names[: round % len(names)]:
             run, result = engines[name], results[name]
+            time.sleep(PAUSE)
             if isinstance(run, Spadework):
                 result.add("new", expected, *run.picture(*mask, z))
                 if args.latent:

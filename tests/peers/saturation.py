@@ -4,16 +4,18 @@
     python tests/peers/saturation.py [--model DIR] [--threads 2] [--seconds 20] [--precision medium]
 
 `spadework bench` alone, then a server of the same model with several clients that each wait for an answer before they send
-again, then the bench once more; every mask is new to the server. Clients run on the same machine and take their share of
-it. Only the standard library is needed.
+again, then the bench once more, all on the same masks, each new to the server. Clients run on the same machine and take
+their share of it. Only the standard library is needed.
 """
 
 import argparse
+import contextlib
 import http.client
 import json
 import random
 import re
 import subprocess
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -30,9 +32,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clients", type=int, default=6)
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--masks", type=int, default=600)
     parser.add_argument("--spadework", type=Path, default=ROOT / "target/release/spadework")
     args = parser.parse_args()
-    before, served, after = bench(args), saturate(args), bench(args)
+    with tempfile.TemporaryDirectory() as folder:
+        masks = make_masks(args, Path(folder))
+        before, served, after = bench(args, folder), saturate(args, masks), bench(args, folder)
     alone = (before + after) / 2
     print(f"engine alone {before:.2f} and {after:.2f} pictures/s, through HTTP {served:.2f}: {100 * served / alone:.1f}%")
 
@@ -41,15 +46,27 @@ def options(args: argparse.Namespace) -> list:
     return ["--threads", str(args.threads), "--precision", args.precision, "--device", "cpu"]
 
 
-def bench(args: argparse.Namespace) -> float:
+def make_masks(args: argparse.Namespace, folder: Path) -> list[bytes]:
+    """Distinct masks, more than will be asked for, also as files in `folder`."""
+    with served(args) as address:
+        model = default_model(address)
+    size, numbers, masks = (model["width"], model["height"]), random.Random(1), []
+    for index in range(args.masks):
+        masks.append(png_of(blobs(numbers, size, model["label_count"]), size))
+        (folder / f"{index:04}.png").write_bytes(masks[-1])
+    return masks
+
+
+def bench(args: argparse.Namespace, masks: str) -> float:
     """Pictures a second of the engine, new masks, batch 1."""
     model = ["--model", args.model] if args.model else []
-    command = [args.spadework, "bench", "--batch", "1", "--json", *model, *options(args)]
+    command = [args.spadework, "bench", "--batch", "1", "--repeat", "25", "--json", "--mask", masks, *model, *options(args)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["rows"][0]["pictures_per_second"]
 
 
-def saturate(args: argparse.Namespace) -> float:
-    """Pictures a second through HTTP, after the first few seconds."""
+@contextlib.contextmanager
+def served(args: argparse.Namespace):
+    """The address of a server of the model."""
     models = ["--models", args.model] if args.model else []
     command = [args.spadework, "serve", "--listen", "127.0.0.1:0", "--lame-duck", "0s", *models, *options(args)]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -59,35 +76,46 @@ def saturate(args: argparse.Namespace) -> float:
         if " ready " in line:
             break
     threading.Thread(target=server.stderr.read, daemon=True).start()
+    try:
+        yield address
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def default_model(address: str) -> dict:
     connection = http.client.HTTPConnection(address)
     connection.request("GET", "/models")
-    model = next(model for model in json.loads(connection.getresponse().read())["models"] if model["default"])
-    size, classes = (model["width"], model["height"]), model["label_count"]
+    return next(model for model in json.loads(connection.getresponse().read())["models"] if model["default"])
+
+
+def saturate(args: argparse.Namespace, masks: list[bytes]) -> float:
+    """Pictures a second through HTTP, after the first few seconds."""
     done: list[float] = []
-    start = time.perf_counter()
-    stop = start + args.seconds
-    clients = [threading.Thread(target=client, args=(address, seed, size, classes, stop, done)) for seed in range(args.clients)]
-    [thread.start() for thread in clients]
-    [thread.join() for thread in clients]
-    server.terminate()
-    server.wait()
+    left = iter(masks)
+    with served(args) as address:
+        start = time.perf_counter()
+        stop = start + args.seconds
+        clients = [threading.Thread(target=client, args=(address, left, stop, done)) for _ in range(args.clients)]
+        [thread.start() for thread in clients]
+        [thread.join() for thread in clients]
     first = start + args.seconds / 4
     counted = [moment for moment in done if first <= moment <= stop]
     return len(counted) / (stop - first)
 
 
-def client(address: str, seed: int, size: tuple[int, int], classes: int, stop: float, done: list[float]) -> None:
+def client(address: str, masks, stop: float, done: list[float]) -> None:
     connection = http.client.HTTPConnection(address)
-    numbers = random.Random(seed)
-    mask = png_of(blobs(numbers, size, classes), size)
     while time.perf_counter() < stop:
+        mask = next(masks, None)
+        if mask is None:
+            raise SystemExit("the masks are used up: ask for more with --masks")
         connection.request("POST", "/synthesize", mask, {"content-type": "image/png"})
         answer = connection.getresponse()
         content = answer.read()
         if answer.status != 200:
             raise SystemExit(content.decode())
         done.append(time.perf_counter())
-        mask = png_of(blobs(numbers, size, classes), size)
 
 
 def blobs(numbers: random.Random, size: tuple[int, int], classes: int) -> list[bytes]:

@@ -1,5 +1,8 @@
 //! "Same" convs, 1×1 and 3×3, in the form that a policy says is best.
 
+#[cfg(test)]
+mod tests;
+
 use pulp::{Simd, WithSimd};
 use spadework_model::{Grid, Prefixed};
 

@@ -206,7 +206,7 @@ impl TableMemory {
 }
 
 impl Scratch {
-    fn new(threads: usize) -> Self {
+    pub(super) fn new(threads: usize) -> Self {
         Self((0..threads).map(|_| Mutex::default()).collect())
     }
 

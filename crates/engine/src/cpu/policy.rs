@@ -40,6 +40,10 @@ pub(super) enum Form {
 /// products that they save.
 const LARGE: usize = 32;
 
+/// Up to this many rows or columns, the plain sum wins: Winograd's weights take as long to read as its products save, and
+/// nearly twice the memory.
+const SMALL: usize = 8;
+
 impl Policy {
     /// The policy for a precision, and the precision that it has: without bf16 instructions, `medium` is `high`.
     pub(crate) fn new(asked: Option<Precision>, instructions: &Instructions) -> (Self, Precision) {
@@ -87,13 +91,15 @@ impl Policy {
 
     /// The form of a conv.
     pub(super) fn conv(self, kernel: usize, grid: Grid) -> Form {
-        let tile = if grid.height.min(grid.width) >= LARGE { Tile::Four } else { Tile::Two };
-        match (self.arithmetic, kernel) {
+        let side = grid.height.min(grid.width);
+        let tile = if side >= LARGE { Tile::Four } else { Tile::Two };
+        let winograd = kernel == 3 && side > SMALL;
+        match (self.arithmetic, winograd) {
             (Arithmetic::Bf16Tiles(bf16), _) => Form::DirectBf16(bf16),
             (Arithmetic::ThreeBf16Tiles(bf16), _) => Form::ThreeBf16(bf16),
-            (Arithmetic::F32 { precise: true }, 3) => Form::Winograd(self.isa, Tile::Two),
-            (Arithmetic::Bf16Vectors(bf16), 3) if tile == Tile::Two => Form::WinogradBf16(bf16, tile),
-            (_, 3) => Form::Winograd(self.isa, tile),
+            (Arithmetic::F32 { precise: true }, true) => Form::Winograd(self.isa, Tile::Two),
+            (Arithmetic::Bf16Vectors(bf16), true) if tile == Tile::Two => Form::WinogradBf16(bf16, tile),
+            (_, true) => Form::Winograd(self.isa, tile),
             (Arithmetic::Bf16Vectors(bf16), _) => Form::DirectBf16(bf16),
             (Arithmetic::F32 { .. }, _) => Form::Direct(self.isa),
         }

@@ -11,9 +11,9 @@ use std::collections::HashMap;
 pub(super) struct Rows {
     /// Codes in a window.
     extent: usize,
-    /// Rows that may stay when no mask needs them.
+    /// Rows that may stay when no mask needs them, about.
     kept: usize,
-    /// Rows that there may be: more than `kept` only while a mask reads more.
+    /// Rows that there may be: as many as are kept or as a mask reads, and some to spare.
     capacity: usize,
     /// Every row's window, `extent` codes each.
     windows: Vec<u16>,
@@ -59,8 +59,7 @@ impl Rows {
     /// Finds or assigns a row for each of `windows`, which are distinct. All rows are below [`capacity`](Self::capacity).
     pub(super) fn place(&mut self, windows: &[u16]) -> Placed {
         let count = windows.len() / self.extent;
-        let capacity = if count <= self.kept { self.kept } else { count.next_power_of_two() };
-        if capacity != self.capacity {
+        if let Some(capacity) = resized(self.capacity, self.kept.max(count)) {
             self.capacity = capacity;
             self.clear();
         }
@@ -112,6 +111,12 @@ impl Rows {
     }
 }
 
+/// Rows to make room for instead of `capacity`, when `needed` are more, or so few that memory is to be given back.
+fn resized(capacity: usize, needed: usize) -> Option<usize> {
+    let spare = |share: usize| needed + needed.div_ceil(share);
+    (needed > capacity || capacity > spare(2)).then(|| spare(8))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,7 +148,7 @@ mod tests {
                 }
                 let distinct: HashSet<u32> = placed.rows.iter().copied().collect();
                 prop_assert_eq!(distinct.len(), windows.len());
-                prop_assert!(rows.capacity() <= kept.max(2 * windows.len()));
+                prop_assert!(2 * rows.capacity() <= 3 * kept.max(windows.len()) + 1);
                 prop_assert!(placed.rows.iter().all(|&row| (row as usize) < rows.capacity()));
                 prop_assert!(rows.place(&windows).missing.is_empty());
             }

@@ -1,5 +1,6 @@
 //! The first feature map, from a latent or from the mask itself.
 
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use spadework_model::{Architecture, Grid, Prefixed};
 
@@ -51,8 +52,8 @@ impl Start {
         match (self, &input.z, &input.plan.start) {
             (Self::Latent { z_dim, weights, bias }, Some(z), _) if z.len() == *z_dim => {
                 let channels = bias.len() / cells(grid);
-                debug_assert!(out.len() >= blocks(channels) * cells(grid) * BLOCK);
-                linear(z, weights, bias, cells(grid), out);
+                let out = &mut out[..blocks(channels) * cells(grid) * BLOCK];
+                linear(isa, z, weights, bias, cells(grid), out);
                 Ok(())
             }
             (Self::Latent { z_dim, .. }, Some(z), _) => {
@@ -73,28 +74,39 @@ impl Start {
 }
 
 /// `weights · z + bias`, features in C H W order, into blocks.
-fn linear(z: &[f32], weights: &[f32], bias: &[f32], cells: usize, out: &mut [f32]) {
+fn linear(isa: Isa, z: &[f32], weights: &[f32], bias: &[f32], cells: usize, out: &mut [f32]) {
     out.par_chunks_exact_mut(cells * BLOCK).enumerate().for_each(|(block, out)| {
-        for (i, value) in out.iter_mut().enumerate() {
-            let (cell, channel) = (i / BLOCK, block * BLOCK + i % BLOCK);
-            let feature = channel * cells + cell;
-            *value = match bias.get(feature) {
-                Some(bias) => bias + dot(&weights[feature * z.len()..(feature + 1) * z.len()], z),
-                None => 0.0, // beyond the network's channels
-            };
+        out.fill(0.0); // beyond the network's channels
+        let features = block * BLOCK * cells..((block + 1) * BLOCK * cells).min(bias.len());
+        // In the order of the weights, which are by far the most that is read.
+        for (i, feature) in features.enumerate() {
+            let row = &weights[feature * z.len()..(feature + 1) * z.len()];
+            out[i % cells * BLOCK + i / cells] = bias[feature] + isa.run(Dot(row, z));
         }
     });
 }
 
-/// Sixteen partial sums, added up in order: fast without leave to reorder.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0; 16];
-    for (a, b) in a.chunks(16).zip(b.chunks(16)) {
-        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+/// A scalar product: sixteen partial sums, added up in order, which is fast without leave to reorder.
+struct Dot<'a>(&'a [f32], &'a [f32]);
+
+impl WithSimd for Dot<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> f32 {
+        let mut sums = [0.0; 16];
+        let (a, a_rest) = self.0.as_chunks::<16>();
+        let (b, b_rest) = self.1.as_chunks::<16>();
+        for (a, b) in a.iter().zip(b) {
+            for i in 0..16 {
+                sums[i] += a[i] * b[i];
+            }
+        }
+        for (sum, (a, b)) in sums.iter_mut().zip(a_rest.iter().zip(b_rest)) {
             *sum += a * b;
         }
+        sums.iter().sum()
     }
-    sums.iter().sum()
 }
 
 /// `[cell][channel]` to `[block][cell][32]`.
