@@ -98,7 +98,7 @@ impl Policy {
             (Arithmetic::Bf16Tiles(bf16), _) => Form::DirectBf16(bf16),
             (Arithmetic::ThreeBf16Tiles(bf16), _) => Form::ThreeBf16(bf16),
             (Arithmetic::F32 { precise: true }, true) => Form::Winograd(self.isa, Tile::Two),
-            (Arithmetic::Bf16Vectors(bf16), true) if tile == Tile::Two => Form::WinogradBf16(bf16, tile),
+            (Arithmetic::Bf16Vectors(bf16), true) if side <= LARGE => Form::WinogradBf16(bf16, Tile::Two),
             (_, true) => Form::Winograd(self.isa, tile),
             (Arithmetic::Bf16Vectors(bf16), _) => Form::DirectBf16(bf16),
             (Arithmetic::F32 { .. }, _) => Form::Direct(self.isa),
