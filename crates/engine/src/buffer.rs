@@ -1,39 +1,30 @@
-//! Zeroed memory on cache-line boundaries, so that a vector load never straddles two lines.
+//! Zeroed memory on page boundaries, in huge pages where the system gives them.
 
 use std::{
-    alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error},
+    fmt, marker,
     ops::{Deref, DerefMut},
-    ptr::NonNull,
 };
 
 use bytemuck::Pod;
+use memmap2::MmapMut;
 
-const LINE: usize = 64;
-
-/// A fixed-length slice that starts on a cache line.
+/// A fixed-length slice, so aligned that a vector load never straddles two cache lines.
 ///
-/// Pages that were never written take no memory: the allocator maps them on first use.
+/// Pages that were never written take no memory: the system maps them on first use.
 pub(crate) struct Buffer<T: Pod> {
-    start: NonNull<T>,
+    memory: Option<MmapMut>, // none for no elements
     len: usize,
+    elements: marker::PhantomData<T>,
 }
-
-// SAFETY: the buffer owns its memory and `T` is plain data; this is `Box<[T]>` with another alignment.
-unsafe impl<T: Pod + Send> Send for Buffer<T> {}
-// SAFETY: as above.
-unsafe impl<T: Pod + Sync> Sync for Buffer<T> {}
 
 impl<T: Pod> Buffer<T> {
     /// `len` zeros.
     pub(crate) fn zeroed(len: usize) -> Self {
-        let layout = Self::layout(len);
-        if layout.size() == 0 {
-            return Self { start: NonNull::dangling(), len };
-        }
-        // SAFETY: the layout's size is not zero.
-        let start = unsafe { alloc_zeroed(layout) };
-        let Some(start) = NonNull::new(start.cast()) else { handle_alloc_error(layout) };
-        Self { start, len }
+        let bytes = len.checked_mul(size_of::<T>());
+        let bytes =
+            bytes.expect("a buffer is smaller than the address space: its length came from network sizes");
+        let memory = (bytes > 0).then(|| mapped(bytes));
+        Self { memory, len, elements: marker::PhantomData }
     }
 
     /// At least `len` elements long; what it held is lost when it has to grow.
@@ -44,12 +35,16 @@ impl<T: Pod> Buffer<T> {
         }
         &mut self[..len]
     }
+}
 
-    fn layout(len: usize) -> Layout {
-        Layout::array::<T>(len).and_then(|layout| layout.align_to(LINE)).expect(
-            "a buffer is smaller than the address space: its length came from network sizes in memory",
-        )
-    }
+/// Fresh memory. Like a failed allocation, a failure to map ends the process.
+fn mapped(bytes: usize) -> MmapMut {
+    let memory = MmapMut::map_anon(bytes)
+        .unwrap_or_else(|_| std::alloc::handle_alloc_error(std::alloc::Layout::new::<u8>()));
+    #[cfg(target_os = "linux")]
+    // A kernel without huge pages refuses, and the memory works all the same.
+    let _ = memory.advise(memmap2::Advice::HugePage);
+    memory
 }
 
 impl<T: Pod> Default for Buffer<T> {
@@ -71,30 +66,20 @@ impl<T: Pod> Deref for Buffer<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        // SAFETY: `start` is valid for `len` initialised elements (zeros are a value of any `Pod`).
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+        let bytes = self.memory.as_deref().map(|bytes| &bytes[..self.len * size_of::<T>()]);
+        bytes.map_or(&[], bytemuck::cast_slice)
     }
 }
 
 impl<T: Pod> DerefMut for Buffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        // SAFETY: as in `deref`, and `&mut self` makes the access exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+        let bytes = self.memory.as_deref_mut().map(|bytes| &mut bytes[..self.len * size_of::<T>()]);
+        bytes.map_or(&mut [], bytemuck::cast_slice_mut)
     }
 }
 
-impl<T: Pod> Drop for Buffer<T> {
-    fn drop(&mut self) {
-        let layout = Self::layout(self.len);
-        if layout.size() != 0 {
-            // SAFETY: allocated in `zeroed` with this very layout.
-            unsafe { dealloc(self.start.as_ptr().cast(), layout) }
-        }
-    }
-}
-
-impl<T: Pod> std::fmt::Debug for Buffer<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl<T: Pod> fmt::Debug for Buffer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Buffer<{}>[{}]", std::any::type_name::<T>(), self.len)
     }
 }
@@ -102,6 +87,8 @@ impl<T: Pod> std::fmt::Debug for Buffer<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LINE: usize = 64;
 
     #[test]
     fn a_buffer_starts_on_a_cache_line_and_is_zero() {

@@ -13,8 +13,10 @@ pub(super) struct Rows {
     extent: usize,
     /// Rows that may stay when no mask needs them, about.
     kept: usize,
-    /// Rows that there may be: as many as are kept or as a mask reads, and some to spare.
+    /// Rows that there may be: as many as are kept or as the largest recent mask reads, and some to spare.
     capacity: usize,
+    /// Masks in a row that needed less than half of them.
+    small: u32,
     /// Every row's window, `extent` codes each.
     windows: Vec<u16>,
     /// When each row was last read; [`FREE`] for a row that holds nothing.
@@ -25,6 +27,9 @@ pub(super) struct Rows {
 }
 
 const FREE: u64 = 0;
+
+/// Small masks in a row after which memory is given back: large masks that come now and then find theirs mapped.
+const PATIENCE: u32 = 32;
 
 /// What a mask finds.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -59,10 +64,7 @@ impl Rows {
     /// Finds or assigns a row for each of `windows`, which are distinct. All rows are below [`capacity`](Self::capacity).
     pub(super) fn place(&mut self, windows: &[u16]) -> Placed {
         let count = windows.len() / self.extent;
-        if let Some(capacity) = resized(self.capacity, self.kept.max(count)) {
-            self.capacity = capacity;
-            self.clear();
-        }
+        self.resize(self.kept.max(count));
         self.now += 1;
         let mut placed = Placed { rows: vec![u32::MAX; count], missing: Vec::new() };
         for (index, window) in windows.chunks_exact(self.extent).enumerate() {
@@ -80,6 +82,15 @@ impl Rows {
             placed.rows[index as usize] = self.assign(&windows[start..start + self.extent]);
         }
         placed
+    }
+
+    /// Makes room for `needed` rows, or gives room back that was long not needed; either forgets all rows.
+    fn resize(&mut self, needed: usize) {
+        self.small = if 2 * needed < self.capacity { self.small + 1 } else { 0 };
+        if needed > self.capacity || self.small == PATIENCE {
+            self.capacity = needed + needed.div_ceil(8);
+            self.clear();
+        }
     }
 
     /// Frees rows until `wanted` can be assigned.
@@ -111,12 +122,6 @@ impl Rows {
     }
 }
 
-/// Rows to make room for instead of `capacity`, when `needed` are more, or so few that memory is to be given back.
-fn resized(capacity: usize, needed: usize) -> Option<usize> {
-    let spare = |share: usize| needed + needed.div_ceil(share);
-    (needed > capacity || capacity > spare(2)).then(|| spare(8))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +136,7 @@ mod tests {
         ) {
             let mut rows = Rows::new(1, kept);
             let mut made: HashMap<u32, u16> = HashMap::new(); // what a table would hold
+            let mut largest = 0;
             for mask in masks {
                 let windows: Vec<u16> = mask.into_iter().collect();
                 let before = rows.capacity();
@@ -148,11 +154,23 @@ mod tests {
                 }
                 let distinct: HashSet<u32> = placed.rows.iter().copied().collect();
                 prop_assert_eq!(distinct.len(), windows.len());
-                prop_assert!(2 * rows.capacity() <= 3 * kept.max(windows.len()) + 1);
+                largest = largest.max(windows.len());
+                prop_assert!(8 * rows.capacity() <= 9 * kept.max(largest) + 8);
                 prop_assert!(placed.rows.iter().all(|&row| (row as usize) < rows.capacity()));
                 prop_assert!(rows.place(&windows).missing.is_empty());
             }
         }
+    }
+
+    #[test]
+    fn room_for_a_large_mask_is_given_back_in_time() {
+        let mut rows = Rows::new(1, 10);
+        let large: Vec<u16> = (0..80).collect();
+        rows.place(&large);
+        (1..PATIENCE).for_each(|_| drop(rows.place(&[1])));
+        assert_eq!((rows.capacity(), rows.place(&large).missing.len()), (90, 0));
+        (0..PATIENCE).for_each(|_| drop(rows.place(&[1])));
+        assert_eq!(rows.capacity(), 12);
     }
 
     #[test]
