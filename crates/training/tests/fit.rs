@@ -289,12 +289,20 @@ fn a_run_becomes_a_model_directory_that_the_checkpoint_crate_reads() {
     succeed(workshop.fit("run", "--samples 16"));
     let mut export = train();
     export.arg("export").arg(workshop.path("run")).arg("--out").arg(workshop.path("model"));
-    export.arg("--style").arg(format!("noon={}", workshop.path("images/00.png").display()));
+    for (name, file) in [("noon", "00"), ("dusk", "01"), ("either", "00"), ("either", "01")] {
+        let picture = workshop.path(&format!("images/{file}.png"));
+        export.arg("--style").arg(format!("{name}={}", picture.display()));
+    }
     export.args(["--licence", "CC0-1.0", "--statistics-batches", "2"]);
     succeed(export);
     let model = spadework_checkpoint::read_model(&workshop.path("model")).unwrap();
-    assert_eq!(model.config.styles[0].name, "noon");
-    assert_eq!(model.config.styles[0].latent.len(), 4);
+    let [noon, dusk, either] = &model.config.styles[..] else { panic!("{:?}", model.config.styles) };
+    assert_eq!((noon.name.as_str(), dusk.name.as_str(), either.name.as_str()), ("noon", "dusk", "either"));
+    assert_eq!(noon.latent.len(), 4);
+    assert_ne!(noon.latent, dusk.latent);
+    for (i, mean) in either.latent.iter().enumerate() {
+        assert!((mean - (noon.latent[i] + dusk.latent[i]) / 2.0).abs() < 2e-4, "of the two pictures' styles, the mean");
+    }
     assert!(model.config.provenance.contains("16 samples in 4 steps"), "{}", model.config.provenance);
     assert!(model.encoder.is_some());
 }

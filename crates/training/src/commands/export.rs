@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use candle_core::Device;
 use clap::{Args, ValueEnum};
 use spadework_checkpoint::{CONFIG_VERSION, ModelConfig, StylePreset, WeightType, write_model};
-use spadework_engine::{Engine, Settings};
+use spadework_engine::{Engine, Posterior, Settings};
 use spadework_imaging::{Limits, RgbImage, Size, decode_picture};
 use spadework_model::Norm;
 
@@ -48,7 +48,8 @@ pub struct ExportArgs {
     /// Batches that batch-norm statistics are estimated from again, for the averaged weights; 0 keeps the running ones
     #[arg(long, env = "SPADEWORK_TRAIN_STATISTICS_BATCHES", value_name = "N", default_value_t = 16)]
     statistics_batches: u64,
-    /// A style with a name, from a picture that the encoder sees; repeat it for several
+    /// A style with a name, from a picture that the encoder sees; repeat it for several. Of pictures with one name the
+    /// style is the mean
     #[arg(long = "style", value_name = "NAME=PICTURE")]
     styles: Vec<StyleFile>,
     /// Named styles, JSON: [{"name": "dusk", "latent": [...]}, ...]
@@ -189,13 +190,32 @@ fn styles(args: &ExportArgs, config: &RunConfig, tensors: &ModelTensors) -> anyh
     let mut engine =
         Engine::load(architecture, &tensors.generator, tensors.encoder.as_ref(), Settings::default())?;
     let size = Size::new(architecture.mask.width, architecture.mask.height);
-    for style in &args.styles {
-        let picture = read_picture(&style.picture)?.resized(size);
-        let posterior = engine.encode_style(&[&picture])?;
-        let latent = posterior.into_iter().flat_map(|posterior| posterior.mu).map(rounded).collect();
-        styles.push(StylePreset { name: style.name.clone(), latent });
+    for (name, files) in by_name(&args.styles) {
+        let pictures = files.iter().map(|path| Ok(read_picture(path)?.resized(size)));
+        let pictures = pictures.collect::<anyhow::Result<Vec<RgbImage>>>()?;
+        let posteriors = engine.encode_style(&pictures.iter().collect::<Vec<_>>())?;
+        styles.push(StylePreset { name: name.to_owned(), latent: mean(&posteriors) });
     }
     Ok(styles)
+}
+
+/// The pictures of each name, in the order in which names first come.
+fn by_name(styles: &[StyleFile]) -> Vec<(&str, Vec<&Path>)> {
+    let mut named: Vec<(&str, Vec<&Path>)> = Vec::new();
+    for StyleFile { name, picture } in styles {
+        match named.iter_mut().find(|(of, _)| of == name) {
+            Some((_, pictures)) => pictures.push(picture),
+            None => named.push((name, vec![picture])),
+        }
+    }
+    named
+}
+
+/// The mean of posteriors' means.
+fn mean(posteriors: &[Posterior]) -> Vec<f32> {
+    let length = posteriors.first().map_or(0, |posterior| posterior.mu.len());
+    let sum = |i: usize| posteriors.iter().map(|posterior| posterior.mu[i]).sum::<f32>();
+    (0..length).map(|i| rounded(sum(i) / posteriors.len() as f32)).collect()
 }
 
 /// Four decimals are as exact as a latent that people read needs to be.
