@@ -110,19 +110,37 @@ async function partialHits() {
   return Number(text.match(/^spadework_modulation_table_requests_total\{result="partial"\} (\d+)/m)?.[1] ?? NaN);
 }
 
+/**
+ * Median first contentful paint of visitors who have never been here, one after the other, in milliseconds.
+ *
+ * @param {string} path
+ */
+async function firstPaint(path) {
+  const paints = /** @type {number[]} */ ([]);
+  for (let i = 0; i < 7; i += 1) {
+    const visitor = await browser.newContext({ viewport: { width: 1920, height: 1080 } });
+    const page = await visitor.newPage();
+    await page.goto(server.url + path);
+    await page.waitForFunction(() => performance.getEntriesByName("first-contentful-paint").length > 0);
+    paints.push(await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? NaN));
+    await visitor.close();
+  }
+  return paints.sort((a, b) => a - b)[3];
+}
+
 /** @param {string} name */
 const shot = (name) => page.screenshot({ path: join(screenshots, `${name}.png`) });
 
 try {
   await step("the page opens and shows a picture", async () => {
     await newPicture(() => page.goto(server.url));
-    const paint = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? NaN);
     const bytes = await page.evaluate(() =>
       [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
         .filter(({ name }) => name.includes("/studio/") || new URL(name).pathname === "/")
         .reduce((sum, entry) => sum + /** @type {PerformanceResourceTiming} */ (entry).transferSize, 0),
     );
-    console.log(`      first contentful paint after ${paint.toFixed(0)} ms, ${(bytes / 1000).toFixed(0)} kB on the wire`);
+    const [paint, floor] = [await firstPaint("/"), await firstPaint("/livez")];
+    console.log(`      first contentful paint after ${paint} ms (a page of one word: ${floor} ms), ${(bytes / 1000).toFixed(0)} kB on the wire`);
     assert.ok(bytes > 20_000 && bytes < 150_000, `the page has ${bytes} bytes`);
   });
 
