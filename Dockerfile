@@ -22,6 +22,8 @@ RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock -delete \
 
 # ---- CPU
 FROM docker.io/library/rust:${RUST}-bookworm AS build-cpu
+# Names of functions are 5 MB, and of use only to a debugger.
+ENV CARGO_PROFILE_RELEASE_STRIP=symbols
 WORKDIR /src
 COPY --from=manifests /src .
 RUN cargo build --release --locked -p spadework-service \

@@ -15,10 +15,11 @@ ON = 'job="$job", instance=~"$instance"'
 JOB = 'job="$job"'
 
 
-def panel(title, unit, *queries, kind="timeseries", width=8, height=7, about="", stacked=False, top=None):
+def panel(title, unit, *queries, kind="timeseries", width=8, height=7, about="", stacked=False, least=0, top=None):
     """One panel. A query is (expression, legend)."""
     custom = {"fillOpacity": 30 if stacked else 8, "stacking": {"mode": "normal" if stacked else "none"}}
-    defaults = {"unit": unit, "min": 0, "custom": custom if kind == "timeseries" else {}}
+    bounds = {} if least is None else {"min": least}
+    defaults = {"unit": unit, **bounds, "custom": custom if kind == "timeseries" else {}}
     if top is not None:
         defaults["max"] = top
     targets = [
@@ -64,7 +65,7 @@ def variable(name, query, several=True):
     }
 
 
-def dashboard(name, title, variables, panels):
+def dashboard(name, title, variables, panels, since="1h"):
     """Lays the panels out in rows of 24 columns."""
     x = y = row = 0
     for i, item in enumerate(panels):
@@ -83,7 +84,7 @@ def dashboard(name, title, variables, panels):
         "version": 1,
         "editable": True,
         "refresh": "10s",
-        "time": {"from": "now-1h", "to": "now"},
+        "time": {"from": f"now-{since}", "to": "now"},
         "templating": {"list": [source, *variables]},
         "links": [{"type": "dashboards", "tags": ["spadework"], "asDropdown": False, "title": "Spadework"}],
         "panels": panels,
@@ -158,10 +159,43 @@ def batching():
     ]
 
 
+def training():
+    on = 'job="$job", run=~"$run"'
+    run = lambda name: f"spadework_training_{name}{{{on}}}"
+    # As the progress line reckons it: what is left, at the mean speed since the process began.
+    left = f"{run('samples_total')} * (1 / {run('progress_ratio')} - 1) / ({run('pictures_per_second')} > 0)"
+    age = f"time() - ({run('checkpoint_timestamp_seconds')} > 0)"
+    return [
+        panel("Done", "percentunit", (run("progress_ratio"), "{{run}}"), kind="stat", width=4, height=4, top=1),
+        panel("Time left", "s", (left, "{{run}}"), kind="stat", width=4, height=4, about="At the mean speed since the process began."),
+        panel("Pictures a second", "none", (run("pictures_per_second"), "{{run}}"), kind="stat", width=4, height=4),
+        panel("Steps", "none", (run("steps_total"), "{{run}}"), kind="stat", width=4, height=4),
+        panel("Age of the last checkpoint", "s", (age, "{{run}}"), kind="stat", width=4, height=4, about="What would be lost if the process ended now."),
+        panel("Alarms", "none", (f"sum by (run) ({run('alarms_total')})", "{{run}}"), kind="stat", width=4, height=4, about="Since the process began."),
+        panel("Losses of the generator", "none", (run("loss").replace("}", ', loss!~"D_.*"}'), "{{run}} {{loss}}"), height=9, least=None,
+              about="By their published names, weighted as they are summed. GAN may fall below 0; GAN_Feat and VGG tell most of quality."),
+        panel("Losses of the discriminator", "none", (run("loss").replace("}", ', loss=~"D_.*"}'), "{{run}} {{loss}}"), height=9, least=None,
+              about="Of the hinge loss, 1 each is a draw; near 0 it wins outright and the generator learns next to nothing from it."),
+        panel("Speed", "none", (run("pictures_per_second"), "{{run}} since the process began"), (f"rate({run('samples_total')}[15m])", "{{run}} over 15 minutes"), height=9,
+              about="Pictures a second. When the second falls below the first, something else takes the processor or the disk."),
+        panel("Learning rates", "sci", (run("learning_rate"), "{{run}} {{network}}")),
+        panel("Norms of the gradients", "none", (run("gradient_norm"), "{{run}} {{network}}"), about="A rise by itself often comes before a number that is none."),
+        panel("Alarms by kind", "none", (run("alarms_total"), "{{run}} {{alarm}}"),
+              about="not_finite has ended the run. discriminator_wins and diversity_collapsed go on, and look wrong."),
+        panel("Progress", "percentunit", (run("progress_ratio"), "{{run}}"), width=12, top=1),
+        panel("Age of the last checkpoint", "s", (age, "{{run}}"), width=12, about="A saw: its height is what --checkpoint-every says."),
+    ]
+
+
 MODEL_MENU = variable("model", 'label_values(spadework_model_info{job="$job"}, model)')
+TRAINING_MENUS = [
+    variable("job", "label_values(spadework_training_steps_total, job)", several=False),
+    variable("run", 'label_values(spadework_training_steps_total{job="$job"}, run)'),
+]
 DASHBOARDS = {
     "service": lambda: dashboard("service", "Spadework: service", SERVICE_MENUS, service()),
     "batching": lambda: dashboard("batching", "Spadework: batching", [*SERVICE_MENUS, MODEL_MENU], batching()),
+    "training": lambda: dashboard("training", "Spadework: training", TRAINING_MENUS, training(), since="24h"),
 }
 
 

@@ -128,11 +128,23 @@ label! {
 }
 
 label! {
-    /// What looks wrong in a training run that goes on.
+    /// What looks wrong in a training run.
     TrainingAlarm {
+        /// A loss or gradient was infinite or not a number, which ended the run.
+        NotFinite = "not_finite",
         /// The discriminator tells real from fake without fail.
         DiscriminatorWins = "discriminator_wins",
         /// Latents hardly change the picture.
         DiversityCollapsed = "diversity_collapsed",
+    }
+}
+
+label! {
+    /// A network that is trained.
+    Network {
+        /// With its encoder, if it has one.
+        Generator = "generator",
+        /// The one that tells real from fake.
+        Discriminator = "discriminator",
     }
 }

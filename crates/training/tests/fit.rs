@@ -262,10 +262,18 @@ fn prometheus_reads_how_far_a_run_is() {
     let file = workshop.path("run.prom");
     succeed(workshop.fit("run", &format!("--samples 16 --metrics-textfile {}", file.display())));
     let text = fs::read_to_string(file).unwrap();
-    for line in ["spadework_training_steps_total 4", "spadework_training_progress_ratio 1"] {
+    for line in
+        ["spadework_training_steps_total{run=\"run\"} 4", "spadework_training_progress_ratio{run=\"run\"} 1"]
+    {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }
-    assert!(text.contains("spadework_training_loss{loss=\"GAN_Feat\"}"), "{text}");
+    for series in [
+        "loss{loss=\"GAN_Feat\"",
+        "learning_rate{network=\"generator\"",
+        "gradient_norm{network=\"discriminator\"",
+    ] {
+        assert!(text.contains(&format!("spadework_training_{series},run=\"run\"}}")), "{text}");
+    }
 }
 
 #[test]

@@ -48,3 +48,11 @@ binary() {
     cargo build --quiet --release -p spadework-service
     SPADEWORK=${CARGO_TARGET_DIR:-target}/release/spadework
 }
+
+# The same for the trainer: $TRAINER.
+trainer() {
+    [ -n "${TRAINER:-}" ] && return
+    command -v cargo >/dev/null || skip "set TRAINER to a binary, or install cargo"
+    cargo build --quiet --release -p spadework-training
+    TRAINER=${CARGO_TARGET_DIR:-target}/release/spadework-train
+}

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""A real Prometheus scrapes a real service under traffic: every dashboard and rule expression has to return data.
-Then the service is killed, and the alert has to reach Alertmanager.
+"""A real Prometheus scrapes a real service under traffic, and a training run through the node exporter: every dashboard
+and rule expression has to return data. Then the service is killed, and the alert has to reach Alertmanager.
 
-usage: live_dashboards.py SPADEWORK FOLDER        the binary, and where logs and data may lie
+usage: live_dashboards.py SPADEWORK TRAINER FOLDER        the binaries, and where logs and data may lie
 """
 
 import asyncio
@@ -21,9 +21,12 @@ import urllib.request
 import load
 from instance import Instance
 from metric_names import ROOT, expressions
+from training_run import TrainingRun
 
 # Grafana's variables, as they are when everything is chosen.
-VARIABLES = {"$__rate_interval": "30s", "$__interval": "5s", "$__range": "5m", "$job": "spadework", "$instance": ".*", "$model": ".*"}
+VARIABLES = {"$__rate_interval": "30s", "$__interval": "5s", "$__range": "5m", "$job": "spadework", "$instance": ".*", "$model": ".*", "$run": ".*"}
+# Of the training dashboard, whose metrics come from the node exporter.
+TRAINING = {**VARIABLES, "$job": "node"}
 
 
 def free_port():
@@ -60,14 +63,15 @@ def answers(url):
 class Monitoring:
     """Prometheus with our rules, and Alertmanager with our routing."""
 
-    def __init__(self, folder, target):
+    def __init__(self, folder, targets):
         self.prometheus, self.alertmanager = (f"127.0.0.1:{free_port()}" for _ in range(2))
         config = folder / "prometheus.yml"
+        scrapes = [{"job_name": job, "static_configs": [{"targets": [target]}]} for job, target in targets.items()]
         config.write_text(
             "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"
             f"rule_files: ['{ROOT}/deploy/prometheus/rules/*.yml']\n"
             f"alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{self.alertmanager}']}}]}}]}}\n"
-            f"scrape_configs: [{{job_name: spadework, static_configs: [{{targets: ['{target}']}}]}}]\n"
+            f"scrape_configs: {json.dumps(scrapes)}\n"
         )
         for data in ("prometheus", "alertmanager"):
             shutil.rmtree(folder / data, ignore_errors=True)
@@ -107,17 +111,17 @@ async def traffic(url):
 def dashboard_expressions():
     for file in sorted((ROOT / "deploy/grafana/dashboards").glob("*.json")):
         for expression in expressions(json.loads(file.read_text())["panels"]):
-            concrete = re.sub(r"\$\w+", lambda found: VARIABLES[found[0]], expression)
+            variables = TRAINING if file.stem == "training" else VARIABLES
+            concrete = re.sub(r"\$\w+", lambda found: variables[found[0]], expression)
             yield file.stem, concrete
 
 
-def check_format(url):
-    """promtool reads /metrics as Prometheus would, and knows the conventions of names."""
-    text = urllib.request.urlopen(f"{url}/metrics", timeout=5).read()
+def check_format(name, text):
+    """promtool reads it as Prometheus would, and knows the conventions of names."""
     found = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
     if found.returncode:
-        raise SystemExit(f"FAIL  /metrics is well-formed: {found.stderr.decode()}")
-    print("ok    /metrics is well-formed")
+        raise SystemExit(f"FAIL  {name} is well-formed: {found.stderr.decode()}")
+    print(f"ok    {name} is well-formed")
 
 
 def check_expressions(monitoring):
@@ -154,21 +158,25 @@ def check_alert(monitoring, service):
     print(f"ok    {took:.0f} s after the service was killed SpadeworkDown went to the pager")
 
 
-def main(binary, folder):
+def main(binary, trainer, folder):
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     service = Instance(binary, folder / "spadework.log").wait_ready()
-    monitoring = Monitoring(folder, service.address)
+    run = TrainingRun(trainer, folder, f"127.0.0.1:{free_port()}")
+    monitoring = Monitoring(folder, {"spadework": service.address, "node": run.address})
     try:
         wait_for("the first scrape", lambda: monitoring.query('up{job="spadework"} == 1'), 30)
+        wait_for("the training run's first line", run.told, 120)
         told = load.summary(asyncio.run(traffic(service.url)))
         print(f"      traffic: {told['statuses']}")
-        check_format(service.url)
+        check_format("/metrics", urllib.request.urlopen(f"{service.url}/metrics", timeout=5).read())
+        check_format("the training run's file", run.told())
         check_expressions(monitoring)
         check_rules(monitoring)
         check_alert(monitoring, service)
     finally:
         service.kill()
+        run.stop()
         monitoring.stop()
 
 

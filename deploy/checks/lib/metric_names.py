@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Every series that rules, dashboards and autoscaling read must be one that Spadework writes.
+"""Every series that rules, dashboards and autoscaling read must be one that Spadework or its trainer writes.
 
 usage: metric_names.py FILE...          YAML or JSON files with `expr` or `query` fields
 
-The names, labels and label values are read from crates/metrics/src; a name that nothing writes, a label that the
+The names, labels and label values are read from crates/metrics/src, the losses' names from crates/training/src; a name that nothing writes, a label that the
 metric does not have, or a value that no enumeration knows is an error.
 """
 
@@ -35,6 +35,10 @@ ENUMERATIONS = {
     ("spadework_batch_failures_total", "reason"): "BatchFailure",
     ("spadework_model_store_checks_total", "result"): "StoreCheck",
     ("spadework_modulation_table_requests_total", "result"): "TableResult",
+    ("spadework_training_alarms_total", "alarm"): "TrainingAlarm",
+    ("spadework_training_learning_rate", "network"): "Network",
+    ("spadework_training_gradient_norm", "network"): "Network",
+    ("spadework_training_loss", "loss"): "Loss",
 }
 
 
@@ -52,12 +56,24 @@ def written() -> dict[str, set[str]]:
     return series
 
 
+def trained() -> dict[str, set[str]]:
+    """Every series that the trainer writes, with its own labels."""
+    source = (ROOT / "crates/metrics/src/training.rs").read_text()
+    run = set(re.findall(r'const_label\("(\w+)"', source))
+    metric = re.compile(r'opts\(\s*"(\w+)",\s*"[^"]*",?\s*\)(?:,\s*&\[([^\]]*)\])?')
+    series = {f"spadework_training_{name}": run | set(re.findall(r'"(\w+)"', labels)) for name, labels in metric.findall(source)}
+    if len(series) < 9 or not run:
+        sys.exit(f"crates/metrics/src/training.rs is read wrongly: only {series}")
+    return series
+
+
 def values() -> dict[str, set[str]]:
-    """The values of each enumeration of labels."""
+    """The values of each enumeration of labels, and the losses' names."""
     source = (ROOT / "crates/metrics/src/labels.rs").read_text()
     blocks = re.split(r"^label! \{$", source, flags=re.MULTILINE)[1:]
     found = {re.search(r"^    (\w+) \{$", block, re.MULTILINE)[1]: block for block in blocks}
-    return {name: set(re.findall(r'= "(\w+)"', block)) for name, block in found.items()}
+    losses = set(re.findall(r'\bsum\.add\("(\w+)"', (ROOT / "crates/training/src/step.rs").read_text()))
+    return {name: set(re.findall(r'= "(\w+)"', block)) for name, block in found.items()} | {"Loss": losses}
 
 
 def recorded() -> set[str]:
@@ -95,13 +111,14 @@ def mistakes(expression, series, enumerations, rules):
             if (metric, label) not in ENUMERATIONS or "$" in value:
                 continue
             allowed = enumerations[ENUMERATIONS[metric, label]]
-            wrong = set(value.split("|") if "~" in operator else [value]) - allowed
+            parts = value.split("|") if "~" in operator else [re.escape(value)]
+            wrong = {part for part in parts if not any(re.fullmatch(part, known) for known in allowed)}
             if wrong:
                 yield f"`{name}` has no {label} {', '.join(sorted(wrong))}"
 
 
 def main(files):
-    series, enumerations, rules = written(), values(), recorded()
+    series, enumerations, rules = written() | trained(), values(), recorded()
     wrong, count = 0, 0
     for file in map(pathlib.Path, files):
         text = file.read_text()

@@ -16,7 +16,7 @@ use fleet::{Balancer, Plan, capacity, simulate};
 use serde::Deserialize;
 use spadework_batching::CostModel;
 
-/// Loads of an instance that the table has, as shares of its capacity.
+/// Loads of an instance that the table has, as shares of its capacity, as nearly as whole instances allow.
 const LOADS: [f64; 7] = [0.5, 0.7, 0.8, 0.9, 0.95, 1.0, 2.0];
 
 /// What to plan for.
@@ -77,8 +77,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         "| load | instances | balancer | p50 ms | p95 ms | p99 ms | refused | late | mean batch | a million cost |"
     );
     println!("| ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
-    for load in LOADS {
-        let instances = (rate / (load * one)).ceil() as usize;
+    // Few instances cannot be at every load.
+    let mut fleets = LOADS.map(|load| (rate / (load * one)).ceil() as usize).to_vec();
+    fleets.dedup();
+    for instances in fleets {
         for balancer in [Balancer::Random, Balancer::LeastOfTwo] {
             let plan = Plan {
                 instances,

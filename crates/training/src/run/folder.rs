@@ -90,6 +90,13 @@ impl RunFolder {
         &self.path
     }
 
+    /// The folder's own name, by which people know the run.
+    pub fn name(&self) -> String {
+        // `.` has a name too once it is spelled out.
+        let whole = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        whole.file_name().unwrap_or(whole.as_os_str()).to_string_lossy().into_owned()
+    }
+
     /// The file of metrics.
     pub fn metrics(&self) -> PathBuf {
         self.path.join(METRICS)

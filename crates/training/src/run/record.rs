@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use candle_core::Tensor;
 use serde_json::{Map, Value};
 use spadework_imaging::encode_png;
+use spadework_metrics::TrainingAlarm;
 
 use super::{
     alarms::{Alarm, Alarms},
@@ -60,7 +61,8 @@ impl Record {
         let events = EventFile::create(folder.path(), now())
             .with_context(|| format!("write an event file in {}", folder.path().display()))?;
         let batch = config.optimization.batch as u64;
-        let textfile = config.output.metrics_textfile.clone().map(Textfile::new).transpose()?;
+        let textfile = config.output.metrics_textfile.clone();
+        let textfile = textfile.map(|path| Textfile::new(path, &folder.name())).transpose()?;
         let progress = Progress::new(position.step * batch, config.total_steps() * batch, Instant::now());
         Ok(Self {
             folder,
@@ -94,12 +96,11 @@ impl Record {
             return Ok(());
         }
         let Some(mut values) = position.window.take() else { return Ok(()) };
-        if let Some(textfile) = &self.textfile {
-            let losses: Vec<_> = values.iter().filter(|(name, _)| is_loss(name)).cloned().collect();
-            textfile.progress(config, position, self.progress.rate(at), &losses)?;
-        }
         let optimization = &config.optimization;
         let rates = optimization.rates.scaled(optimization.schedule.factor(position.step - 1));
+        if let Some(textfile) = &self.textfile {
+            textfile.progress(config, position, self.progress.rate(at), rates, &values)?;
+        }
         values.push(("lr_G".to_owned(), rates.generator as f32));
         values.push(("lr_D".to_owned(), rates.discriminator as f32));
         if let Some(rate) = self.progress.rate(at) {
@@ -166,6 +167,15 @@ impl Record {
         }
     }
 
+    /// A step failed for a number that is none, which ends the run. Whoever watches the metrics learns of it.
+    pub fn not_finite(&self) {
+        let Some(textfile) = &self.textfile else { return };
+        if let Err(error) = textfile.last_alarm(TrainingAlarm::NotFinite) {
+            // The step's own error is what the run ends with.
+            self.progress.line(&format!("warning: {error:#}"));
+        }
+    }
+
     /// Says something, beside the progress.
     pub fn say(&self, text: &str) {
         self.progress.line(text);
@@ -194,7 +204,7 @@ fn brief(report: &Report) -> String {
 }
 
 /// Whether a reported number is a loss.
-fn is_loss(name: &str) -> bool {
+pub(super) fn is_loss(name: &str) -> bool {
     !name.starts_with("gradient_norm")
 }
 

@@ -212,6 +212,21 @@ fn a_loss_that_is_no_number_ends_the_run_and_resuming_from_the_last_checkpoint_c
 }
 
 #[test]
+fn whoever_watches_the_metrics_learns_that_a_number_that_is_none_ended_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, file) = (folder.path().join("mine"), folder.path().join("mine.prom"));
+    let mut config = config(12);
+    config.output.metrics_textfile = Some(file.clone());
+    // In step 2, before the first line of metrics.
+    let poisoned = Toy { poison_at: Some(3), ..Toy::new() };
+    let held = RunFolder::create(&run, &config).unwrap();
+    go(&mut part(config, poisoned, WHOLE, Arc::new(Group::alone()), None, Some(held))).unwrap_err();
+    let text = std::fs::read_to_string(file).unwrap();
+    let told = "spadework_training_alarms_total{alarm=\"not_finite\",run=\"mine\"} 1";
+    assert!(text.lines().any(|line| line == told), "{told} is not in\n{text}");
+}
+
+#[test]
 fn a_damaged_picture_is_named_and_the_last_checkpoint_is_intact() {
     let folder = tempfile::tempdir().unwrap();
     let error = go(&mut start(folder.path(), 12, Toy::new(), Greys { damaged: Some(22) })).unwrap_err();

@@ -6,9 +6,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use spadework_metrics::{TrainingAlarm, TrainingMetrics, TrainingProgress};
+use spadework_metrics::{Network, TrainingAlarm, TrainingMetrics, TrainingProgress};
 
-use super::{checkpoint::Position, config::RunConfig};
+use super::{checkpoint::Position, config::RunConfig, record::is_loss};
+use crate::optimizer::Rates;
 
 /// The file and what is in it.
 pub(super) struct Textfile {
@@ -17,25 +18,37 @@ pub(super) struct Textfile {
 }
 
 impl Textfile {
-    /// A file that is written for the first time with the first line of metrics.
-    pub(super) fn new(path: PathBuf) -> anyhow::Result<Self> {
-        Ok(Self { path, metrics: TrainingMetrics::new()? })
+    /// A file about the run named `run`, written for the first time with the first line of metrics.
+    pub(super) fn new(path: PathBuf, run: &str) -> anyhow::Result<Self> {
+        Ok(Self { path, metrics: TrainingMetrics::new(run)? })
     }
 
-    /// The run is at `position`.
+    /// The run is at `position`; `values` is what a line of metrics says, `rates` are the last step's.
     pub(super) fn progress(
         &self,
         config: &RunConfig,
         position: &Position,
         rate: Option<f64>,
-        losses: &[(String, f32)],
+        rates: Rates,
+        values: &[(String, f32)],
     ) -> anyhow::Result<()> {
+        let losses: Vec<_> = values.iter().filter(|(name, _)| is_loss(name)).cloned().collect();
+        let norm = |network, norm: &str| {
+            values.iter().find(|(name, _)| name == norm).map(|(_, value)| (network, *value))
+        };
+        let norms =
+            [norm(Network::Generator, "gradient_norm_G"), norm(Network::Discriminator, "gradient_norm_D")];
         self.metrics.progress(TrainingProgress {
             steps: position.step,
             samples: position.step * config.optimization.batch as u64,
             progress: position.step as f64 / config.total_steps() as f64,
             pictures_per_second: rate.unwrap_or(0.0),
-            losses,
+            losses: &losses,
+            learning_rates: &[
+                (Network::Generator, rates.generator),
+                (Network::Discriminator, rates.discriminator),
+            ],
+            gradient_norms: &norms.into_iter().flatten().collect::<Vec<_>>(),
         });
         self.write()
     }
@@ -49,6 +62,12 @@ impl Textfile {
     /// An alarm was raised; the next line of metrics tells of it.
     pub(super) fn alarm(&self, alarm: TrainingAlarm) {
         self.metrics.alarm(alarm);
+    }
+
+    /// An alarm was raised after which there is no line any more.
+    pub(super) fn last_alarm(&self, alarm: TrainingAlarm) -> anyhow::Result<()> {
+        self.metrics.alarm(alarm);
+        self.write()
     }
 
     fn write(&self) -> anyhow::Result<()> {

@@ -15,7 +15,7 @@ use super::{
     config::RunConfig,
     every::Timer,
     feed::Feed,
-    learning::{Learner, Learning, Pace, Report},
+    learning::{Learner, Learning, Pace, Report, StepError},
     record::Record,
     snapshot,
 };
@@ -89,6 +89,9 @@ impl<L: Learner> Training<L> {
             average_decay: optimization.average_decay,
         };
         let report = self.learning.step(&mut self.learner, &parts, pace, &self.group);
+        if let (Err(StepError::NotFinite(_)), Some(record)) = (&report, &self.record) {
+            record.not_finite();
+        }
         let report = report.with_context(|| format!("step {}", step + 1))?;
         self.position.step += 1;
         self.position.seconds += started.elapsed().as_secs_f64();
