@@ -1,6 +1,6 @@
 //! The command line on files.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use serde_json::Value;
 
@@ -128,6 +128,33 @@ fn a_pickle_that_would_run_a_command_is_refused_and_runs_nothing() {
         assert_eq!(output.status.code(), Some(2), "{name}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{name} left something behind");
     }
+}
+
+#[test]
+fn a_killed_import_leaves_nothing_once_there_is_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, next) = (folder.path().join("first"), folder.path().join("next"));
+    // The system kills it, with no time to clean up, at the kilobyte of the generator that is over the limit.
+    let output = Command::new("sh")
+        .args([
+            "-c",
+            "ulimit -c 0; ulimit -f 64; exec \"$0\" \"$@\"",
+            env!("CARGO_BIN_EXE_spadework"),
+            "import",
+        ])
+        .args(["--weights", &checkpoint("hook_zip.pth"), "--options", &checkpoint("opt.txt")])
+        .args(["--encoder", &checkpoint("encoder_zip.pth"), "--out", &text(&first)])
+        .output()
+        .unwrap();
+    assert!(output.status.code().is_none(), "{output:?}");
+    let names = || -> Vec<String> {
+        let entries = fs::read_dir(folder.path()).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    let left = names();
+    assert!(left.len() == 1 && left[0].starts_with(".spadework-partial-"), "{left:?}");
+    import_tiny(&next);
+    assert_eq!(names(), ["next"]);
 }
 
 #[test]

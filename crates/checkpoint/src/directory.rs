@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{BufReader, BufWriter, Cursor, Read, Write as _},
+    io::{BufReader, BufWriter, Cursor, Read},
     path::{Path, PathBuf},
 };
 
@@ -13,6 +13,7 @@ use crate::{
     CheckpointError, Embedded, ModelConfig,
     error::io_error,
     expected::{expected_encoder, expected_generator, verify},
+    partial::Partial,
     weights::{self, Hashed, WeightType, WholeNumbers, WriteError},
 };
 
@@ -52,7 +53,7 @@ pub fn read_model(directory: &Path) -> Result<Model, CheckpointError> {
 }
 
 /// Writes `model` as the new folder `directory`. It appears whole: until then its files are in a temporary folder
-/// beside it.
+/// beside it. What a killed process left there is removed.
 ///
 /// # Errors
 /// When the folder exists, the disk is full, or the model does not fit its configuration. Nothing is left behind.
@@ -75,12 +76,8 @@ pub fn write_model(
         _ => Path::new("."),
     };
     fs::create_dir_all(parent).map_err(io_error("create", parent))?;
-    let partial = tempfile::Builder::new()
-        .prefix(".spadework-")
-        .tempdir_in(parent)
-        .map_err(io_error("create a folder in", parent))?;
     let text = config.to_text().map_err(|source| CheckpointError::Config { place, source })?;
-    write_text(&partial.path().join(CONFIG), &text)?;
+    let partial = Partial::begin(parent, &text)?;
     write_weights(&partial.path().join(GENERATOR), generator, dtype)?;
     if let Some(encoder) = encoder {
         write_weights(&partial.path().join(ENCODER), encoder, dtype)?;
@@ -88,15 +85,8 @@ pub fn write_model(
     write_digests(partial.path(), encoder.is_some())?;
     make_readable(partial.path())?;
     sync_folder(partial.path())?;
-    fs::rename(partial.path(), directory).map_err(io_error("create", directory))?;
-    // It has been renamed away; there is nothing left to clean up.
-    let _ = partial.keep();
+    partial.finish(directory)?;
     sync_folder(parent)
-}
-
-fn write_text(path: &Path, text: &str) -> Result<(), CheckpointError> {
-    let mut file = File::create(path).map_err(io_error("create", path))?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io_error("write", path))
 }
 
 /// Makes the names in a folder last through a power cut, where the system can.

@@ -147,6 +147,13 @@ pub enum CheckpointError {
     Tensor(#[from] candle_core::Error),
 }
 
+impl CheckpointError {
+    /// Whether files or options have to be changed; else the fault is ours.
+    pub fn is_the_caller_s(&self) -> bool {
+        !matches!(self, Self::Tensor(_))
+    }
+}
+
 /// What does not fit, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TensorMismatch {

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{self, Read, Write},
+    str::FromStr,
 };
 
 use candle_core::{DType, Device, Tensor};
@@ -18,7 +19,7 @@ use crate::CheckpointError;
 /// The longest header that is read; the format's own bound is 100 MB. A generator's has 30 kB.
 const LONGEST_HEADER: u64 = 16 << 20;
 
-/// Number format of weights on disk. Running statistics are always f32.
+/// Number format of weights on disk, by its name in lower case. Running statistics are always f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WeightType {
     /// 32-bit.
@@ -28,6 +29,19 @@ pub enum WeightType {
     F16,
     /// 16-bit, bfloat.
     Bf16,
+}
+
+impl FromStr for WeightType {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "f32" => Ok(Self::F32),
+            "f16" => Ok(Self::F16),
+            "bf16" => Ok(Self::Bf16),
+            _ => Err("weights are f32, f16 or bf16".to_owned()),
+        }
+    }
 }
 
 impl WeightType {

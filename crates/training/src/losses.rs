@@ -3,6 +3,8 @@
 mod adversarial;
 mod features;
 mod style;
+#[cfg(test)]
+mod tests;
 
 pub use adversarial::{discriminator_loss, generator_loss};
 pub use features::{feature_matching, low_resolution, perceptual};

@@ -7,6 +7,8 @@ mod activation;
 mod conv;
 mod distance;
 mod element;
+#[cfg(test)]
+pub(crate) mod finite_differences;
 mod lanes;
 mod modulate;
 mod moments;

@@ -32,7 +32,7 @@ fn is_the_caller_s(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<Mistake>()
             || cause.is::<MaskError>()
-            || cause.downcast_ref().is_some_and(|error| !matches!(error, CheckpointError::Tensor(_)))
+            || cause.downcast_ref::<CheckpointError>().is_some_and(CheckpointError::is_the_caller_s)
     })
 }
 

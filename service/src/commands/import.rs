@@ -35,9 +35,9 @@ pub struct ImportArgs {
     /// The new model directory; its name is the model's
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Number format of the weights that are written; they are computed in f32 all the same
-    #[arg(long, value_enum, default_value = "f32")]
-    dtype: Dtype,
+    /// Number format of the weights that are written: f32, f16 or bf16; they are computed in f32 all the same
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    dtype: WeightType,
     /// What the model makes, in a sentence
     #[arg(long, default_value = "")]
     description: String,
@@ -53,24 +53,6 @@ enum PresetName {
     Ade20k,
     Cityscapes,
     Facades,
-}
-
-/// A number format.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Dtype {
-    F32,
-    F16,
-    Bf16,
-}
-
-impl From<Dtype> for WeightType {
-    fn from(dtype: Dtype) -> Self {
-        match dtype {
-            Dtype::F32 => Self::F32,
-            Dtype::F16 => Self::F16,
-            Dtype::Bf16 => Self::Bf16,
-        }
-    }
 }
 
 /// Imports.
@@ -100,7 +82,7 @@ pub fn run(args: ImportArgs) -> anyhow::Result<()> {
     };
     let mut model = import(&request)?;
     model.config.styles = styles;
-    write_model(&args.out, &model.config, &model.generator, model.encoder.as_ref(), args.dtype.into())?;
+    write_model(&args.out, &model.config, &model.generator, model.encoder.as_ref(), args.dtype)?;
     let parameters: usize = model.generator.values().map(|tensor| tensor.elem_count()).sum();
     println!(
         "{} holds a generator of {:.1} million parameters for masks of {}x{}{}; try it with `spadework synthesize --model {} --mask MASK.png --out PICTURE.png`",

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use candle_core::Device;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use spadework_checkpoint::{CONFIG_VERSION, ModelConfig, StylePreset, WeightType, write_model};
 use spadework_engine::{Engine, Posterior, Settings};
 use spadework_imaging::{Limits, RgbImage, Size, decode_picture};
@@ -42,9 +42,9 @@ pub struct ExportArgs {
     /// The step of the checkpoint to export; without it, the newest
     #[arg(long, env = "SPADEWORK_TRAIN_STEP", value_name = "N")]
     step: Option<u64>,
-    /// Number format of the weights that are written
-    #[arg(long, env = "SPADEWORK_TRAIN_DTYPE", value_enum, default_value = "f16")]
-    dtype: Dtype,
+    /// Number format of the weights that are written: f32, f16 or bf16
+    #[arg(long, env = "SPADEWORK_TRAIN_DTYPE", value_name = "TYPE", default_value = "f16")]
+    dtype: WeightType,
     /// Batches that batch-norm statistics are estimated from again, for the averaged weights; 0 keeps the running ones
     #[arg(long, env = "SPADEWORK_TRAIN_STATISTICS_BATCHES", value_name = "N", default_value_t = 16)]
     statistics_batches: u64,
@@ -61,24 +61,6 @@ pub struct ExportArgs {
     /// Licence of the weights
     #[arg(long, env = "SPADEWORK_TRAIN_LICENCE", default_value = "")]
     licence: String,
-}
-
-/// A number format.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Dtype {
-    F32,
-    F16,
-    Bf16,
-}
-
-impl From<Dtype> for WeightType {
-    fn from(dtype: Dtype) -> Self {
-        match dtype {
-            Dtype::F32 => Self::F32,
-            Dtype::F16 => Self::F16,
-            Dtype::Bf16 => Self::Bf16,
-        }
-    }
 }
 
 /// A name and a picture.
@@ -120,7 +102,7 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
         labels: config.labels.clone(),
         styles: styles(args, &config, &tensors)?,
     };
-    write_model(&args.out, &model, &tensors.generator, tensors.encoder.as_ref(), args.dtype.into())?;
+    write_model(&args.out, &model, &tensors.generator, tensors.encoder.as_ref(), args.dtype)?;
     println!(
         "{} holds the model after step {step}; serve it with `spadework serve --models {}`",
         args.out.display(),

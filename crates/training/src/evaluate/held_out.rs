@@ -53,16 +53,17 @@ impl HeldOut {
         let landscape = Landscape::of(recipe.layout);
         let Recipe { mood, style, .. } = recipe;
         let reference = Landscape::of(other.layout);
-        let in_mood = |mood: &Mood| LowPass::of(&landscape.paint(*mood, style));
+        let mut in_moods = Mood::ALL.map(|mood| landscape.paint(mood, style)).to_vec();
+        let own = Mood::ALL.iter().position(|one| *one == mood).unwrap_or_default();
         let rendered = Rendered {
             same_mood: landscape.paint(mood, other.style),
             any_mood: landscape.paint(other.mood, other.style),
             reference: reference.paint(mood, style),
-            moods: Mood::ALL.iter().map(in_mood).collect(),
-            mood: Mood::ALL.iter().position(|one| *one == mood).unwrap_or_default(),
+            moods: in_moods.iter().map(LowPass::of).collect(),
+            mood: own,
         };
         let labels = landscape.labels();
-        let picture = landscape.paint(mood, style);
+        let picture = in_moods.swap_remove(own);
         let sample = Sample { labels, edges: None, picture };
         let shuffled = shuffled(&sample.labels, style);
         Self { shuffled, other: reference.paint(other.mood, other.style), sample, rendered: Some(rendered) }

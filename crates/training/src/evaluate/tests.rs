@@ -1,11 +1,14 @@
 //! The measures beside numbers that numpy and scipy computed (`tests/reference/make_evaluation_fixtures.py`), and the
 //! whole evaluation on pictures whose order of merit is known.
 
+use std::sync::Arc;
+
 use candle_core::{Device, Tensor};
+use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 use serde::Deserialize;
 
 use super::*;
-use crate::data::Landscapes;
+use crate::data::{Landscapes, Sample, Source};
 
 #[derive(Deserialize)]
 struct Fixtures {
@@ -69,15 +72,49 @@ fn features_of_other_lengths_are_refused() {
     assert!(one.frechet(&other).unwrap_err().to_string().contains("use one network"));
 }
 
+/// Pieces of a few landscapes, for a segmenter that need not be good: a step takes a sixteenth of the time.
+struct Pieces(Vec<Sample>);
+
+impl Pieces {
+    const SIDE: usize = 64;
+
+    fn of(landscapes: Landscapes) -> Self {
+        let whole = (0..12).into_par_iter().map(|position| landscapes.recipe(position).render());
+        Self(whole.collect())
+    }
+}
+
+impl Source for Pieces {
+    fn epoch(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    /// Of one landscape after the other, each time from the next place in it.
+    fn sample(&self, position: u64) -> anyhow::Result<Sample> {
+        let (landscape, place) = (position as usize % self.0.len(), position as usize / self.0.len());
+        let Sample { labels, picture, .. } = &self.0[landscape];
+        let (left, top) = (place % 4 * Self::SIDE, (landscape + place) % 4 * Self::SIDE);
+        let row = |y: usize| y * labels.width() + left..y * labels.width() + left + Self::SIDE;
+        let rows = (top..top + Self::SIDE).map(row);
+        let ids = rows.clone().flat_map(|row| labels.ids()[row].iter().copied()).collect();
+        let pixels = rows.flat_map(|row| picture.pixels()[3 * row.start..3 * row.end].iter().copied());
+        Ok(Sample {
+            labels: LabelMap::new(Self::SIDE, Self::SIDE, ids, labels.classes())?,
+            edges: None,
+            picture: RgbImage::new(Self::SIDE, Self::SIDE, pixels.collect())?,
+        })
+    }
+}
+
 /// Real pictures of the asked masks, of other masks, and grey ones must come out in that order.
 #[test]
 fn better_pictures_measure_better() {
-    const COUNT: u64 = 8;
+    const COUNT: u64 = 6;
+    const STEPS: u64 = 12;
     let held_out = HeldOut::landscapes(5, COUNT);
-    let source: std::sync::Arc<dyn crate::data::Source> =
-        std::sync::Arc::new(Landscapes { seed: 6, epoch: 100, brushed: 0.0 });
+    let source: Arc<dyn Source> = Arc::new(Pieces::of(Landscapes { seed: 6, epoch: 100, brushed: 0.0 }));
     let (mut first, mut last) = (0.0, 0.0);
-    let segmenter = Segmenter::train(&source, 14, 8, 1, |step, loss| {
+    let segmenter = Segmenter::train(&source, 14, STEPS, 1, |step, loss| {
         if step == 0 {
             first = loss;
         }
@@ -103,7 +140,7 @@ fn better_pictures_measure_better() {
         yardstick.measure(&swapped).unwrap(),
         yardstick.measure(&gray).unwrap(),
     );
-    assert!(real.mean_iou > swapped.mean_iou && real.mean_iou > gray.mean_iou);
+    assert!(real.mean_iou > 1.4 * swapped.mean_iou && real.mean_iou > 1.4 * gray.mean_iou);
     assert!(real.sliced_wasserstein < gray.sliced_wasserstein);
     assert!(real.frechet < gray.frechet && real.kernel < gray.kernel);
     assert!(real.low_pass_l1 < swapped.low_pass_l1);

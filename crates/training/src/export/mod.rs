@@ -3,6 +3,8 @@
 mod average;
 mod fold;
 mod statistics;
+#[cfg(test)]
+mod tests;
 
 pub use average::Averaged;
 pub use fold::ModelTensors;

@@ -21,16 +21,6 @@ pub enum Mood {
 impl Mood {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Day, Self::Golden, Self::Overcast, Self::Dusk];
-
-    /// Its name among the model's styles.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Day => "day",
-            Self::Golden => "golden hour",
-            Self::Overcast => "overcast",
-            Self::Dusk => "dusk",
-        }
-    }
 }
 
 /// Light and colour. All colours are linear.

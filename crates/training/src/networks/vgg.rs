@@ -70,3 +70,18 @@ impl Vgg19 {
         Ok(features)
     }
 }
+
+#[cfg(test)]
+impl Vgg19 {
+    /// Weights without a meaning that keep the size of what they are multiplied with.
+    pub(crate) fn made_up(dtype: candle_core::DType) -> Result<Self> {
+        use crate::ops::finite_differences::numbers;
+        let conv = |&(index, input, output): &(usize, usize, usize)| {
+            let bound = (6.0 / (9 * input) as f64).sqrt();
+            let weight = (numbers(&[output, input, 3, 3], index as u64) * bound)?;
+            let bias = (numbers(&[output], index as u64) * 0.1)?;
+            Ok((weight.to_dtype(dtype)?, bias.to_dtype(dtype)?))
+        };
+        Ok(Self { convs: CONVS.iter().map(conv).collect::<Result<_>>()? })
+    }
+}

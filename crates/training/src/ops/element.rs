@@ -16,6 +16,14 @@ pub(super) struct Rows<'a, T> {
     pub(super) length: usize,
 }
 
+/// Where a product goes: to the first `width` of every `stride` values.
+pub(super) struct Columns<'a, T> {
+    pub(super) values: &'a mut [T],
+    pub(super) width: usize,
+    pub(super) stride: usize,
+    pub(super) store: Store,
+}
+
 /// Cells of two matrices, in runs: see [`kernels::Outer`].
 #[derive(Clone, Copy)]
 pub(super) struct Outer<'a, T> {
@@ -28,31 +36,18 @@ pub(super) struct Outer<'a, T> {
 
 /// f32, by the engine's kernels, and f64, by plain loops: what derivatives are checked in.
 pub(super) trait Element: WithDType {
-    /// `out[r][..width] = rows[r] · panel` (or `+=`), with `stride` elements from one row of `out` to the next.
-    fn multiply(
-        rows: Rows<'_, Self>,
-        panel: &[Self],
-        width: usize,
-        store: Store,
-        out: &mut [Self],
-        stride: usize,
-    );
+    /// `out[r] = rows[r] · panel` (or `+=`).
+    fn multiply(rows: Rows<'_, Self>, panel: &[Self], out: Columns<'_, Self>);
 
     /// `tile[i][c] += Σ A[cell][i] · B[cell][c]` for [`TILE_ROWS`] rows.
     fn add_outer(outer: Outer<'_, Self>, tile: &mut [Self]);
 }
 
 impl Element for f32 {
-    fn multiply(
-        rows: Rows<'_, Self>,
-        panel: &[Self],
-        width: usize,
-        store: Store,
-        out: &mut [Self],
-        stride: usize,
-    ) {
+    fn multiply(rows: Rows<'_, Self>, panel: &[Self], out: Columns<'_, Self>) {
         let Rows { values, starts, pieces, length } = rows;
-        KERNELS.multiply(kernels::Rows { values, starts, pieces, length }, panel, width, store, out, stride);
+        let Columns { values: sums, width, stride, store } = out;
+        KERNELS.multiply(kernels::Rows { values, starts, pieces, length }, panel, width, store, sums, stride);
     }
 
     fn add_outer(outer: Outer<'_, Self>, tile: &mut [Self]) {
@@ -62,22 +57,15 @@ impl Element for f32 {
 }
 
 impl Element for f64 {
-    fn multiply(
-        rows: Rows<'_, Self>,
-        panel: &[Self],
-        width: usize,
-        store: Store,
-        out: &mut [Self],
-        stride: usize,
-    ) {
+    fn multiply(rows: Rows<'_, Self>, panel: &[Self], out: Columns<'_, Self>) {
         for (r, &start) in rows.starts.iter().enumerate() {
-            let out = &mut out[r * stride..][..width];
-            if store == Store::Replace {
-                out.fill(0.0);
+            let sums = &mut out.values[r * out.stride..][..out.width];
+            if out.store == Store::Replace {
+                sums.fill(0.0);
             }
             let row = rows.pieces.iter().flat_map(|piece| &rows.values[start + piece..][..rows.length]);
-            for (a, b) in row.zip(panel.chunks_exact(width)) {
-                out.iter_mut().zip(b).for_each(|(out, b)| *out += a * b);
+            for (a, b) in row.zip(panel.chunks_exact(out.width)) {
+                sums.iter_mut().zip(b).for_each(|(sum, b)| *sum += a * b);
             }
         }
     }

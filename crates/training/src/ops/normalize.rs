@@ -71,8 +71,7 @@ impl Normalize {
         let rows = self.moments.mean.len();
         let (mean, inverse): (Vec<T>, Vec<T>) =
             (cast(self.moments.mean.iter().copied()), cast(self.moments.inverse()));
-        let mut sums = vec![0.0; 2 * rows];
-        for n in 0..n {
+        let cells_of = |n: usize| {
             let (at, picture) = (self.moments.row(n) * channels, n * each..(n + 1) * each);
             let cells = Cells {
                 x: &x[picture.clone()],
@@ -82,6 +81,11 @@ impl Normalize {
                 inverse: &inverse[at..at + channels],
                 slope: T::from_f64(self.slope),
             };
+            (at, cells)
+        };
+        let mut sums = vec![0.0; 2 * rows];
+        for n in 0..n {
+            let (at, cells) = cells_of(n);
             for (c, [gradient, product]) in cells.sums().into_iter().enumerate() {
                 sums[at + c] += gradient;
                 sums[rows + at + c] += product;
@@ -91,15 +95,7 @@ impl Normalize {
         let owed: Vec<T> = cast(self.moments.owed(sums, cells)?);
         let mut dx = vec![T::zero(); x.len()];
         for (n, dx) in dx.chunks_exact_mut(each).enumerate() {
-            let (at, picture) = (self.moments.row(n) * channels, n * each..(n + 1) * each);
-            let cells = Cells {
-                x: &x[picture.clone()],
-                y: &y[picture.clone()],
-                dy: &dy[picture],
-                mean: &mean[at..at + channels],
-                inverse: &inverse[at..at + channels],
-                slope: T::from_f64(self.slope),
-            };
+            let (at, cells) = cells_of(n);
             cells.gradient(&owed[at..at + channels], &owed[rows + at..rows + at + channels], dx);
         }
         Ok(dx)

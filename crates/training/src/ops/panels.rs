@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 use spadework_engine::kernels::{SLIM, Store, WIDE};
 
-use super::element::{Element, Rows};
+use super::element::{Columns, Element, Rows};
 
 /// Rows of a packed matrix that are multiplied at once: a part of a panel that stays in the second-level cache.
 const DEPTH: usize = 2048;
@@ -65,7 +65,8 @@ impl<T: Element> Panels<T> {
             let start = index * at_once * rows.length * self.width;
             let part = &panel[start..start + pieces.len() * rows.length * self.width];
             let store = if index == 0 { store } else { Store::Add };
-            T::multiply(Rows { pieces, ..rows }, part, self.width, store, out, stride);
+            let columns = Columns { values: &mut *out, width: self.width, stride, store };
+            T::multiply(Rows { pieces, ..rows }, part, columns);
         }
     }
 }

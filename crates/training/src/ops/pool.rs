@@ -1,6 +1,6 @@
 //! Average pooling between the discriminator's scales, and max-pooling in VGG.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use super::{
@@ -81,8 +81,12 @@ fn spread<T: Element>(dy: &[T], len: usize, [h, w, c]: [usize; 3]) -> Vec<T> {
 /// 2×2 max-pooling, (N, H, W, C) → (N, ⌊H/2⌋, ⌊W/2⌋, C). Among equal cells the first, row by row, gets the gradient.
 ///
 /// # Errors
-/// Where the tensor is not in the memory of a CPU.
+/// When a side has one cell only, or the tensor is not in the memory of a CPU.
 pub fn max_pool(x: &Tensor) -> Result<Tensor> {
+    let (_, h, w, _) = x.dims4()?;
+    if h < 2 || w < 2 {
+        bail!("a map of {h}x{w} has no square of 2x2 to pool")
+    }
     x.contiguous()?.apply_op1(MaxPool)
 }
 
