@@ -309,7 +309,10 @@ fn a_run_becomes_a_model_directory_that_the_checkpoint_crate_reads() {
     assert_eq!(noon.latent.len(), 4);
     assert_ne!(noon.latent, dusk.latent);
     for (i, mean) in either.latent.iter().enumerate() {
-        assert!((mean - (noon.latent[i] + dusk.latent[i]) / 2.0).abs() < 2e-4, "of the two pictures' styles, the mean");
+        assert!(
+            (mean - (noon.latent[i] + dusk.latent[i]) / 2.0).abs() < 2e-4,
+            "of the two pictures' styles, the mean"
+        );
     }
     assert!(model.config.provenance.contains("16 samples in 4 steps"), "{}", model.config.provenance);
     assert!(model.encoder.is_some());
