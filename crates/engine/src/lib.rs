@@ -4,7 +4,6 @@
 //! tests. A [`Planner`] turns a mask into a [`Plan`] on any thread; an [`Engine`] belongs to one device's thread and
 //! turns planned masks into pictures. Neither does I/O, holds a clock or draws random numbers.
 
-#[expect(unsafe_code, reason = "aligned memory, behind a slice")]
 mod buffer;
 mod cache;
 mod cpu;
