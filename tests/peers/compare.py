@@ -6,8 +6,9 @@
 
 The network is the project's own PyTorch reference (tests/reference/spade.py) at the published size, with random weights.
 Rounds are interleaved: in each, every engine makes one picture of the same mask, in an order that rotates, after a pause
-in which the threads of the engine before, which spin for more work, go to sleep. Times are medians. Spadework's are its own engine times as the server tells them (`Server-Timing`: plan + generate), a mask it has
-not seen; the peers' begin with one-hot planes in memory. Every picture is checked against PyTorch f32.
+in which the threads of the engine before, which spin for more work, go to sleep. Times are medians. Spadework's are its
+own engine times as the server tells them (`Server-Timing`: plan + generate), a mask it has not seen; the peers' begin
+with one-hot planes in memory. Every picture is checked against PyTorch f32.
 
 With `--latent` the network starts from a latent, and Spadework makes two more pictures in each round: the same mask in
 another style, and the mask with a stroke of a brush 14 pixels wide. The peers do the same work for either as for a new
@@ -31,6 +32,7 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from server import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/reference"))
@@ -221,30 +223,14 @@ def imported(args: argparse.Namespace, network, folder: Path) -> Path:
     return model
 
 
-class Spadework:
+class Spadework(Server):
     """A server of the model; a picture is made by a request, timed by what the server says its engine took."""
 
     def __init__(self, args: argparse.Namespace, model: Path, precision: str):
-        command = [args.spadework, "serve", "--listen", "127.0.0.1:0", "--models", model, "--precision", precision]
-        command += ["--threads", str(args.threads), "--device", "cpu", "--lame-duck", "0s", "--deadline", "120s"]
+        options = ["--models", model, "--precision", precision, "--threads", str(args.threads), "--device", "cpu", "--deadline", "120s"]
         if args.instruction_set:
-            command += ["--instruction-set", args.instruction_set]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        for line in self.process.stderr:
-            if found := re.search(r"listening on http://(\S+)", line):
-                self.address = found[1]
-            if " ready " in line:
-                break
-
-    def __enter__(self) -> "Spadework":
-        import threading
-
-        threading.Thread(target=self.process.stderr.read, daemon=True).start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.process.terminate()
-        self.process.wait()
+            options += ["--instruction-set", args.instruction_set]
+        super().__init__(args.spadework, *options)
 
     def resident_mib(self) -> float:
         return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.process.pid}/status").read_text())[1]) / 1024

@@ -11,11 +11,11 @@ import http.client
 import re
 import statistics
 import struct
-import subprocess
-import threading
 import time
 import zlib
 from pathlib import Path
+
+from server import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,18 +25,9 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=500)
     parser.add_argument("--spadework", type=Path, default=ROOT / "target/release/spadework")
     args = parser.parse_args()
-    command = [args.spadework, "serve", "--listen", "127.0.0.1:0", "--lame-duck", "0s"]
-    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    for line in server.stderr:
-        if found := re.search(r"listening on http://(\S+)", line):
-            address = found[1]
-        if " ready " in line:
-            break
-    threading.Thread(target=server.stderr.read, daemon=True).start()
-    connection = http.client.HTTPConnection(address)
-    overheads = sorted(one(connection, png(256, 256, shift), seed=shift) for shift in range(args.requests))
-    server.terminate()
-    server.wait()
+    with Server(args.spadework) as server:
+        connection = http.client.HTTPConnection(server.address)
+        overheads = sorted(one(connection, png(256, 256, shift), seed=shift) for shift in range(args.requests))
     percentile = lambda p: 1e3 * overheads[min(len(overheads) - 1, int(p * len(overheads)))]
     print(f"{args.requests} requests: HTTP adds p50 {1e3 * statistics.median(overheads):.2f} ms, p99 {percentile(0.99):.2f} ms")
 

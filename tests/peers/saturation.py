@@ -9,11 +9,9 @@ their share of it. Only the standard library is needed.
 """
 
 import argparse
-import contextlib
 import http.client
 import json
 import random
-import re
 import subprocess
 import tempfile
 import threading
@@ -21,6 +19,7 @@ import time
 from pathlib import Path
 
 from http_overhead import png_of
+from server import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,8 +47,8 @@ def options(args: argparse.Namespace) -> list:
 
 def make_masks(args: argparse.Namespace, folder: Path) -> list[bytes]:
     """Distinct masks, more than will be asked for, also as files in `folder`."""
-    with served(args) as address:
-        model = default_model(address)
+    with server(args) as running:
+        model = default_model(running.address)
     size, numbers, masks = (model["width"], model["height"]), random.Random(1), []
     for index in range(args.masks):
         masks.append(png_of(blobs(numbers, size, model["label_count"]), size))
@@ -64,23 +63,9 @@ def bench(args: argparse.Namespace, masks: str) -> float:
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["rows"][0]["pictures_per_second"]
 
 
-@contextlib.contextmanager
-def served(args: argparse.Namespace):
-    """The address of a server of the model."""
+def server(args: argparse.Namespace) -> Server:
     models = ["--models", args.model] if args.model else []
-    command = [args.spadework, "serve", "--listen", "127.0.0.1:0", "--lame-duck", "0s", *models, *options(args)]
-    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    for line in server.stderr:
-        if found := re.search(r"listening on http://(\S+)", line):
-            address = found[1]
-        if " ready " in line:
-            break
-    threading.Thread(target=server.stderr.read, daemon=True).start()
-    try:
-        yield address
-    finally:
-        server.terminate()
-        server.wait()
+    return Server(args.spadework, *models, *options(args))
 
 
 def default_model(address: str) -> dict:
@@ -93,10 +78,10 @@ def saturate(args: argparse.Namespace, masks: list[bytes]) -> float:
     """Pictures a second through HTTP, after the first few seconds."""
     done: list[float] = []
     left = iter(masks)
-    with served(args) as address:
+    with server(args) as running:
         start = time.perf_counter()
         stop = start + args.seconds
-        clients = [threading.Thread(target=client, args=(address, left, stop, done)) for _ in range(args.clients)]
+        clients = [threading.Thread(target=client, args=(running.address, left, stop, done)) for _ in range(args.clients)]
         [thread.start() for thread in clients]
         [thread.join() for thread in clients]
     first = start + args.seconds / 4
