@@ -41,18 +41,12 @@ checks_python() {
 }
 python() { "$WORK/venv/bin/python" "$@"; }
 
-# The program under test: $SPADEWORK, or what cargo builds.
-binary() {
-    [ -n "${SPADEWORK:-}" ] && return
-    command -v cargo >/dev/null || skip "set SPADEWORK to a binary, or install cargo"
-    cargo build --quiet --release -p spadework-service
-    SPADEWORK=${CARGO_TARGET_DIR:-target}/release/spadework
+# `built VARIABLE PACKAGE PROGRAM`: the variable holds a program, the one it named already or what cargo builds.
+built() {
+    [ -n "${!1:-}" ] && return
+    command -v cargo >/dev/null || skip "set $1 to a binary, or install cargo"
+    cargo build --quiet --release -p "$2"
+    printf -v "$1" '%s' "${CARGO_TARGET_DIR:-target}/release/$3"
 }
-
-# The same for the trainer: $TRAINER.
-trainer() {
-    [ -n "${TRAINER:-}" ] && return
-    command -v cargo >/dev/null || skip "set TRAINER to a binary, or install cargo"
-    cargo build --quiet --release -p spadework-training
-    TRAINER=${CARGO_TARGET_DIR:-target}/release/spadework-train
-}
+binary() { built SPADEWORK spadework-service spadework; }
+trainer() { built TRAINER spadework-training spadework-train; }

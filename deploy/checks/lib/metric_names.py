@@ -3,8 +3,8 @@
 
 usage: metric_names.py FILE...          YAML or JSON files with `expr` or `query` fields
 
-The names, labels and label values are read from crates/metrics/src, the losses' names from crates/training/src; a name that nothing writes, a label that the
-metric does not have, or a value that no enumeration knows is an error.
+The names, labels and label values are read from crates/metrics/src, the losses' names from crates/training/src; a name
+that nothing writes, a label that the metric does not have, or a value that no enumeration knows is an error.
 """
 
 import json
