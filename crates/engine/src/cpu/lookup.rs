@@ -58,11 +58,10 @@ impl Lookup {
         });
     }
 
-    /// One block of what `plane` adds where it is 1 at `tap`.
+    /// The first block of what `plane` adds where it is 1 at `tap`.
     #[inline(always)]
-    fn weights(&self, plane: usize, tap: usize, block: usize) -> &[f32; BLOCK] {
-        let row = (plane * self.taps + tap) * self.width / BLOCK;
-        &self.weights.as_chunks().0[row + block]
+    fn row(&self, plane: usize, tap: usize) -> usize {
+        (plane * self.taps + tap) * self.width / BLOCK
     }
 }
 
@@ -80,14 +79,15 @@ impl<E: Element> WithSimd for Apply<'_, E> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let Self { lookup, patch, rectify, out } = self;
+        let weights = lookup.weights.as_chunks().0;
         let blocks = out.chunks_exact_mut(elements::<E>(BLOCK)).zip(lookup.bias.as_chunks::<BLOCK>().0);
         for (block, (out, bias)) in blocks.enumerate() {
             let mut sums = *bias;
             for (tap, &code) in patch.iter().enumerate() {
                 let Some((label, edge)) = decode(code) else { continue };
-                add(&mut sums, lookup.weights(label, tap, block));
+                add(&mut sums, &weights[lookup.row(label, tap) + block]);
                 if edge {
-                    add(&mut sums, lookup.weights(lookup.edge_plane, tap, block));
+                    add(&mut sums, &weights[lookup.row(lookup.edge_plane, tap) + block]);
                 }
             }
             if rectify {

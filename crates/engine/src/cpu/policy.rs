@@ -37,7 +37,7 @@ pub(super) enum Form {
 }
 
 /// From this many rows or columns on, larger tiles win: below, their transformed weights take longer to read than the
-/// products that they save.
+/// products that they save. In bf16, half as long, small tiles are as fast up to here, and hold less.
 const LARGE: usize = 32;
 
 /// Up to this many rows or columns, the plain sum wins: Winograd's weights take as long to read as its products save, and
@@ -92,14 +92,14 @@ impl Policy {
     /// The form of a conv.
     pub(super) fn conv(self, kernel: usize, grid: Grid) -> Form {
         let side = grid.height.min(grid.width);
-        let tile = if side >= LARGE { Tile::Four } else { Tile::Two };
         let winograd = kernel == 3 && side > SMALL;
         match (self.arithmetic, winograd) {
             (Arithmetic::Bf16Tiles(bf16), _) => Form::DirectBf16(bf16),
             (Arithmetic::ThreeBf16Tiles(bf16), _) => Form::ThreeBf16(bf16),
             (Arithmetic::F32 { precise: true }, true) => Form::Winograd(self.isa, Tile::Two),
             (Arithmetic::Bf16Vectors(bf16), true) if side <= LARGE => Form::WinogradBf16(bf16, Tile::Two),
-            (_, true) => Form::Winograd(self.isa, tile),
+            (_, true) if side >= LARGE => Form::Winograd(self.isa, Tile::Four),
+            (_, true) => Form::Winograd(self.isa, Tile::Two),
             (Arithmetic::Bf16Vectors(bf16), _) => Form::DirectBf16(bf16),
             (Arithmetic::F32 { .. }, _) => Form::Direct(self.isa),
         }
