@@ -21,7 +21,7 @@ mod spectral;
 mod storage;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod upsample;
 
 pub use activation::leaky_relu;

@@ -2,15 +2,13 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 use spadework_checkpoint::{CONFIG_VERSION, ModelConfig, WeightType, read_model, write_model};
-use spadework_model::{
-    Architecture, EncoderArchitecture, Grid, LabelBatch, Modulation, Norm, Posterior, Upsampling, one_hot,
-};
+use spadework_model::{Architecture, EncoderArchitecture, Grid, LabelBatch, Modulation, Posterior, one_hot};
 
 use super::*;
 use crate::{
     networks::{Initialisation, Mode, Networks, initialise},
     objective::Objective,
-    ops::{finite_differences::numbers, power_iteration},
+    ops::{finite_differences::numbers, power_iteration, tests::architecture},
     state::Variables,
     step::Trainer,
 };
@@ -20,20 +18,11 @@ const BATCH: usize = 2;
 
 fn networks(modulation: Modulation, encoder: EncoderArchitecture) -> Networks {
     let architecture = Architecture {
-        label_nc: 3,
-        unknown_label: true,
-        instance_edges: true,
-        mask: Grid { height: 64, width: 32 },
-        grid: Grid { height: 2, width: 1 },
-        upsampling: Upsampling::Normal,
         ngf: 2,
-        hidden: 5,
-        kernel: 3,
-        norm: Norm::Batch,
-        modulation,
         z_dim: Some(4),
         noise: true,
         encoder: Some(encoder),
+        ..architecture(3, modulation)
     };
     Networks {
         architecture,

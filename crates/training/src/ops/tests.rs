@@ -185,7 +185,8 @@ fn spectral_normalisation_has_the_gradients_of_finite_differences() -> Result<()
     Ok(())
 }
 
-fn architecture(kernel: usize, modulation: Modulation) -> Architecture {
+/// A small generator's.
+pub(crate) fn architecture(kernel: usize, modulation: Modulation) -> Architecture {
     Architecture {
         label_nc: 3,
         unknown_label: true,
