@@ -2,7 +2,7 @@
 
 pub(crate) mod codes;
 pub(crate) mod level;
-mod patches;
+mod windows;
 
 use spadework_imaging::{EdgeMap, InstanceMap, LabelMap, Size};
 use spadework_model::{Architecture, Grid, Modulation};

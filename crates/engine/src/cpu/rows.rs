@@ -4,7 +4,9 @@
 //! when the mask is the same, most when a stroke was added. Rows that the mask in hand does not read make room,
 //! those that were longest unread first.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher as _;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 /// The rows of one level's tables.
 #[derive(Debug, Default)]
@@ -22,7 +24,8 @@ pub(super) struct Rows {
     /// When each row was last read; [`FREE`] for a row that holds nothing.
     read_at: Vec<u64>,
     now: u64,
-    by_window: HashMap<Box<[u16]>, u32>,
+    hasher: DefaultHashBuilder,
+    by_window: HashTable<u32>,
     free: Vec<u32>,
 }
 
@@ -68,8 +71,8 @@ impl Rows {
         self.now += 1;
         let mut placed = Placed { rows: vec![u32::MAX; count], missing: Vec::new() };
         for (index, window) in windows.chunks_exact(self.extent).enumerate() {
-            match self.by_window.get(window) {
-                Some(&row) => {
+            match self.find(window) {
+                Some(row) => {
                     self.read_at[row as usize] = self.now;
                     placed.rows[index] = row;
                 }
@@ -103,7 +106,10 @@ impl Rows {
         let mut stale: Vec<u32> = (0..self.read_at.len() as u32).filter(unread).collect();
         stale.sort_by_key(|&row| self.read_at[row as usize]);
         for &row in stale.iter().take(short) {
-            self.by_window.remove(&self.windows[row as usize * self.extent..][..self.extent]);
+            let hash = self.hasher.hash_one(self.window(row));
+            if let Ok(entry) = self.by_window.find_entry(hash, |&other| other == row) {
+                entry.remove();
+            }
             self.read_at[row as usize] = FREE;
             self.free.push(row);
         }
@@ -117,8 +123,18 @@ impl Rows {
         });
         self.windows[row as usize * self.extent..][..self.extent].copy_from_slice(window);
         self.read_at[row as usize] = self.now;
-        self.by_window.insert(window.into(), row);
+        let Self { extent, windows, hasher, by_window, .. } = self;
+        let hash_of = |&row: &u32| hasher.hash_one(&windows[row as usize * *extent..][..*extent]);
+        by_window.insert_unique(hash_of(&row), row, hash_of);
         row
+    }
+
+    fn find(&self, window: &[u16]) -> Option<u32> {
+        self.by_window.find(self.hasher.hash_one(window), |&row| self.window(row) == window).copied()
+    }
+
+    fn window(&self, row: u32) -> &[u16] {
+        &self.windows[row as usize * self.extent..][..self.extent]
     }
 }
 

@@ -1,5 +1,6 @@
 //! Every layer's modulation tables, kept from one mask to the next.
 
+use rayon::prelude::*;
 use spadework_model::Grid;
 
 use super::{
@@ -116,13 +117,11 @@ pub(super) struct LevelView<'a> {
 impl Tables {
     /// Finds the rows of a mask's neighbourhoods and plans those that are missing.
     pub(super) fn place(&mut self, levels: &[Level]) -> Cached {
-        let (mut found, mut missing) = (0, 0);
-        for (tables, level) in self.levels.iter_mut().zip(levels) {
+        let places = self.levels.par_iter_mut().zip(levels).map(|(tables, level)| {
             let placed = tables.place(level);
-            missing += placed.missing.len();
-            found += placed.rows.len() - placed.missing.len();
-        }
-        match (found, missing) {
+            (placed.rows.len() - placed.missing.len(), placed.missing.len())
+        });
+        match places.reduce(|| (0, 0), |a, b| (a.0 + b.0, a.1 + b.1)) {
             (_, 0) => Cached::Hit,
             (0, _) => Cached::Miss,
             _ => Cached::Partial,

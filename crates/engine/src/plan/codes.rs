@@ -2,11 +2,10 @@
 
 use spadework_model::{Grid, nearest_index};
 
+use super::windows::Bordered;
+
 /// The code of every cell outside the map; no cell inside has it.
 pub(crate) const OUTSIDE: u16 = 0;
-
-/// Bits that hold any code: 255 labels, each with or without an edge, and [`OUTSIDE`].
-pub(crate) const CODE_BITS: u32 = 10;
 
 /// The code of a cell that shows `label`, on an instance boundary or not.
 pub(crate) fn code(label: u8, edge: bool) -> u16 {
@@ -53,28 +52,17 @@ impl CodeMap {
 
     /// The `side`×`side` codes around every cell, row-major; `side` is odd.
     pub(crate) fn windows(&self, side: usize) -> Vec<u16> {
-        let padded = self.padded(side / 2);
+        let bordered = self.bordered(side / 2);
         let mut windows = Vec::with_capacity(self.codes.len() * side * side);
         for y in 0..self.grid.height {
-            for x in 0..self.grid.width {
-                for row in 0..side {
-                    let start = (y + row) * padded.grid.width + x;
-                    windows.extend_from_slice(&padded.codes[start..start + side]);
-                }
-            }
+            (0..self.grid.width).for_each(|x| bordered.push_window(side, y, x, &mut windows));
         }
         windows
     }
 
     /// The map inside a border of `margin` cells of [`OUTSIDE`].
-    pub(crate) fn padded(&self, margin: usize) -> Self {
-        let grid = Grid { height: self.grid.height + 2 * margin, width: self.grid.width + 2 * margin };
-        let mut codes = vec![OUTSIDE; grid.height * grid.width];
-        for (y, row) in self.codes.chunks_exact(self.grid.width).enumerate() {
-            let start = (y + margin) * grid.width + margin;
-            codes[start..start + row.len()].copy_from_slice(row);
-        }
-        Self { grid, codes }
+    pub(super) fn bordered(&self, margin: usize) -> Bordered<u16> {
+        Bordered::new(&self.codes, self.grid, margin, OUTSIDE)
     }
 }
 
@@ -83,10 +71,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_label_and_edge_has_its_own_code_that_fits() {
+    fn every_label_and_edge_has_its_own_code() {
         let mut seen: Vec<u16> =
             (0..=254).flat_map(|label| [code(label, false), code(label, true)]).collect();
-        assert!(seen.iter().all(|&code| code != OUTSIDE && code < 1 << CODE_BITS));
+        assert!(seen.iter().all(|&code| code != OUTSIDE));
         assert_eq!(decode(code(7, true)), Some((7, true)));
         assert_eq!(decode(OUTSIDE), None);
         seen.sort_unstable();

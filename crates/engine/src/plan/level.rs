@@ -1,12 +1,10 @@
 //! Everything that gamma and beta depend on at one resolution: two k×k convs see (2k−1)×(2k−1) codes of a pixel.
 
-use std::collections::HashMap;
-
 use spadework_model::{Grid, nearest_index};
 
 use super::{
-    codes::CodeMap,
-    patches::{Patches, distinct_patches},
+    codes::{CodeMap, OUTSIDE},
+    windows::Windows,
 };
 
 /// A tap that lies outside the map, where the second conv reads a zero.
@@ -61,54 +59,31 @@ impl Level {
     ///
     /// This is what a layer sees when gamma and beta are predicted at `map`'s resolution and then resized.
     pub fn sampled(map: &CodeMap, side: usize, grid: Grid) -> Self {
-        let patches = distinct_patches(map, side);
-        let rows: Vec<usize> =
-            (0..grid.height).map(|y| nearest_index(y, map.grid.height, grid.height)).collect();
-        let columns: Vec<usize> =
-            (0..grid.width).map(|x| nearest_index(x, map.grid.width, grid.width)).collect();
-        let neighbours = Neighbours::new(map.grid, &patches, side);
-        let windows = map.padded(side - 1);
-
-        let mut numbers: HashMap<Box<[u32]>, u32> = HashMap::new();
-        let mut level = Self {
-            grid,
-            patches: Vec::new(),
-            taps: Vec::new(),
-            windows: Vec::new(),
-            ids: Vec::new(),
-            area: side * side,
-        };
-        level.ids.reserve(grid.height * grid.width);
-        let mut taps = vec![NO_PATCH; side * side];
-        let mut last: Option<(Vec<u32>, u32)> = None;
-        for &y in &rows {
-            for &x in &columns {
-                neighbours.read(y, x, &mut taps);
-                let id = match &last {
-                    Some((seen, id)) if *seen == taps => *id,
-                    _ => match numbers.get(taps.as_slice()) {
-                        Some(&id) => id,
-                        None => {
-                            let id = numbers.len() as u32;
-                            numbers.insert(taps.as_slice().into(), id);
-                            level.taps.extend_from_slice(&taps);
-                            level.push_window(&windows, 2 * side - 1, y, x);
-                            id
-                        }
-                    },
-                };
-                match &mut last {
-                    Some((seen, last_id)) => {
-                        seen.copy_from_slice(&taps);
-                        *last_id = id;
-                    }
-                    None => last = Some((taps.clone(), id)),
-                }
-                level.ids.push(id);
-            }
+        let all = |length: usize| (0..length).collect::<Vec<usize>>();
+        let sampled =
+            |from: usize, to: usize| (0..to).map(|i| nearest_index(i, from, to)).collect::<Vec<usize>>();
+        let patches =
+            Windows::of(&map.codes, map.grid, (side, OUTSIDE), &all(map.grid.height), &all(map.grid.width));
+        let neighbourhoods = Windows::of(
+            &patches.ids,
+            map.grid,
+            (side, NO_PATCH),
+            &sampled(map.grid.height, grid.height),
+            &sampled(map.grid.width, grid.width),
+        );
+        let (codes, extent) = (map.bordered(side - 1), 2 * side - 1);
+        let mut windows = Vec::with_capacity(neighbourhoods.firsts.len() * extent * extent);
+        for &(y, x) in &neighbourhoods.firsts {
+            codes.push_window(extent, y, x, &mut windows);
         }
-        level.patches = patches.codes;
-        level
+        Self {
+            grid,
+            patches: patches.cells,
+            taps: neighbourhoods.cells,
+            windows,
+            ids: neighbourhoods.ids,
+            area: side * side,
+        }
     }
 
     /// Codes of a patch, and patches of a neighbourhood: k².
@@ -130,61 +105,24 @@ impl Level {
     pub(crate) fn portions(&self, rows: impl Iterator<Item = u32>, most: usize) -> Vec<Portion> {
         let mut portions = Vec::new();
         let mut portion = Portion::default();
-        let mut local: HashMap<u32, u32> = HashMap::new();
+        let mut numbers = vec![NO_PATCH; self.patches.len() / self.area];
         for row in rows {
             let taps = &self.taps[row as usize * self.area..(row as usize + 1) * self.area];
-            if local.len() + self.area > most && !portion.rows.is_empty() {
+            if portion.patches.len() + self.area > most && !portion.rows.is_empty() {
+                portion.patches.iter().for_each(|&patch| numbers[patch as usize] = NO_PATCH);
                 portions.push(std::mem::take(&mut portion));
-                local.clear();
             }
             portion.rows.push(row);
             for &patch in taps {
-                let next = local.len() as u32;
-                portion.taps.push(match patch {
-                    NO_PATCH => NO_PATCH,
-                    _ => *local.entry(patch).or_insert_with(|| {
-                        portion.patches.push(patch);
-                        next
-                    }),
-                });
+                if patch != NO_PATCH && numbers[patch as usize] == NO_PATCH {
+                    numbers[patch as usize] = portion.patches.len() as u32;
+                    portion.patches.push(patch);
+                }
+                portion.taps.push(if patch == NO_PATCH { NO_PATCH } else { numbers[patch as usize] });
             }
         }
         portions.extend((!portion.rows.is_empty()).then_some(portion));
         portions
-    }
-
-    fn push_window(&mut self, padded: &CodeMap, extent: usize, y: usize, x: usize) {
-        for row in 0..extent {
-            let start = (y + row) * padded.grid.width + x;
-            self.windows.extend_from_slice(&padded.codes[start..start + extent]);
-        }
-    }
-}
-
-/// The patch ids of a map inside a border of [`NO_PATCH`].
-struct Neighbours {
-    width: usize,
-    side: usize,
-    ids: Vec<u32>,
-}
-
-impl Neighbours {
-    fn new(grid: Grid, patches: &Patches, side: usize) -> Self {
-        let margin = side / 2;
-        let width = grid.width + 2 * margin;
-        let mut ids = vec![NO_PATCH; (grid.height + 2 * margin) * width];
-        for (y, row) in patches.ids.chunks_exact(grid.width).enumerate() {
-            let start = (y + margin) * width + margin;
-            ids[start..start + row.len()].copy_from_slice(row);
-        }
-        Self { width, side, ids }
-    }
-
-    fn read(&self, y: usize, x: usize, taps: &mut [u32]) {
-        for (row, taps) in taps.chunks_exact_mut(self.side).enumerate() {
-            let start = (y + row) * self.width + x;
-            taps.copy_from_slice(&self.ids[start..start + self.side]);
-        }
     }
 }
 
@@ -209,10 +147,10 @@ mod tests {
             for cell in 0..height * width {
                 let id = level.ids[cell] as usize;
                 let window = &level.windows[id * extent * extent..(id + 1) * extent * extent];
-                let padded = map.padded(side - 1);
+                let padded = map.bordered(side - 1);
                 for (i, &code) in window.iter().enumerate() {
                     let (y, x) = (cell / width + i / extent, cell % width + i % extent);
-                    prop_assert_eq!(code, padded.codes[y * padded.grid.width + x]);
+                    prop_assert_eq!(code, padded.cells[y * padded.grid.width + x]);
                 }
                 for (tap, &patch) in level.taps[id * area..(id + 1) * area].iter().enumerate() {
                     let (row, column) = (tap / side, tap % side);
