@@ -173,7 +173,7 @@ fn next_batch<K, T>(
     deadlines: impl Iterator<Item = Instant>,
     now: Instant,
 ) -> Option<NextBatch> {
-    let answered = |size: usize| now + line.cost.time(size) + line.codec;
+    let answered = |size: usize| now + line.cost.latest(size) + line.codec;
     let alone = answered(1);
     let mut next: Option<NextBatch> = None;
     for (place, deadline) in deadlines.enumerate() {

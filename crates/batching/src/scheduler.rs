@@ -310,7 +310,7 @@ impl<K: Clone, T> Scheduler<K, T> {
     fn take_expired(&mut self, now: Instant) -> Vec<(K, Waiting<T>)> {
         let mut expired = Vec::new();
         for line in &mut self.lines {
-            let alone = now + line.cost.time(1) + line.codec;
+            let alone = now + line.cost.latest(1) + line.codec;
             let mut place = 0;
             while place < line.waiting.len() {
                 if line.waiting[place].deadline < alone {

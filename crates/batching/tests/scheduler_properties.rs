@@ -102,7 +102,7 @@ impl Account {
         let cost = self.scheduler.status(self.now).into_iter().map(|status| status.cost).collect::<Vec<_>>();
         let pull = self.scheduler.pull(device, self.now);
         for (line, job) in &pull.expired {
-            assert!(job.deadline < self.now + cost[*line].time(1) + 5 * MS, "{} has time left", job.id);
+            assert!(job.deadline < self.now + cost[*line].latest(1) + 5 * MS, "{} has time left", job.id);
             self.leaves(*line, job);
         }
         let Some(bound) = pull.bound else {
@@ -114,7 +114,7 @@ impl Account {
         assert!((1..=cost.knee()).contains(&bound.jobs.len()), "{} jobs", bound.jobs.len());
         for job in &bound.jobs {
             assert!(job.id > self.last_bound[bound.key], "first come, first served");
-            assert!(self.now + cost.time(bound.jobs.len()) <= job.deadline, "{} would be late", job.id);
+            assert!(self.now + cost.latest(bound.jobs.len()) <= job.deadline, "{} would be late", job.id);
             self.last_bound[bound.key] = job.id;
             self.leaves(bound.key, job);
         }
