@@ -27,7 +27,7 @@ impl Default for Limits {
 pub enum Look {
     /// They have not: they need the margin.
     Only,
-    /// They have, with the margin, and the work of making them ready is done: being in time is enough.
+    /// They have, with the margin, and the work of making them ready is done: being in time is enough, by the same account as at the binding.
     Second,
 }
 
@@ -145,7 +145,8 @@ impl<K: Clone, T> Scheduler<K, T> {
         now: Instant,
     ) -> Result<Duration, Refused> {
         let index = self.index(line).expect("a line stays while something can be submitted to it");
-        if self.running.iter().any(Option::is_none) && self.jobs == 0 {
+        // Of this line nothing may have run for long, whatever others keep the devices busy with.
+        if self.lines[index].waiting.is_empty() {
             self.lines[index].cost.refresh(now);
         }
         let free = self.free_at(now);
