@@ -27,6 +27,7 @@ mod part;
 mod plain;
 mod plan;
 mod settings;
+mod slices;
 #[cfg(any(test, feature = "cuda"))]
 mod tables;
 

@@ -4,9 +4,7 @@
 //! when the mask is the same, most when a stroke was added. Rows that the mask in hand does not read make room,
 //! those that were longest unread first.
 
-use std::hash::BuildHasher as _;
-
-use hashbrown::{DefaultHashBuilder, HashTable};
+use crate::slices::SliceIndex;
 
 /// The rows of one level's tables.
 #[derive(Debug, Default)]
@@ -24,8 +22,7 @@ pub(super) struct Rows {
     /// When each row was last read; [`FREE`] for a row that holds nothing.
     read_at: Vec<u64>,
     now: u64,
-    hasher: DefaultHashBuilder,
-    by_window: HashTable<u32>,
+    by_window: SliceIndex,
     free: Vec<u32>,
 }
 
@@ -71,7 +68,7 @@ impl Rows {
         self.now += 1;
         let mut placed = Placed { rows: vec![u32::MAX; count], missing: Vec::new() };
         for (index, window) in windows.chunks_exact(self.extent).enumerate() {
-            match self.find(window) {
+            match self.by_window.find(&self.windows, window) {
                 Some(row) => {
                     self.read_at[row as usize] = self.now;
                     placed.rows[index] = row;
@@ -106,10 +103,7 @@ impl Rows {
         let mut stale: Vec<u32> = (0..self.read_at.len() as u32).filter(unread).collect();
         stale.sort_by_key(|&row| self.read_at[row as usize]);
         for &row in stale.iter().take(short) {
-            let hash = self.hasher.hash_one(self.window(row));
-            if let Ok(entry) = self.by_window.find_entry(hash, |&other| other == row) {
-                entry.remove();
-            }
+            self.by_window.remove(&self.windows, self.extent, row);
             self.read_at[row as usize] = FREE;
             self.free.push(row);
         }
@@ -123,18 +117,8 @@ impl Rows {
         });
         self.windows[row as usize * self.extent..][..self.extent].copy_from_slice(window);
         self.read_at[row as usize] = self.now;
-        let Self { extent, windows, hasher, by_window, .. } = self;
-        let hash_of = |&row: &u32| hasher.hash_one(&windows[row as usize * *extent..][..*extent]);
-        by_window.insert_unique(hash_of(&row), row, hash_of);
+        self.by_window.insert(&self.windows, self.extent, row);
         row
-    }
-
-    fn find(&self, window: &[u16]) -> Option<u32> {
-        self.by_window.find(self.hasher.hash_one(window), |&row| self.window(row) == window).copied()
-    }
-
-    fn window(&self, row: u32) -> &[u16] {
-        &self.windows[row as usize * self.extent..][..self.extent]
     }
 }
 

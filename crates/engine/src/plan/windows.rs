@@ -1,9 +1,10 @@
 //! The distinct square windows of a map: all that a conv of that size can tell apart.
 
-use std::hash::{BuildHasher as _, Hash};
+use std::hash::Hash;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
 use spadework_model::Grid;
+
+use crate::slices::SliceIndex;
 
 /// Distinct windows, numbered in order of appearance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ impl<T: Copy + Eq + Hash> Windows<T> {
     ) -> Self {
         let bordered = Bordered::new(map, grid, side / 2, outside);
         let repeats = bordered.repeats(side);
-        let (hasher, mut numbers) = (DefaultHashBuilder::default(), HashTable::<u32>::new());
+        let mut index = SliceIndex::default();
         let mut window = Vec::with_capacity(side * side);
         let mut found = Self {
             cells: Vec::new(),
@@ -38,26 +39,19 @@ impl<T: Copy + Eq + Hash> Windows<T> {
         for &y in rows {
             let mut left: Option<(usize, u32)> = None;
             for &x in columns {
-                // Most windows are those of their left neighbours: they cost no hash.
-                if let Some((from, id)) = left
-                    && (from + 1..=x).all(|x| repeats[y * grid.width + x])
-                {
-                    left = Some((x, id));
-                    found.ids.push(id);
-                    continue;
-                }
-                window.clear();
-                bordered.push_window(side, y, x, &mut window);
-                let cells = |id: u32| &found.cells[id as usize * window.len()..][..window.len()];
-                let hash = hasher.hash_one(&window);
-                let id = match numbers.find(hash, |&id| cells(id) == window) {
-                    Some(&id) => id,
-                    None => {
-                        let id = found.firsts.len() as u32;
-                        numbers.insert_unique(hash, id, |&id| hasher.hash_one(cells(id)));
-                        found.cells.extend_from_slice(&window);
-                        found.firsts.push((y, x));
-                        id
+                let id = match left {
+                    // Most windows are those of their left neighbours: they cost no hash.
+                    Some((from, id)) if (from + 1..=x).all(|x| repeats[y * grid.width + x]) => id,
+                    _ => {
+                        window.clear();
+                        bordered.push_window(side, y, x, &mut window);
+                        index.find(&found.cells, &window).unwrap_or_else(|| {
+                            let id = found.firsts.len() as u32;
+                            found.cells.extend_from_slice(&window);
+                            found.firsts.push((y, x));
+                            index.insert(&found.cells, window.len(), id);
+                            id
+                        })
                     }
                 };
                 left = Some((x, id));
