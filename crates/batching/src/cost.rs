@@ -115,7 +115,7 @@ impl CostModel {
     }
 
     /// The time that a batch of `size` will hardly exceed: the expected one and what batches lately took longer. Who has
-    /// to be answered by a deadline counts with this one; on the expected one alone, half of those that just fit are late.
+    /// to be answered by a deadline counts with this one; on the expected one alone, about half of those that just fit would be late.
     pub fn latest(&self, size: usize) -> Duration {
         self.time(size).mul_f64(1.0 + ALLOWED * self.excess)
     }

@@ -52,6 +52,11 @@ impl<K, T> Line<K, T> {
         Self { id, key, cost, codec, arrivals: Arrivals::default(), waiting: VecDeque::new(), closed: false }
     }
 
+    /// When a batch of `size` that is bound at `now` is answered, at the latest: what is held against a deadline.
+    pub(crate) fn answered(&self, size: usize, now: Instant) -> Instant {
+        now + self.cost.latest(size) + self.codec
+    }
+
     /// The deadlines from place `from` on.
     pub(crate) fn deadlines(&self, from: usize) -> impl Iterator<Item = Instant> {
         self.waiting.range(from..).map(|waiting| waiting.deadline)

@@ -173,8 +173,7 @@ fn next_batch<K, T>(
     deadlines: impl Iterator<Item = Instant>,
     now: Instant,
 ) -> Option<NextBatch> {
-    let answered = |size: usize| now + line.cost.latest(size) + line.codec;
-    let alone = answered(1);
+    let alone = line.answered(1, now);
     let mut next: Option<NextBatch> = None;
     for (place, deadline) in deadlines.enumerate() {
         let before = next.as_ref().map_or(0, |next| next.size);
@@ -190,7 +189,7 @@ fn next_batch<K, T>(
             Some(next) if before > 0 => next.earliest.min(deadline),
             _ => deadline,
         };
-        if before == line.cost.knee() || answered(before + 1) > earliest {
+        if before == line.cost.knee() || line.answered(before + 1, now) > earliest {
             break;
         }
         next = Some(NextBatch { span: place + 1, size: before + 1, earliest });

@@ -27,7 +27,8 @@ impl Default for Limits {
 pub enum Look {
     /// They have not: they need the margin.
     Only,
-    /// They have, with the margin, and the work of making them ready is done: being in time is enough, by the same account as at the binding.
+    /// They have, with the margin, and the work of making them ready is done: being in time is enough, by the same account
+    /// as at the binding.
     Second,
 }
 
@@ -71,6 +72,7 @@ pub struct QueueStatus<K> {
 /// The batch on a device.
 #[derive(Clone, Copy, Debug)]
 struct Running {
+    line: LineId,
     due: Instant,
 }
 
@@ -145,8 +147,10 @@ impl<K: Clone, T> Scheduler<K, T> {
         now: Instant,
     ) -> Result<Duration, Refused> {
         let index = self.index(line).expect("a line stays while something can be submitted to it");
-        // Of this line nothing may have run for long, whatever others keep the devices busy with.
-        if self.lines[index].waiting.is_empty() {
+        // Of a line that neither waits nor runs nothing may have been observed for long, whatever other lines keep the devices
+        // busy with. One that runs will be, however long it takes.
+        let runs = self.running.iter().flatten().any(|running| running.line == line);
+        if self.lines[index].waiting.is_empty() && !runs {
             self.lines[index].cost.refresh(now);
         }
         let free = self.free_at(now);
@@ -228,7 +232,7 @@ impl<K: Clone, T> Scheduler<K, T> {
         let line = &mut self.lines[line];
         let jobs: Vec<_> = line.waiting.drain(..span).collect();
         let bound = Bound { key: line.key.clone(), line: line.id, jobs };
-        self.running[device] = Some(Running { due: now + line.cost.time(span) });
+        self.running[device] = Some(Running { line: line.id, due: now + line.cost.time(span) });
         bound.jobs.iter().for_each(|job| self.release(job));
         Pull { bound: Some(bound), expired }
     }
@@ -302,7 +306,7 @@ impl<K: Clone, T> Scheduler<K, T> {
     /// so that a device that hangs soon admits nothing.
     fn free_at(&self, now: Instant) -> Vec<Instant> {
         let free = |running: &Option<Running>| match running {
-            Some(Running { due }) => *due.max(&(now + now.saturating_duration_since(*due))),
+            Some(Running { due, .. }) => *due.max(&(now + now.saturating_duration_since(*due))),
             None => now,
         };
         self.running.iter().map(free).collect()
@@ -311,7 +315,7 @@ impl<K: Clone, T> Scheduler<K, T> {
     fn take_expired(&mut self, now: Instant) -> Vec<(K, Waiting<T>)> {
         let mut expired = Vec::new();
         for line in &mut self.lines {
-            let alone = now + line.cost.latest(1) + line.codec;
+            let alone = line.answered(1, now);
             let mut place = 0;
             while place < line.waiting.len() {
                 if line.waiting[place].deadline < alone {

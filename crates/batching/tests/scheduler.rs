@@ -193,6 +193,29 @@ fn a_device_that_overruns_soon_admits_nothing() {
 }
 
 #[test]
+fn a_slow_spell_of_one_queue_is_forgotten_while_another_keeps_the_device_busy() {
+    let mut bench = bench();
+    let (slow, busy) = (bench.scheduler.open('s', flat(10, 1)), bench.scheduler.open('b', flat(10, 1)));
+    (0..20).for_each(|at| bench.scheduler.observe(slow, 1, 1000 * MS, bench.at(at)));
+    bench.submit(busy, "running", 60_000, 100).unwrap();
+    bench.bound(100);
+    bench.submit(busy, "waiting", 60_000, 100).unwrap();
+    assert!(matches!(bench.submit(slow, "too soon", 200, 101), Err(Refused::Late { .. })));
+    bench.bound(12_000);
+    assert!(bench.submit(slow, "in time", 12_100, 12_000).is_ok());
+}
+
+#[test]
+fn a_queue_is_not_taken_for_fast_again_while_its_batch_runs_long() {
+    let mut bench = bench();
+    let line = bench.scheduler.open('a', flat(10, 1));
+    (0..40).for_each(|at| bench.scheduler.observe(line, 1, 20_000 * MS, bench.at(at)));
+    bench.submit(line, "runs", 90_000, 100).unwrap();
+    bench.bound(100);
+    assert!(matches!(bench.submit(line, "late", 30_000, 15_000), Err(Refused::Late { .. })));
+}
+
+#[test]
 fn jobs_that_are_due_together_are_admitted_together_or_not_at_all() {
     let mut bench = bench();
     let line = bench.scheduler.open('a', flat(10, 2));
