@@ -19,7 +19,7 @@ fn connect(server: &Server) -> TcpStream {
 }
 
 /// Waits until a metric is as it should be.
-fn until(server: &Server, metric: &str, holds: impl Fn(f64) -> bool) {
+fn until(server: &Server, metric: &str, mut holds: impl FnMut(f64) -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !holds(server.metric(metric)) {
         assert!(Instant::now() < deadline, "{metric} stays at {}", server.metric(metric));
@@ -34,14 +34,12 @@ fn settles(server: &Server, metric: &str, bound: f64) {
 
 /// A metric's value once it has been the same for a while.
 fn at_rest(server: &Server, metric: &str) -> f64 {
-    let mut last = server.metric(metric);
-    let mut same = 0;
-    while same < 5 {
-        thread::sleep(Duration::from_millis(20));
-        let now = server.metric(metric);
+    let (mut last, mut same) = (f64::NAN, 0);
+    until(server, metric, |now| {
         same = if now == last { same + 1 } else { 0 };
         last = now;
-    }
+        same == 5
+    });
     last
 }
 

@@ -41,21 +41,20 @@ where
     F: Future<Output = End> + Send + 'static,
 {
     match pace {
-        Pace::Open { rate } => open(rate, bounds, send).await,
+        Pace::Open { rate } => open(ticks(schedule(rate, bounds)), send).await,
         Pace::Closed { clients } => closed(clients, bounds, send).await,
     }
 }
 
-async fn open<F>(rate: f64, bounds: Bounds, send: impl Fn(usize) -> F) -> Vec<Answer>
+/// Sends a call at each of `ticks`.
+async fn open<F>(mut ticks: mpsc::UnboundedReceiver<Instant>, send: impl Fn(usize) -> F) -> Vec<Answer>
 where
     F: Future<Output = End> + Send + 'static,
 {
     let mut answers = Vec::new();
     let mut running = JoinSet::new();
-    let (mut ticks, mut places) = (ticks(schedule(rate, bounds)), 0..);
-    while let Some(due) = ticks.recv().await
-        && let Some(place) = places.next()
-    {
+    for place in 0.. {
+        let Some(due) = ticks.recv().await else { break };
         while let Some(ended) = running.try_join_next() {
             answers.extend(ended);
         }
@@ -131,7 +130,7 @@ fn schedule(rate: f64, bounds: Bounds) -> Vec<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::sleep;
+    use tokio::time::{sleep, sleep_until};
 
     use super::*;
 
@@ -152,15 +151,35 @@ mod tests {
         assert_eq!(schedule(50.0, bounds(100, 7)).len(), 7);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_slow_server_does_not_slow_an_open_loop() {
         let slow = |_| async {
-            sleep(1000 * MS).await;
+            sleep(5000 * MS).await;
             End::Status(200)
         };
-        let answers = drive(Pace::Open { rate: 200.0 }, bounds(1, usize::MAX), slow).await;
+        let (teller, ticks) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let start = Instant::now();
+            for offset in schedule(20.0, bounds(10, usize::MAX)) {
+                sleep_until(start + offset).await;
+                teller.send(start + offset).unwrap();
+            }
+        });
+        let answers = open(ticks, slow).await;
         assert!((150..250).contains(&answers.len()), "{}", answers.len());
-        assert!(answers.iter().all(|answer| answer.took >= 1000 * MS + answer.lag && answer.lag < 500 * MS));
+        assert!(answers.iter().all(|answer| answer.took >= 5000 * MS && answer.lag <= 2 * MS));
+    }
+
+    #[tokio::test]
+    async fn a_tick_comes_when_it_is_due_and_not_before() {
+        let offsets = [0, 3, 3, 40].map(|ms| ms * MS);
+        let start = Instant::now();
+        let mut ticks = ticks(offsets.to_vec());
+        for offset in offsets {
+            let due = ticks.recv().await.unwrap();
+            assert!(Instant::now() >= due && due >= start + offset);
+        }
+        assert_eq!(ticks.recv().await, None);
     }
 
     #[tokio::test(start_paused = true)]
