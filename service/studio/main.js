@@ -186,6 +186,7 @@ async function start() {
   select("model").addEventListener("change", () => void untilAnswered(() => useModel(select("model").value)));
 }
 
+element("studio").hidden = false; // it was hidden so that the first paint need not lay out what does not answer yet
 listenToTools();
 listenToFiles();
 listenToKeys();
