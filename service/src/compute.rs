@@ -14,13 +14,13 @@ pub struct ComputeArgs {
     #[arg(long, env = "SPADEWORK_DEVICE", default_value = "auto")]
     pub device: DeviceChoice,
     /// Precision of matrix products: highest (f32), high (f32-grade), medium (bf16), or auto, which is medium where the
-    /// processor has instructions for bf16 and highest elsewhere
+    /// processor's instructions for bf16 are faster than f32 and high elsewhere
     #[arg(long, env = "SPADEWORK_PRECISION", default_value = "auto")]
     pub precision: PrecisionChoice,
     /// Threads of the network on a CPU; 0 is one for each core
     #[arg(long, env = "SPADEWORK_THREADS", default_value_t = 0)]
     pub threads: usize,
-    /// The most that the kernels on a CPU may use: portable, neon, avx2, avx512, avx512-bf16 or amx; all there is
+    /// The most that the kernels on a CPU may use: portable, neon, avx2, avx512, avx512-bf16 or amx; the fastest there is
     /// without it
     #[arg(long, env = "SPADEWORK_INSTRUCTION_SET", value_name = "NAME")]
     pub instruction_set: Option<InstructionSet>,

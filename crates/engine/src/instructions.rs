@@ -71,7 +71,8 @@ pub(crate) struct Instructions {
 }
 
 impl Instructions {
-    /// The best kernels up to `limit`. A kernel that disagrees with the plain loop is left aside for the next one.
+    /// The best kernels up to `limit`. A kernel that disagrees with the plain loop is left aside for the next one, and so is
+    /// one that does not pay on this processor, unless `limit` names it.
     pub(crate) fn choose(limit: Option<InstructionSet>) -> Self {
         let allowed = |set: InstructionSet| limit.is_none_or(|limit| set <= limit);
         let mut remarks = Vec::new();
@@ -90,7 +91,7 @@ impl Instructions {
             .unwrap_or(Isa::Portable);
         let bf16 = Bf16::available()
             .into_iter()
-            .filter(|kernel| allowed(kernel.set()))
+            .filter(|kernel| allowed(kernel.set()) && (kernel.pays() || limit == Some(kernel.set())))
             .find(|&kernel| trusted(kernel.set(), agrees::<Pair>(kernel)));
         Self { isa, bf16, remarks }
     }

@@ -45,14 +45,14 @@ const LARGE: usize = 32;
 const SMALL: usize = 8;
 
 impl Policy {
-    /// The policy for a precision, and the precision that it has: without bf16 instructions, `medium` is `high`.
+    /// The policy for a precision, and the precision that it has: without bf16 instructions, `medium` is `high`, and so is
+    /// what was left open.
     pub(crate) fn new(asked: Option<Precision>, instructions: &Instructions) -> (Self, Precision) {
         let isa = instructions.isa;
         let precision = match (asked, instructions.bf16) {
-            (Some(Precision::Medium), None) => Precision::High,
-            (Some(precision), _) => precision,
+            (None | Some(Precision::Medium), None) => Precision::High,
             (None, Some(_)) => Precision::Medium,
-            (None, None) => Precision::Highest,
+            (Some(precision), _) => precision,
         };
         let arithmetic = match (precision, instructions.bf16) {
             (Precision::Medium, Some(bf16)) if bf16.has_tiles() => Arithmetic::Bf16Tiles(bf16),
