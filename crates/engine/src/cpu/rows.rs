@@ -4,6 +4,8 @@
 //! when the mask is the same, most when a stroke was added. Rows that the mask in hand does not read make room,
 //! those that were longest unread first.
 
+use std::cmp::Reverse;
+
 use crate::slices::SliceIndex;
 
 /// The rows of one level's tables.
@@ -36,7 +38,7 @@ const PATIENCE: u32 = 32;
 pub(super) struct Placed {
     /// The row of every neighbourhood.
     pub(super) rows: Vec<u32>,
-    /// The neighbourhoods whose rows have yet to be made.
+    /// The neighbourhoods whose rows have yet to be made; those rows are in rising order.
     pub(super) missing: Vec<u32>,
 }
 
@@ -77,6 +79,7 @@ impl Rows {
             }
         }
         self.make_room(placed.missing.len());
+        self.free.sort_unstable_by_key(|&row| Reverse(row)); // the lowest is taken first
         for &index in &placed.missing {
             let start = index as usize * self.extent;
             placed.rows[index as usize] = self.assign(&windows[start..start + self.extent]);
@@ -152,6 +155,7 @@ mod tests {
                         prop_assert_eq!(made[&row], window);
                     }
                 }
+                prop_assert!(placed.missing.is_sorted_by_key(|&index| placed.rows[index as usize]));
                 let distinct: HashSet<u32> = placed.rows.iter().copied().collect();
                 prop_assert_eq!(distinct.len(), windows.len());
                 largest = largest.max(windows.len());

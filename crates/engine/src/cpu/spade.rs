@@ -37,6 +37,9 @@ pub(super) const ROW: usize = 2 * BLOCK;
 /// Distinct patches whose products are held at once, by each thread.
 const MOST_PATCHES: usize = 4096;
 
+/// Below this many patches a second thread is not worth the patches that two portions share.
+const FEWEST_PATCHES: usize = 256;
+
 /// One SPADE layer.
 #[derive(Debug)]
 pub(super) struct Spade {
@@ -68,15 +71,17 @@ struct TapProducts<E: Element> {
 pub(super) struct TablePlan {
     /// Codes of the patches that they see.
     patches: Vec<u16>,
-    /// The rows, and the patches as indices into those above.
+    /// The rows, in rising order throughout, and the patches as indices into those above.
     portions: Vec<Portion>,
 }
 
 impl TablePlan {
-    /// Plans the missing rows of `placed`.
-    pub(super) fn new(level: &Level, placed: &Placed) -> Self {
-        let mut portions = level.portions(placed.missing.iter().copied(), MOST_PATCHES);
+    /// Plans the missing rows of `placed`; those of a whole mask in at least so many `parts`.
+    pub(super) fn new(level: &Level, placed: &Placed, parts: usize) -> Self {
         let area = level.area();
+        let share = (level.patches.len() / area).div_ceil(parts);
+        let most = share.clamp(FEWEST_PATCHES, MOST_PATCHES);
+        let mut portions = level.portions(placed.missing.iter().copied(), most);
         let mut numbers = vec![NO_PATCH; level.patches.len() / area];
         let mut patches = Vec::new();
         for portion in &mut portions {
@@ -91,6 +96,20 @@ impl TablePlan {
             }
         }
         Self { patches, portions }
+    }
+
+    /// Every portion, with the rows of `table` from its first to its last.
+    fn spans<'a>(
+        &'a self,
+        mut table: &'a mut [[f32; ROW]],
+    ) -> impl Iterator<Item = (&'a Portion, &'a mut [[f32; ROW]])> {
+        let mut passed = 0;
+        self.portions.iter().map(move |portion| {
+            let (first, last) = (portion.rows[0] as usize, portion.rows[portion.rows.len() - 1] as usize);
+            let (rows, rest) = std::mem::take(&mut table)[first - passed..].split_at_mut(last + 1 - first);
+            (table, passed) = (rest, last + 1);
+            (portion, rows)
+        })
     }
 }
 
@@ -284,14 +303,18 @@ impl Spade {
             plan.portions.iter().map(|portion| portion.patches.iter().map(start).collect()).collect();
         let biases: &[[f32; ROW]] = self.bias.as_chunks().0;
         let height = table.len() / biases.len();
-        table.par_chunks_exact_mut(height).zip(biases).enumerate().for_each(|(block, (table, bias))| {
-            for (portion, starts) in plan.portions.iter().zip(&starts) {
-                scratch.with(second.taps * portion.patches.len() * ROW, |products| {
-                    second.multiply(block, hidden, width, starts, products);
-                    let table = table.as_chunks_mut().0;
-                    isa.run(SumTaps { portion, products: products.as_chunks().0, bias, table });
-                });
-            }
+        let blocks = table.chunks_exact_mut(height).zip(biases).enumerate();
+        let tasks: Vec<_> = blocks
+            .flat_map(|(block, (table, bias))| {
+                let spans = plan.spans(table.as_chunks_mut().0);
+                spans.zip(&starts).map(move |((portion, rows), starts)| (block, bias, portion, starts, rows))
+            })
+            .collect();
+        tasks.into_par_iter().for_each(|(block, bias, portion, starts, rows)| {
+            scratch.with(second.taps * portion.patches.len() * ROW, |products| {
+                second.multiply(block, hidden, width, starts, products);
+                isa.run(SumTaps { portion, products: products.as_chunks().0, bias, rows });
+            });
         });
     }
 }
@@ -323,7 +346,7 @@ struct SumTaps<'a> {
     portion: &'a Portion,
     products: &'a [[f32; ROW]], // [tap][patch]
     bias: &'a [f32; ROW],
-    table: &'a mut [[f32; ROW]],
+    rows: &'a mut [[f32; ROW]], // of the table, from the portion's first on
 }
 
 impl WithSimd for SumTaps<'_> {
@@ -331,9 +354,10 @@ impl WithSimd for SumTaps<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { portion, products, bias, table } = self;
+        let Self { portion, products, bias, rows } = self;
         let patches = portion.patches.len();
         let taps = portion.taps.len() / portion.rows.len();
+        let first = portion.rows[0];
         for (&row, taps) in portion.rows.iter().zip(portion.taps.chunks_exact(taps)) {
             let mut sum = *bias;
             for (tap, &patch) in taps.iter().enumerate() {
@@ -344,7 +368,7 @@ impl WithSimd for SumTaps<'_> {
                     }
                 }
             }
-            table[row as usize] = sum;
+            rows[(row - first) as usize] = sum;
         }
     }
 }

@@ -164,7 +164,9 @@ impl LevelTables {
         }
         self.cells.clear();
         self.cells.extend(level.ids.iter().map(|&id| placed.rows[id as usize]));
-        self.plan = TablePlan::new(level, &placed);
+        // A layer's blocks are tasks of their own; where they are fewer than the threads, so are parts of the rows.
+        let fewest = self.layers.iter().map(|layer| layer.blocks).min().unwrap_or(1);
+        self.plan = TablePlan::new(level, &placed, rayon::current_num_threads().div_ceil(fewest));
         placed
     }
 }
