@@ -126,6 +126,7 @@ mod tests {
     fn no_kernel_goes_beyond_what_is_allowed_and_all_agree() {
         for limit in InstructionSet::ALL {
             let instructions = Instructions::choose(Some(limit));
+            println!("up to {limit}: {:?}, {:?}", instructions.isa.set(), instructions.bf16); // tests/amx/run reads it
             assert!(instructions.isa.set() <= limit);
             assert!(instructions.bf16.is_none_or(|kernel| kernel.set() <= limit));
             assert!(instructions.remarks.is_empty(), "{:?}", instructions.remarks);
