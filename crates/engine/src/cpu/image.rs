@@ -87,8 +87,8 @@ impl WithSimd for PictureRow<'_> {
     fn with_simd<S: Simd>(mut self, _: S) {
         for x in 0..self.grid.width {
             let sums = self.sum_taps(x);
-            for c in 0..COLOURS {
-                self.out[c][x] = self.bias[c] + sums[c];
+            for ((row, bias), sum) in self.out.iter_mut().zip(self.bias).zip(sums) {
+                row[x] = bias + sum;
             }
         }
         self.out.iter_mut().for_each(|row| tanh(row));
@@ -105,8 +105,8 @@ impl PictureRow<'_> {
                 if (1..=self.grid.height).contains(&y) && (1..=self.grid.width).contains(&x) {
                     let products = &self.products[(y - 1) * self.grid.width + x - 1];
                     let first = (row * KERNEL + column) * COLOURS;
-                    for c in 0..sums.len() {
-                        sums[c] += products[first + c];
+                    for (sum, product) in sums.iter_mut().zip(&products[first..]) {
+                        *sum += product;
                     }
                 }
             }
