@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""The capacity of a service by a closed loop, then an open loop of twice as much; medians of three rounds.
+"""The capacity of a service by a closed loop, and an open loop of twice as much, in turns; medians of five rounds.
+
+Processors grow faster and slower from minute to minute, so that each open loop is held against the capacity before and after it.
 
 usage: overload.py SPADEWORK FOLDER
 """
@@ -12,20 +14,25 @@ from bench import FIRST, bench
 from instance import QUIET, Instance
 
 DEADLINE = 2.0
-ROUNDS, SECONDS = 3, 20
+ROUNDS, SECONDS = 5, 12
 # What must hold, as ratios where they are ratios.
 USEFUL, REFUSED_MS = 0.95, 5.0
 
 
-def one_round(binary, url):
-    """Twice the capacity of this very moment: what it came to, how much was useful, and how many were admitted and without a picture in time."""
-    capacity = bench(binary, url, "--clients", 12, "--duration", f"{SECONDS}s")["capacity_per_second"]
-    load = bench(binary, url, "--rate", 2 * capacity, "--duration", f"{SECONDS}s", "--deadline", f"{DEADLINE}s")["loads"][0]
-    load["useful"] = load["useful_per_second"] / capacity
+def capacity_of(binary, url):
+    """Pictures a second of callers who wait for their answers."""
+    return bench(binary, url, "--clients", 12, "--duration", f"{SECONDS}s")["capacity_per_second"]
+
+
+def one_round(binary, url, before):
+    """Twice the capacity `before`: what it came to, how much was useful of the capacity before and after, and how many were admitted and without a picture in time."""
+    load = bench(binary, url, "--rate", 2 * before, "--duration", f"{SECONDS}s", "--deadline", f"{DEADLINE}s")["loads"][0]
+    load["capacity_after"] = capacity_of(binary, url)
+    load["useful"] = load["useful_per_second"] / statistics.mean([before, load["capacity_after"]])
     expired = load["statuses"].get("504", 0)
     load["late"] = expired + round((load["pictures_per_second"] - load["useful_per_second"]) * load["seconds"])
     load["admitted"] = expired + load["statuses"].get("200", 0)
-    print(f"      capacity {capacity:.1f} pictures/s; sent {load['rate']:.1f}/s for {SECONDS} s: {load['statuses']}, {load['lost']} lost, {load['late']} of {load['admitted']} admitted late or 504")
+    print(f"      capacity {before:.1f}, then {load['capacity_after']:.1f} pictures/s; sent {load['rate']:.1f}/s for {SECONDS} s: {load['statuses']}, {load['lost']} lost, {load['late']} of {load['admitted']} admitted late or 504")
     print(f"      useful work {load['useful']:.3f} of the capacity; {tails(load)}, of the generator's own delay {load['lag_ms']['p99']:.1f} ms", flush=True)
     return load
 
@@ -41,7 +48,10 @@ def main(binary, folder):
     service = Instance(binary, folder / "spadework.log", "--log", QUIET).wait_ready()
     try:
         bench(binary, service.url, "--clients", 8, "--duration", "5s")
-        loads = [one_round(binary, service.url) for _ in range(ROUNDS)]
+        capacity, loads = capacity_of(binary, service.url), []
+        for _ in range(ROUNDS):
+            loads.append(one_round(binary, service.url, capacity))
+            capacity = loads[-1]["capacity_after"]
     finally:
         service.kill()
     useful = statistics.median(load["useful"] for load in loads)
