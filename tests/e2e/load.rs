@@ -31,8 +31,11 @@ fn picture(server: &Server, client: &Client, i: usize) -> Vec<u8> {
 
 #[test]
 fn sixty_four_clients_at_once_get_what_each_gets_alone() {
-    let server = Server::start(&["--models", crate::server::models().to_str().unwrap()]);
-    let alone: Vec<Vec<u8>> = (0..64).map(|i| picture(&server, &server.client, i)).collect();
+    let start = || Server::start(&["--models", crate::server::models().to_str().unwrap()]);
+    let one_by_one = start();
+    let alone: Vec<Vec<u8>> = (0..64).map(|i| picture(&one_by_one, &one_by_one.client, i)).collect();
+    drop(one_by_one);
+    let server = start(); // another: it has no picture in its cache
     let batches = || {
         let of = |what: &str| {
             let metric = |model: &str| {
