@@ -63,7 +63,9 @@ async function newPicture(action) {
     (before) => {
       const picture = document.querySelector("#picture");
       const idle = document.querySelector("#status")?.getAttribute("data-state") === "idle";
-      return idle && picture instanceof HTMLImageElement && picture.complete && picture.getAttribute("src") !== before;
+      // A page that has only just been loaded is idle and has no picture yet.
+      const shown = picture?.getAttribute("src") ?? before;
+      return idle && picture instanceof HTMLImageElement && picture.complete && shown !== before;
     },
     before,
     { timeout: 30_000 },
