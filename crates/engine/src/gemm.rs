@@ -14,6 +14,7 @@ mod panels;
 
 pub(crate) use bf16::Bf16;
 pub(crate) use element::{Element, Pair, bf16_remainder, elements};
+pub(crate) use micro::prefetch;
 pub use outer::Outer;
 pub(crate) use outer::{OUTER_ROWS, add_outer};
 pub(crate) use panels::{PackedMatrix, Panel};

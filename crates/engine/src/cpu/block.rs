@@ -48,7 +48,7 @@ impl Block {
             Spade::read(&part.part(name), architecture, shape, policy, shelf, shared.as_deref_mut())
         };
         let conv = |name: &str, shape: (usize, usize), kernel: usize| {
-            let form = policy.conv(kernel, stage.grid);
+            let form = policy.conv(kernel);
             Conv::read(&part.part(name), shape, kernel, kernel > 1, form)
         };
         let (norm_0, norm_1) = (norm("norm_0", input)?, norm("norm_1", middle)?);

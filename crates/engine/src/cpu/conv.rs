@@ -39,8 +39,7 @@ enum Products {
         high: Direct<Pair>,
         low: Direct<Pair>,
     },
-    Winograd(Winograd<f32>),
-    WinogradBf16(Winograd<Pair>),
+    Winograd(Winograd),
 }
 
 /// What a conv's result is added to, besides its bias.
@@ -94,9 +93,6 @@ impl Conv {
             Form::Winograd(isa, tile) => {
                 Products::Winograd(Winograd::new(isa, tile, (input, output), weight))
             }
-            Form::WinogradBf16(bf16, tile) => {
-                Products::WinogradBf16(Winograd::new(bf16, tile, (input, output), weight))
-            }
         };
         let mut padded = Buffer::zeroed(blocks(output) * BLOCK);
         padded[..output].copy_from_slice(bias);
@@ -106,17 +102,16 @@ impl Conv {
     /// What it reads of its input.
     pub(super) fn format(&self) -> Format {
         match self.products {
-            Products::Direct(_) | Products::Winograd(_) | Products::WinogradBf16(_) => Format::F32,
             Products::DirectBf16(_) => Format::Bf16,
             Products::ThreeBf16 { .. } => Format::Split,
+            Products::Direct(_) | Products::Winograd(_) => Format::F32,
         }
     }
 
-    /// Elements of transformed input that it holds for a map of `grid`.
-    pub(super) fn held_len(&self, grid: Grid) -> usize {
+    /// Numbers of transformed input that it is best to hold for a map of `grid`.
+    pub(super) fn held_len(&self, grid: Grid, threads: usize) -> usize {
         match &self.products {
-            Products::Winograd(conv) => conv.held_len(grid),
-            Products::WinogradBf16(conv) => conv.held_len(grid),
+            Products::Winograd(conv) => conv.held_len(grid, threads),
             _ => 0,
         }
     }
@@ -142,9 +137,6 @@ impl Conv {
                 Direct::run(&[(high, x), (high, x_low), (low, x)], epilogue, out);
             }
             Products::Winograd(conv) => conv.run(&input.f32, epilogue, held, scratch, out),
-            Products::WinogradBf16(conv) => {
-                conv.run(&input.f32, epilogue, bytemuck::cast_slice_mut(held), scratch, out);
-            }
         }
     }
 }
@@ -164,10 +156,25 @@ impl Epilogue<'_> {
         self.onto.output
     }
 
+    /// The bias of a block.
+    pub(super) fn bias(&self, block: usize) -> &[f32; BLOCK] {
+        &self.bias.as_chunks().0[block]
+    }
+
     /// Adds everything to the cells of `block` from `first` on.
     pub(super) fn add(&self, block: usize, first: usize, cells: &mut [[f32; BLOCK]]) {
-        let Self { isa, bias, onto, grid } = *self;
-        let bias = &bias.as_chunks().0[block];
+        self.add_with(self.bias(block), block, first, cells);
+    }
+
+    /// Adds everything but the bias.
+    pub(super) fn add_onto(&self, block: usize, first: usize, cells: &mut [[f32; BLOCK]]) {
+        if self.onto.features.is_some() || self.onto.noise.is_some() {
+            self.add_with(&[0.0; BLOCK], block, first, cells);
+        }
+    }
+
+    fn add_with(&self, bias: &[f32; BLOCK], block: usize, first: usize, cells: &mut [[f32; BLOCK]]) {
+        let Self { isa, onto, grid, .. } = *self;
         let noise = onto.noise.map(|Noise { plane, weights }| {
             (&plane[first..first + cells.len()], &weights.as_chunks().0[block])
         });

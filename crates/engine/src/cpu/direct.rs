@@ -14,6 +14,9 @@ use crate::{
 /// Cells that one task computes: enough to reuse a panel that lies in the first-level cache.
 const CELLS: usize = 256;
 
+/// Blocks and taps whose panel is read at once: it stays in the first-level cache.
+const TAPS: usize = 8;
+
 /// A packed conv of kernel 1 or 3.
 #[derive(Debug)]
 pub(super) struct Direct<E: Element> {
@@ -57,7 +60,7 @@ impl<E: Element> Direct<E> {
         });
     }
 
-    /// The conv for the cells that `out` holds, one input block after the other.
+    /// The conv for the cells that `out` holds, some input blocks after the other.
     fn accumulate(
         &self,
         block: usize,
@@ -73,13 +76,17 @@ impl<E: Element> Direct<E> {
             .map(|cell| (cell / grid.width + offset) * border.width + cell % grid.width + offset)
             .map(|cell| cell * cell_len)
             .collect();
-        let pieces: Vec<usize> = (0..self.kernel).map(|row| row * border.width * cell_len).collect();
+        let (row_len, plane_len) = (border.width * cell_len, cells(border) * cell_len);
         let depth = self.kernel * self.kernel * cell_len;
         let panel = self.weights.panel(block);
-        let planes = input.chunks_exact(cells(border) * cell_len).take(self.input_blocks);
-        for (index, values) in planes.enumerate() {
+        let at_once = (TAPS / (self.kernel * self.kernel)).max(1);
+        for index in (0..self.input_blocks).step_by(at_once) {
+            let end = (index + at_once).min(self.input_blocks);
+            let piece = |block| (0..self.kernel).map(move |row| block * plane_len + row * row_len);
+            let pieces: Vec<usize> = (0..end - index).flat_map(piece).collect();
+            let values = &input[index * plane_len..end * plane_len];
             let rows = Rows { values, starts: &starts, pieces: &pieces, length: self.kernel * cell_len };
-            let panel = panel.rows(index * depth..(index + 1) * depth);
+            let panel = panel.rows(index * depth..end * depth);
             multiply(self.instructions, rows, panel, store, out, BLOCK);
             store = Store::Add;
         }

@@ -29,12 +29,7 @@ pub(super) struct ToImage {
 }
 
 impl ToImage {
-    pub(super) fn read(
-        root: &Prefixed<'_>,
-        channels: usize,
-        picture: Grid,
-        policy: Policy,
-    ) -> Result<Self, EngineError> {
+    pub(super) fn read(root: &Prefixed<'_>, channels: usize, policy: Policy) -> Result<Self, EngineError> {
         let part = root.part("conv_img");
         let weight = numbers(&part, "weight", &[COLOURS, channels, KERNEL, KERNEL])?; // (3, C, 3, 3)
         let mut by_tap = vec![0.0; weight.len()]; // (tap · 3 + colour, C)
@@ -44,7 +39,7 @@ impl ToImage {
         }
         let bias = numbers(&part, "bias", &[COLOURS])?;
         let shape = (channels, TAPS * COLOURS);
-        let taps = Conv::new(shape, 1, &by_tap, &[0.0; TAPS * COLOURS], policy.to_image(picture));
+        let taps = Conv::new(shape, 1, &by_tap, &[0.0; TAPS * COLOURS], policy.conv(1));
         Ok(Self { taps, bias: [bias[0], bias[1], bias[2]] })
     }
 

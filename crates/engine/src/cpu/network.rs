@@ -81,7 +81,7 @@ impl Network {
             let blocks = stages
                 .map(|stage| Block::read(&root, architecture, stage, policy, &mut shelf, shared.as_mut()))
                 .collect::<Result<Vec<_>, _>>()?;
-            let to_image = ToImage::read(&root, architecture.final_width(), architecture.picture(), policy)?;
+            let to_image = ToImage::read(&root, architecture.final_width(), policy)?;
             Ok::<_, EngineError>((Start::read(&root, architecture)?, blocks, to_image))
         })?;
         let threads = pool.current_num_threads();
@@ -192,7 +192,9 @@ impl Workspace {
             parts: Parts {
                 activations: Activations::new(inputs.chain([last])),
                 tables,
-                held: Buffer::zeroed(convs().map(|(grid, (conv, _))| conv.held_len(grid)).max().unwrap_or(0)),
+                held: Buffer::zeroed(
+                    convs().map(|(grid, (conv, _))| conv.held_len(grid, threads)).max().unwrap_or(0),
+                ),
                 scratch: Scratch::new(threads),
             },
         }

@@ -1,7 +1,5 @@
 //! Which form each product takes at a precision, on the instruction sets there are.
 
-use spadework_model::Grid;
-
 use super::winograd::Tile;
 use crate::{InstructionSet, Precision, gemm::Bf16, instructions::Instructions, isa::Isa};
 
@@ -33,16 +31,7 @@ pub(super) enum Form {
     DirectBf16(Bf16),
     ThreeBf16(Bf16),
     Winograd(Isa, Tile),
-    WinogradBf16(Bf16, Tile),
 }
-
-/// From this many rows or columns on, larger tiles win: below, their transformed weights take longer to read than the
-/// products that they save. In bf16, half as long, small tiles are as fast up to here, and hold less.
-const LARGE: usize = 32;
-
-/// Up to this many rows or columns, the plain sum wins: Winograd's weights take as long to read as its products save, and
-/// nearly twice the memory.
-const SMALL: usize = 8;
 
 impl Policy {
     /// The policy for a precision, and the precision that it has: without bf16 instructions, `medium` is `high`, and so is
@@ -90,24 +79,15 @@ impl Policy {
     }
 
     /// The form of a conv.
-    pub(super) fn conv(self, kernel: usize, grid: Grid) -> Form {
-        let side = grid.height.min(grid.width);
-        let winograd = kernel == 3 && side > SMALL;
-        match (self.arithmetic, winograd) {
-            (Arithmetic::Bf16Tiles(bf16), _) => Form::DirectBf16(bf16),
-            (Arithmetic::ThreeBf16Tiles(bf16), _) => Form::ThreeBf16(bf16),
-            (Arithmetic::F32 { precise: true }, true) => Form::Winograd(self.isa, Tile::Two),
-            (Arithmetic::Bf16Vectors(bf16), true) if side <= LARGE => Form::WinogradBf16(bf16, Tile::Two),
-            (_, true) if side >= LARGE => Form::Winograd(self.isa, Tile::Four),
-            (_, true) => Form::Winograd(self.isa, Tile::Two),
-            (Arithmetic::Bf16Vectors(bf16), _) => Form::DirectBf16(bf16),
-            (Arithmetic::F32 { .. }, _) => Form::Direct(self.isa),
+    pub(super) fn conv(self, kernel: usize) -> Form {
+        match self.arithmetic {
+            Arithmetic::Bf16Tiles(bf16) => Form::DirectBf16(bf16),
+            Arithmetic::ThreeBf16Tiles(bf16) => Form::ThreeBf16(bf16),
+            Arithmetic::F32 { precise: true } if kernel == 3 => Form::Winograd(self.isa, Tile::Two),
+            _ if kernel == 3 => Form::Winograd(self.isa, Tile::Four),
+            Arithmetic::Bf16Vectors(bf16) => Form::DirectBf16(bf16),
+            Arithmetic::F32 { .. } => Form::Direct(self.isa),
         }
-    }
-
-    /// The form of the last conv, which is not a Winograd conv.
-    pub(super) fn to_image(self, grid: Grid) -> Form {
-        self.conv(1, grid)
     }
 
     /// The instructions for modulation's second conv, where it is in bf16.

@@ -178,7 +178,7 @@ const LINE: usize = 16;
 
 /// Asks for the line of an element that will be read soon. Any address will do.
 #[inline(always)]
-fn prefetch<E>(element: *const E) {
+fn prefetch_line<E>(element: *const E) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch of an address that cannot be read does nothing.
     unsafe {
@@ -187,6 +187,21 @@ fn prefetch<E>(element: *const E) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = element;
+}
+
+/// Asks for numbers that will be read soon, into the second-level cache.
+#[inline(always)]
+pub(crate) fn prefetch<E>(numbers: &[E]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in numbers.iter().step_by(LINE) {
+        // SAFETY: the address can be read.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(line).cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = numbers;
 }
 
 /// Rows `row .. row + MR` against NV vectors of columns.
@@ -208,7 +223,7 @@ unsafe fn block<L: Lanes, const MR: usize, const NV: usize>(lanes: L, job: Job<'
             for k in 0..job.length {
                 if k.is_multiple_of(LINE) {
                     for i in 0..MR {
-                        prefetch(ahead[i].wrapping_add(k));
+                        prefetch_line(ahead[i].wrapping_add(k));
                     }
                 }
                 let mut columns = [lanes.load(panel); NV];
