@@ -5,7 +5,6 @@
 //! Feature maps are in blocks of 32 channels, `[block][row][column][32]`: a pixel's share of a block is two cache lines,
 //! and what a conv reads for one row of its kernel lies side by side. Channels beyond the network's are zero.
 
-mod activations;
 #[cfg(test)]
 mod agreement;
 mod block;
@@ -19,6 +18,7 @@ mod network;
 mod policy;
 mod read;
 mod rows;
+mod source;
 mod spade;
 mod start;
 mod statistics;

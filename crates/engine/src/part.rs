@@ -7,9 +7,7 @@ pub enum Part {
     Start,
     /// Gamma and beta of neighbourhoods that were not cached.
     Tables,
-    /// Normalisation, modulation, activation.
-    Modulation,
-    /// The convs of the residual blocks.
+    /// The modulation, activation and convs of the residual blocks.
     Convs,
     /// The last conv and the picture.
     Image,
@@ -21,7 +19,6 @@ impl Part {
         match self {
             Self::Start => "start",
             Self::Tables => "tables",
-            Self::Modulation => "modulation",
             Self::Convs => "convs",
             Self::Image => "image",
         }

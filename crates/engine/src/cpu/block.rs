@@ -75,11 +75,8 @@ impl Block {
         })
     }
 
-    /// Each conv's input: who reads it, and of how many channels.
-    pub(super) fn convs(&self) -> impl Iterator<Item = (&Conv, usize)> {
-        let Stage { input, .. } = self.stage;
-        let shortcut = self.shortcut.iter().map(move |(_, conv)| (conv, input));
-        [(&self.conv_0, input), (&self.conv_1, self.stage.middle())].into_iter().chain(shortcut)
+    pub(super) fn convs(&self) -> impl Iterator<Item = &Conv> {
+        [&self.conv_0, &self.conv_1].into_iter().chain(self.shortcut.iter().map(|(_, conv)| conv))
     }
 
     /// Reads the block's input from `workspace.x` and leaves its output there.
@@ -131,7 +128,7 @@ impl Layer<'_> {
         (parts, watch): (&mut Parts, Watch<'_>),
         out: &mut [f32],
     ) {
-        let Parts { activations, tables, held, scratch } = parts;
+        let Parts { tables, held, scratch } = parts;
         let view = tables.of(isa, self.norm);
         watch(Part::Tables);
         let affine = self.norm.is_instance().then(|| normalising(x));
@@ -143,9 +140,7 @@ impl Layer<'_> {
             affine: affine.as_ref(),
             activate: self.activate,
         };
-        modulation.run(isa, self.conv.format(), activations);
-        watch(Part::Modulation);
-        self.conv.run(isa, activations, self.grid, onto, (held, scratch), out);
+        self.conv.run(isa, &modulation, onto, (held, scratch), out);
         watch(Part::Convs);
     }
 }

@@ -7,12 +7,12 @@ use pulp::{Simd, WithSimd};
 use spadework_model::{Grid, Prefixed};
 
 use super::{
-    activations::{Activations, Format},
-    direct::Direct,
+    direct::{Direct, Operand},
     features::{Features, blocks},
     network::Scratch,
     policy::Form,
     read::numbers,
+    source::Source,
     winograd::Winograd,
 };
 use crate::{
@@ -99,44 +99,37 @@ impl Conv {
         Self { products, bias: padded }
     }
 
-    /// What it reads of its input.
-    pub(super) fn format(&self) -> Format {
-        match self.products {
-            Products::DirectBf16(_) => Format::Bf16,
-            Products::ThreeBf16 { .. } => Format::Split,
-            Products::Direct(_) | Products::Winograd(_) => Format::F32,
-        }
-    }
-
-    /// Numbers of transformed input that it is best to hold for a map of `grid`.
+    /// Numbers of working memory that [`run`](Self::run) is best given for a map of `grid`.
     pub(super) fn held_len(&self, grid: Grid, threads: usize) -> usize {
         match &self.products {
+            Products::Direct(conv) => conv.held_len(grid, 1, threads),
+            Products::DirectBf16(conv) => conv.held_len(grid, 1, threads),
+            Products::ThreeBf16 { high, .. } => high.held_len(grid, 2, threads),
             Products::Winograd(conv) => conv.held_len(grid, threads),
-            _ => 0,
         }
     }
 
-    /// Convolves `input` into `out`, `[block][row][column][32]`.
+    /// Convolves `source` into `out`, `[block][row][column][32]`.
     ///
     /// `held` is working memory of [`held_len`](Self::held_len), `scratch` each thread's own.
     pub(super) fn run(
         &self,
         isa: Isa,
-        input: &Activations,
-        grid: Grid,
+        source: &dyn Source,
         onto: Onto<'_>,
         (held, scratch): (&mut [f32], &Scratch),
         out: &mut [f32],
     ) {
-        let epilogue = Epilogue { isa, bias: &self.bias, onto, grid };
+        let epilogue = Epilogue { isa, bias: &self.bias, onto, grid: source.grid() };
+        let (number, remainder) = (Operand::Number, Operand::Remainder);
         match &self.products {
-            Products::Direct(conv) => Direct::run(&[(conv, &input.f32[..])], epilogue, out),
-            Products::DirectBf16(conv) => Direct::run(&[(conv, &input.high[..])], epilogue, out),
+            Products::Direct(conv) => Direct::run(&[(conv, number)], source, epilogue, held, out),
+            Products::DirectBf16(conv) => Direct::run(&[(conv, number)], source, epilogue, held, out),
             Products::ThreeBf16 { high, low } => {
-                let (x, x_low) = (&input.high[..], &input.low[..]);
-                Direct::run(&[(high, x), (high, x_low), (low, x)], epilogue, out);
+                let terms = [(high, number), (high, remainder), (low, number)];
+                Direct::run(&terms, source, epilogue, held, out);
             }
-            Products::Winograd(conv) => conv.run(&input.f32, epilogue, held, scratch, out),
+            Products::Winograd(conv) => conv.run(source, epilogue, held, scratch, out),
         }
     }
 }

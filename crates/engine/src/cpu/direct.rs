@@ -1,13 +1,16 @@
 //! Convs as products of shifted rows: no column buffer.
 
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
+use spadework_model::Grid;
 
 use super::{
     conv::Epilogue,
-    features::{blocks, bordered, cells},
+    features::{blocks, cells},
+    source::{Source, bordered_row},
 };
 use crate::{
-    gemm::{Element, PackedMatrix, Rows, Store, elements, multiply},
+    gemm::{Element, PackedMatrix, Rows, Store, bf16_remainder, elements, multiply},
     isa::BLOCK,
 };
 
@@ -16,6 +19,9 @@ const CELLS: usize = 256;
 
 /// Blocks and taps whose panel is read at once: it stays in the first-level cache.
 const TAPS: usize = 8;
+
+/// Elements of input that are held at once for each thread, so that they stay in the last-level cache.
+const HELD: usize = 512 << 10;
 
 /// A packed conv of kernel 1 or 3.
 #[derive(Debug)]
@@ -43,20 +49,83 @@ impl<E: Element> Direct<E> {
         Self { instructions, kernel, input_blocks, weights }
     }
 
-    /// The sum of convs of inputs, `[block][1 + row + 1][1 + column + 1][32]`, into `out`, `[block][row][column][32]`.
-    pub(super) fn run(convs: &[(&Self, &[E])], epilogue: Epilogue<'_>, out: &mut [f32]) {
-        let planes = out.par_chunks_exact_mut(cells(epilogue.grid) * BLOCK).enumerate();
-        let tasks = planes.flat_map(|(block, plane)| {
-            let parts = plane.par_chunks_mut(CELLS * BLOCK).enumerate();
-            parts.map(move |(part, out)| (block, part * CELLS, out))
-        });
-        tasks.for_each(|(block, first, out)| {
-            let mut store = if epilogue.keeps_output() { Store::Add } else { Store::Replace };
-            for (conv, input) in convs {
-                conv.accumulate(block, first, input, epilogue, store, out);
-                store = Store::Add;
+    /// Numbers of working memory that [`run`](Self::run) is best given for a map of `grid` and so many inputs.
+    pub(super) fn held_len(&self, grid: Grid, inputs: usize, threads: usize) -> usize {
+        let (line_len, more) = (inputs * self.line_len(grid), self.kernel - 1);
+        let rows = (HELD * threads / line_len).saturating_sub(more).clamp(1, grid.height);
+        (rows + more) * line_len
+    }
+
+    /// Elements of one row of all blocks of input, with its border.
+    fn line_len(&self, grid: Grid) -> usize {
+        self.input_blocks * (grid.width + self.kernel - 1) * elements::<E>(BLOCK)
+    }
+
+    /// The sum of convs of `source`, into `out`, `[block][row][column][32]`.
+    ///
+    /// All threads make some rows of input, then each multiplies some of their cells with a block of weights.
+    ///
+    /// `held` is working memory of at least one row of output.
+    pub(super) fn run(
+        terms: &[(&Self, Operand)],
+        source: &dyn Source,
+        epilogue: Epilogue<'_>,
+        held: &mut [f32],
+        out: &mut [f32],
+    ) {
+        let Some((first, _)) = terms.first() else { return };
+        let (grid, more) = (epilogue.grid, first.kernel - 1);
+        let operands = if terms.iter().any(|(_, operand)| *operand == Operand::Remainder) { 2 } else { 1 };
+        let line_len = first.line_len(grid);
+        let at_once = (held.len() / (operands * line_len) - more).min(grid.height);
+        let held: &mut [E] = bytemuck::cast_slice_mut(held);
+        for top in (0..grid.height).step_by(at_once) {
+            let lines = at_once.min(grid.height - top) + more;
+            let (high, low) = held[..operands * lines * line_len].split_at_mut(lines * line_len);
+            first.read(source, epilogue, top, lines, (high, low));
+            let (high, low) = (&*high, &*low);
+            let planes = out.par_chunks_exact_mut(cells(grid) * BLOCK).enumerate();
+            let tasks = planes.flat_map(|(block, plane)| {
+                let rows = &mut plane[top * grid.width * BLOCK..][..(lines - more) * grid.width * BLOCK];
+                let parts = rows.par_chunks_mut(CELLS * BLOCK).enumerate();
+                parts.map(move |(part, out)| (block, part * CELLS, out))
+            });
+            tasks.for_each(|(block, cell, out)| {
+                let mut store = if epilogue.keeps_output() { Store::Add } else { Store::Replace };
+                for (conv, operand) in terms {
+                    let input = if *operand == Operand::Number { high } else { low };
+                    conv.accumulate(block, cell, (input, lines), grid, store, out);
+                    store = Store::Add;
+                }
+                epilogue.add(block, top * grid.width + cell, out.as_chunks_mut().0);
+            });
+        }
+    }
+
+    /// Makes `lines` rows of input from `top` on, `[block][line][column][32]`, and what they lose in rounding where it is wanted.
+    fn read(
+        &self,
+        source: &dyn Source,
+        epilogue: Epilogue<'_>,
+        top: usize,
+        lines: usize,
+        (high, low): (&mut [E], &mut [E]),
+    ) {
+        let (border, cell_len) = (self.kernel / 2, elements::<E>(BLOCK));
+        let width = epilogue.grid.width + 2 * border;
+        let mut low: Vec<Option<&mut [E]>> = low.chunks_exact_mut(width * cell_len).map(Some).collect();
+        low.resize_with(lines * self.input_blocks, || None);
+        let rows = high.par_chunks_exact_mut(width * cell_len).zip(low).enumerate();
+        rows.for_each_init(Vec::new, |numbers, (index, (high, low))| {
+            let (block, line) = (index / lines, top + index % lines);
+            if E::NUMBERS == 1 {
+                let high = bytemuck::cast_slice_mut(high);
+                bordered_row(source, epilogue.isa, block, line, border, high);
+                return;
             }
-            epilogue.add(block, first, out.as_chunks_mut().0);
+            numbers.resize(width * BLOCK, 0.0);
+            bordered_row(source, epilogue.isa, block, line, border, numbers);
+            epilogue.isa.run(Pack { numbers: numbers.as_chunks().0, high, low });
         });
     }
 
@@ -65,18 +134,17 @@ impl<E: Element> Direct<E> {
         &self,
         block: usize,
         first: usize,
-        input: &[E],
-        Epilogue { grid, .. }: Epilogue<'_>,
+        (input, lines): (&[E], usize),
+        grid: Grid,
         mut store: Store,
         out: &mut [f32],
     ) {
-        let (border, cell_len) = (bordered(grid), elements::<E>(BLOCK));
-        let offset = 1 - self.kernel / 2; // a 1×1 kernel starts at the cell itself
+        let cell_len = elements::<E>(BLOCK);
+        let row_len = (grid.width + self.kernel - 1) * cell_len;
         let starts: Vec<usize> = (first..first + out.len() / BLOCK)
-            .map(|cell| (cell / grid.width + offset) * border.width + cell % grid.width + offset)
-            .map(|cell| cell * cell_len)
+            .map(|cell| cell / grid.width * row_len + cell % grid.width * cell_len)
             .collect();
-        let (row_len, plane_len) = (border.width * cell_len, cells(border) * cell_len);
+        let plane_len = lines * row_len;
         let depth = self.kernel * self.kernel * cell_len;
         let panel = self.weights.panel(block);
         let at_once = (TAPS / (self.kernel * self.kernel)).max(1);
@@ -89,6 +157,38 @@ impl<E: Element> Direct<E> {
             let panel = panel.rows(index * depth..end * depth);
             multiply(self.instructions, rows, panel, store, out, BLOCK);
             store = Store::Add;
+        }
+    }
+}
+
+/// What of the input a conv's weights are multiplied with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operand {
+    /// The numbers, rounded to what elements hold.
+    Number,
+    /// What the rounding lost, rounded.
+    Remainder,
+}
+
+/// Numbers to elements.
+struct Pack<'a, E> {
+    numbers: &'a [[f32; BLOCK]],
+    high: &'a mut [E],
+    low: Option<&'a mut [E]>,
+}
+
+impl<E: Element> WithSimd for Pack<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let cell_len = elements::<E>(BLOCK);
+        for (numbers, high) in self.numbers.iter().zip(self.high.chunks_exact_mut(cell_len)) {
+            E::store(numbers, high);
+        }
+        let Some(low) = self.low else { return };
+        for (numbers, low) in self.numbers.iter().zip(low.chunks_exact_mut(cell_len)) {
+            E::store(&numbers.map(bf16_remainder), low);
         }
     }
 }

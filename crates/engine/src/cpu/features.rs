@@ -14,11 +14,6 @@ pub(super) fn cells(grid: Grid) -> usize {
     grid.height * grid.width
 }
 
-/// The grid with one more cell on every side.
-pub(super) fn bordered(grid: Grid) -> Grid {
-    Grid { height: grid.height + 2, width: grid.width + 2 }
-}
-
 /// A feature map to read, `[block][row][column][32]`.
 #[derive(Clone, Copy)]
 pub(super) struct Features<'a> {

@@ -5,11 +5,11 @@ use rayon::prelude::*;
 use spadework_model::{Grid, Prefixed};
 
 use super::{
-    activations::Activations,
     conv::{Conv, Onto},
     network::Scratch,
     policy::Policy,
     read::numbers,
+    source::Source,
 };
 use crate::{
     EngineError,
@@ -47,12 +47,12 @@ impl ToImage {
     pub(super) fn run(
         &self,
         isa: Isa,
-        activated: &Activations,
-        grid: Grid,
-        scratch: &Scratch,
+        activated: &dyn Source,
+        memory: (&mut [f32], &Scratch),
         products: &mut [f32],
     ) -> Vec<f32> {
-        self.taps.run(isa, activated, grid, Onto::default(), (&mut [], scratch), products);
+        let grid = activated.grid();
+        self.taps.run(isa, activated, Onto::default(), memory, products);
         let products: &[[f32; BLOCK]] = products.as_chunks().0;
         let plane = grid.height * grid.width;
         let mut picture = vec![0.0; COLOURS * plane];

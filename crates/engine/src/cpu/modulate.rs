@@ -1,11 +1,11 @@
-//! `lrelu(x · scale + shift)`, read up-sampled where the block doubles and written inside a border of zeros.
+//! `lrelu(x · scale + shift)`, read up-sampled where the block doubles.
 
 use pulp::{Simd, WithSimd};
 use spadework_model::Grid;
 
 use super::{
-    activations::{Activations, Format, RowMut},
     features::{Features, cells},
+    source::Source,
     spade::ROW,
     statistics::Affine,
 };
@@ -30,31 +30,39 @@ pub(super) struct Modulation<'a> {
     pub(super) activate: bool,
 }
 
-impl Modulation<'_> {
-    /// Writes `[block][1 + row + 1][1 + column + 1][32]` as `format` says.
-    pub(super) fn run(&self, isa: Isa, format: Format, out: &mut Activations) {
-        let blocks = self.x.values.len() / (cells(self.x.grid) * BLOCK);
-        out.for_each_row(format, blocks, self.grid, |block, y, out| {
-            let (grid, x) = (self.grid, self.x);
-            let table: &[[f32; ROW]] = self.table.as_chunks().0;
-            let height = table.len() / blocks;
-            isa.run(Row {
-                x: x.row(block, y * x.grid.height / grid.height),
-                twice: x.grid != grid,
-                rows: &self.rows[y * grid.width..(y + 1) * grid.width],
-                table: &table[block * height..(block + 1) * height],
-                affine: self.affine.map(|affine| &affine[block]),
-                slope: if self.activate { SLOPE } else { 1.0 },
-                out,
-            });
+impl Source for Modulation<'_> {
+    fn grid(&self) -> Grid {
+        self.grid
+    }
+
+    fn row(&self, isa: Isa, block: usize, y: usize, out: &mut [[f32; BLOCK]]) {
+        let (grid, x) = (self.grid, self.x);
+        let blocks = x.values.len() / (cells(x.grid) * BLOCK);
+        let table: &[[f32; ROW]] = self.table.as_chunks().0;
+        let height = table.len() / blocks;
+        isa.run(Row {
+            x: x.row(block, y * x.grid.height / grid.height),
+            twice: x.grid != grid,
+            rows: &self.rows[y * grid.width..(y + 1) * grid.width],
+            table: &table[block * height..(block + 1) * height],
+            affine: self.affine.map(|affine| &affine[block]),
+            slope: if self.activate { SLOPE } else { 1.0 },
+            out,
         });
     }
 }
 
 /// The leaky ReLU alone, of a map that is not up-sampled.
-pub(super) fn activate(isa: Isa, x: Features<'_>, format: Format, out: &mut Activations) {
-    let blocks = x.values.len() / (cells(x.grid) * BLOCK);
-    out.for_each_row(format, blocks, x.grid, |block, y, out| isa.run(Activate { x: x.row(block, y), out }));
+pub(super) struct Activated<'a>(pub(super) Features<'a>);
+
+impl Source for Activated<'_> {
+    fn grid(&self) -> Grid {
+        self.0.grid
+    }
+
+    fn row(&self, isa: Isa, block: usize, y: usize, out: &mut [[f32; BLOCK]]) {
+        isa.run(Activate { x: self.0.row(block, y), out });
+    }
 }
 
 struct Row<'a> {
@@ -64,16 +72,16 @@ struct Row<'a> {
     table: &'a [[f32; ROW]],
     affine: Option<&'a ([f32; BLOCK], [f32; BLOCK])>,
     slope: f32, // 1 leaves a value as it is
-    out: RowMut<'a>,
+    out: &'a mut [[f32; BLOCK]],
 }
 
 impl WithSimd for Row<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, _: S) {
+    fn with_simd<S: Simd>(self, _: S) {
         let shift = u32::from(self.twice);
-        for (column, &row) in self.rows.iter().enumerate() {
+        for (column, (&row, out)) in self.rows.iter().zip(self.out).enumerate() {
             let mut x = self.x[column >> shift];
             if let Some((scale, shift)) = self.affine {
                 for c in 0..BLOCK {
@@ -85,23 +93,25 @@ impl WithSimd for Row<'_> {
                 let y = x[c] * scale[c] + shift[c];
                 x[c] = y.max(self.slope * y);
             }
-            self.out.put(column, &x);
+            *out = x;
         }
     }
 }
 
 struct Activate<'a> {
     x: &'a [[f32; BLOCK]],
-    out: RowMut<'a>,
+    out: &'a mut [[f32; BLOCK]],
 }
 
 impl WithSimd for Activate<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, _: S) {
-        for (column, x) in self.x.iter().enumerate() {
-            self.out.put(column, &x.map(|x| x.max(SLOPE * x)));
+    fn with_simd<S: Simd>(self, _: S) {
+        for (x, out) in self.x.iter().zip(self.out) {
+            for c in 0..BLOCK {
+                out[c] = x[c].max(SLOPE * x[c]);
+            }
         }
     }
 }

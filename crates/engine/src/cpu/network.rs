@@ -6,11 +6,10 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use spadework_model::{Architecture, Grid, Prefixed, Tensors};
 
 use super::{
-    activations::Activations,
     block::Block,
     features::{Features, blocks, cells},
     image::ToImage,
-    modulate::activate,
+    modulate::Activated,
     policy::Policy,
     spade::SharedPredictor,
     start::Start,
@@ -45,9 +44,8 @@ pub(super) struct Workspace {
 
 /// What layers work in, besides feature maps.
 pub(super) struct Parts {
-    pub(super) activations: Activations,
     pub(super) tables: Tables,
-    /// A conv's transformed input.
+    /// Some rows of a conv's input.
     pub(super) held: Buffer<f32>,
     pub(super) scratch: Scratch,
 }
@@ -120,10 +118,9 @@ impl Network {
                 block.run(isa, input.noise.get(index).map(Vec::as_slice), workspace, watch);
             }
             let Workspace { x, dx, parts, .. } = workspace;
-            let activations = &mut parts.activations;
-            activate(isa, Features::new(x, *width, *picture), to_image.taps.format(), activations);
+            let input = Activated(Features::new(x, *width, *picture));
             let products = &mut dx[..cells(*picture) * BLOCK];
-            let values = to_image.run(isa, activations, *picture, &parts.scratch, products);
+            let values = to_image.run(isa, &input, (&mut parts.held, &parts.scratch), products);
             watch(Part::Image);
             Ok((values, cached))
         })
@@ -182,19 +179,15 @@ impl Workspace {
         let x = most(&|stage| padded(stage.output, stage.grid))
             .max(padded(architecture.start_width(), architecture.grid));
         let picture = architecture.picture();
-        let convs = || blocks.iter().flat_map(|block| block.convs().map(|conv| (block.stage.grid, conv)));
-        let inputs = convs().map(|(grid, (conv, channels))| (conv.format(), channels, grid));
-        let last = (to_image.taps.format(), architecture.final_width(), picture);
+        let held = |block: &Block| block.convs().map(|conv| conv.held_len(block.stage.grid, threads)).max();
+        let last = to_image.taps.held_len(picture, threads);
         Self {
             x: Buffer::zeroed(x),
             out: Buffer::zeroed(x),
             dx: Buffer::zeroed(most(&|stage| padded(stage.middle(), stage.grid)).max(cells(picture) * BLOCK)),
             parts: Parts {
-                activations: Activations::new(inputs.chain([last])),
                 tables,
-                held: Buffer::zeroed(
-                    convs().map(|(grid, (conv, _))| conv.held_len(grid, threads)).max().unwrap_or(0),
-                ),
+                held: Buffer::zeroed(blocks.iter().filter_map(held).fold(last, usize::max)),
                 scratch: Scratch::new(threads),
             },
         }

@@ -12,8 +12,9 @@ use spadework_model::Grid;
 
 use super::{
     conv::Epilogue,
-    features::{blocks, bordered, cells},
+    features::{blocks, cells},
     network::Scratch,
+    source::{Source, bordered_row},
 };
 use crate::{
     gemm::{Rows, Store, multiply},
@@ -54,14 +55,14 @@ impl Winograd {
         groups.input_len * (HELD * threads / groups.input_len).clamp(1, groups.count)
     }
 
-    /// Convolves `input`, `[block][1 + row + 1][1 + column + 1][32]`, into `out`, `[block][row][column][32]`.
+    /// Convolves `source` into `out`, `[block][row][column][32]`.
     ///
     /// All threads transform the input of some groups of tiles, then each multiplies that of a group with a block of weights.
     ///
     /// `held` is working memory for at least one group, `scratch` lends each thread its own.
     pub(super) fn run(
         &self,
-        input: &[f32],
+        source: &dyn Source,
         epilogue: Epilogue<'_>,
         held: &mut [f32],
         scratch: &Scratch,
@@ -74,7 +75,7 @@ impl Winograd {
             held.par_chunks_exact_mut(groups.block_len).enumerate().for_each(|(index, transformed)| {
                 let (group, block) = (first + index / self.input_blocks, index % self.input_blocks);
                 if group < groups.count {
-                    self.transform_input(input, block, epilogue.grid, (groups, group), transformed);
+                    self.transform_input(source, block, (groups, group), scratch, transformed);
                 }
             });
             let held = &*held;
@@ -100,25 +101,31 @@ impl Winograd {
     /// Bᵀ x B of one block of input channels of a group, `[place][tile][channel]`.
     fn transform_input(
         &self,
-        input: &[f32],
+        source: &dyn Source,
         block: usize,
-        grid: Grid,
         (groups, group): (Groups, usize),
+        scratch: &Scratch,
         transformed: &mut [f32],
     ) {
-        let border = bordered(grid);
-        let plane = &input[block * cells(border) * BLOCK..][..cells(border) * BLOCK];
-        for row in 0..groups.rows {
-            self.isa.run(InputRow {
-                tile: self.tile,
-                cells: plane.as_chunks().0,
-                grid: border,
-                top: (group * groups.rows + row) * self.tile.outputs(),
-                tiles: groups.per_row,
-                place_stride: groups.place_len,
-                out: &mut transformed[row * groups.per_row * BLOCK..],
-            });
-        }
+        let outputs = self.tile.outputs();
+        let (top, lines) = (group * groups.rows * outputs, groups.rows * outputs + 2);
+        let grid = Grid { height: lines, width: source.grid().width + 2 };
+        scratch.with(cells(grid) * BLOCK, |input| {
+            for (line, row) in input.chunks_exact_mut(grid.width * BLOCK).enumerate() {
+                bordered_row(source, self.isa, block, top + line, 1, row);
+            }
+            for row in 0..groups.rows {
+                self.isa.run(InputRow {
+                    tile: self.tile,
+                    cells: input.as_chunks().0,
+                    grid,
+                    top: row * outputs,
+                    tiles: groups.per_row,
+                    place_stride: groups.place_len,
+                    out: &mut transformed[row * groups.per_row * BLOCK..],
+                });
+            }
+        });
     }
 
     /// The products of a group with one block of output channels, `[place][tile][32]`.

@@ -103,9 +103,12 @@ impl Element for Pair {
 
     #[inline(always)]
     fn store(numbers: &[f32; BLOCK], to: &mut [Self]) {
-        for (to, pair) in to.iter_mut().zip(numbers.as_chunks::<2>().0) {
-            *to = Self::new(pair[0], pair[1]);
+        let mut halves = [0; BLOCK]; // in this order they are pairs, on a little-endian processor
+        for (half, number) in halves.iter_mut().zip(numbers) {
+            *half = to_bf16(*number);
         }
+        let pairs: [u32; BLOCK / 2] = bytemuck::cast(halves);
+        to.copy_from_slice(bytemuck::cast_slice(&pairs));
     }
 
     fn product(self, other: Self) -> f64 {

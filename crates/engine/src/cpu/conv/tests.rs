@@ -77,6 +77,30 @@ struct Numbers {
     noise: (Vec<f32>, Vec<f32>),
 }
 
+/// C H W.
+struct Planes<'a> {
+    values: &'a [f32],
+    channels: usize,
+    grid: Grid,
+}
+
+impl Source for Planes<'_> {
+    fn grid(&self) -> Grid {
+        self.grid
+    }
+
+    fn row(&self, _: Isa, block: usize, y: usize, out: &mut [[f32; BLOCK]]) {
+        for (x, cell) in out.iter_mut().enumerate() {
+            *cell = std::array::from_fn(|c| match block * BLOCK + c {
+                channel if channel < self.channels => {
+                    self.values[channel * cells(self.grid) + y * self.grid.width + x]
+                }
+                _ => 0.0,
+            });
+        }
+    }
+}
+
 impl Case {
     fn numbers(&self) -> Numbers {
         let Self { channels: (input, output), kernel, grid, seed, .. } = *self;
@@ -98,18 +122,7 @@ impl Case {
     /// The output in blocks, by the kernels.
     fn computed(&self, numbers: &Numbers, form: Form, isa: Isa) -> Vec<f32> {
         let conv = Conv::new(self.channels, self.kernel, &numbers.weight, &numbers.bias, form);
-        let mut input = Activations::new([(conv.format(), self.channels.0, self.grid)].into_iter());
-        input.for_each_row(conv.format(), blocks(self.channels.0), self.grid, |block, y, mut row| {
-            for x in 0..self.grid.width {
-                let number = |c: usize| match block * BLOCK + c {
-                    channel if channel < self.channels.0 => {
-                        numbers.input[channel * cells(self.grid) + y * self.grid.width + x]
-                    }
-                    _ => 0.0,
-                };
-                row.put(x, &std::array::from_fn(number));
-            }
-        });
+        let input = Planes { values: &numbers.input, channels: self.channels.0, grid: self.grid };
         let (plane, weights) = &numbers.noise;
         let residual = numbers.residual.as_ref();
         let onto = Onto {
@@ -119,7 +132,7 @@ impl Case {
         };
         let mut out = numbers.before.clone();
         let mut held = Buffer::zeroed(conv.held_len(self.grid, 1));
-        conv.run(isa, &input, self.grid, onto, (&mut held, &Scratch::new(1)), &mut out);
+        conv.run(isa, &input, onto, (&mut held, &Scratch::new(1)), &mut out);
         out
     }
 
