@@ -23,6 +23,7 @@ mod spade;
 mod start;
 mod statistics;
 mod tables;
+mod tiles;
 mod winograd;
 
 pub(crate) use network::Network;

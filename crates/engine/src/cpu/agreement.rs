@@ -102,8 +102,9 @@ fn a_stroke_on_the_last_mask_makes_some_rows_and_the_same_picture() {
     let architecture = small();
     let tensors = weights(&architecture, 3);
     let (before, after) = (input(&architecture, 5), with_stroke(&architecture, &input(&architecture, 5)));
-    for cache in [0, 1 << 16, DEFAULT_CACHE_BYTES] {
-        let policy = best_policies()[0];
+    let caches = [0, 1 << 16, DEFAULT_CACHE_BYTES];
+    for (cache, policy) in best_policies().into_iter().flat_map(|policy| caches.map(|cache| (cache, policy)))
+    {
         let load = || Network::load(&architecture, &tensors, policy, 2, cache).unwrap();
         let (expected, _) = load().generate(&after, &mut |_| ()).unwrap();
         let mut painted = load();

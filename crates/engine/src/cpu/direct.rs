@@ -21,7 +21,7 @@ const CELLS: usize = 256;
 const TAPS: usize = 8;
 
 /// Elements of input that are held at once for each thread, so that they stay in the last-level cache.
-const HELD: usize = 512 << 10;
+const HELD: usize = 1 << 20;
 
 /// A packed conv of kernel 1 or 3.
 #[derive(Debug)]

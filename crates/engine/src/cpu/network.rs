@@ -71,7 +71,7 @@ impl Network {
             .build()
             .map_err(|error| EngineError::Device { name: "cpu".to_owned(), reason: error.to_string() })?;
         architecture.check().map_err(|error| EngineError::Network(candle_core::Error::wrap(error)))?;
-        let mut shelf = Shelf::new(resolutions(architecture));
+        let mut shelf = Shelf::new(architecture, policy);
         let (start, blocks, to_image) = pool.install(|| {
             let root = Prefixed::root(generator);
             let mut shared = SharedPredictor::read(&root, architecture)?;
@@ -83,8 +83,7 @@ impl Network {
             Ok::<_, EngineError>((Start::read(&root, architecture)?, blocks, to_image))
         })?;
         let threads = pool.current_num_threads();
-        let extent = 2 * architecture.kernel - 1;
-        let tables = shelf.tables(extent * extent, table_cache, TableMemory::new(threads));
+        let tables = shelf.tables(table_cache, TableMemory::new(threads));
         Ok(Self {
             policy,
             grid: architecture.grid,
@@ -196,7 +195,12 @@ impl Workspace {
 
 impl TableMemory {
     fn new(threads: usize) -> Self {
-        Self { hidden: Buffer::default(), hidden_bf16: Buffer::default(), scratch: Scratch::new(threads) }
+        Self {
+            hidden: Buffer::default(),
+            hidden_bf16: Buffer::default(),
+            transformed: Buffer::default(),
+            scratch: Scratch::new(threads),
+        }
     }
 }
 

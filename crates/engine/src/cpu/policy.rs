@@ -90,6 +90,11 @@ impl Policy {
         }
     }
 
+    /// Whether modulation's second conv is a Winograd conv where that pays: where F(4×4, 3×3) is exact enough, and faster than bf16.
+    pub(super) fn tables_in_tiles(self) -> bool {
+        matches!(self.arithmetic, Arithmetic::F32 { precise: false })
+    }
+
     /// The instructions for modulation's second conv, where it is in bf16.
     pub(super) fn table_bf16(self) -> Option<Bf16> {
         match self.arithmetic {

@@ -6,7 +6,8 @@
 //! `scale = (1 + gamma)/σ`, `shift = beta − mean · scale`.
 //!
 //! The second conv is a sum over its taps of a product with the hidden vector of the patch at that tap. The products are
-//! taken once for each distinct patch, and every neighbourhood adds up those of its taps.
+//! taken once for each distinct patch, and every neighbourhood adds up those of its taps. Where the shelf says so, rows are those of
+//! [tiles](super::tiles) instead.
 
 use std::sync::Arc;
 
@@ -22,6 +23,8 @@ use super::{
     read::numbers,
     rows::Placed,
     tables::{Shelf, TableIndex, TableMemory},
+    tiles::{CELLS, KERNEL, PATCHES, Tiles},
+    winograd::SeparateTiles,
 };
 use crate::{
     EngineError,
@@ -36,6 +39,12 @@ pub(super) const ROW: usize = 2 * BLOCK;
 
 /// Distinct patches whose products are held at once, by each thread.
 const MOST_PATCHES: usize = 4096;
+
+/// Tiles whose products are held at once, by each thread.
+const MOST_TILES: usize = 128;
+
+/// Below this many tiles a second thread is not worth transforming the weights twice.
+const FEWEST_TILES: usize = 32;
 
 /// Below this many patches a second thread is not worth the patches that two portions share.
 const FEWEST_PATCHES: usize = 256;
@@ -56,6 +65,8 @@ pub(super) struct Spade {
 enum Second {
     F32(TapProducts<f32>),
     Bf16(TapProducts<Pair>),
+    /// `[block][scale | shift][32]` output channels, tiles of cells at a time.
+    Tiles(SeparateTiles),
 }
 
 /// The products of hidden vectors with every tap.
@@ -75,6 +86,9 @@ pub(super) struct TablePlan {
     portions: Vec<Portion>,
 }
 
+/// A tile's rows in one block.
+const TILE_ROW: usize = CELLS * ROW;
+
 impl TablePlan {
     /// Plans the missing rows of `placed`; those of a whole mask in at least so many `parts`.
     pub(super) fn new(level: &Level, placed: &Placed, parts: usize) -> Self {
@@ -82,27 +96,36 @@ impl TablePlan {
         let share = (level.patches.len() / area).div_ceil(parts);
         let most = share.clamp(FEWEST_PATCHES, MOST_PATCHES);
         let mut portions = level.portions(placed.missing.iter().copied(), most);
-        let mut numbers = vec![NO_PATCH; level.patches.len() / area];
-        let mut patches = Vec::new();
+        let mut patches = Patches::of(level);
         for portion in &mut portions {
             portion.rows.iter_mut().for_each(|row| *row = placed.rows[*row as usize]);
-            for patch in &mut portion.patches {
-                let number = &mut numbers[*patch as usize];
-                if *number == NO_PATCH {
-                    *number = (patches.len() / area) as u32;
-                    patches.extend_from_slice(&level.patches[*patch as usize * area..][..area]);
-                }
-                *patch = *number;
-            }
+            portion.patches.iter_mut().for_each(|patch| *patch = patches.number(*patch));
         }
-        Self { patches, portions }
+        Self { patches: patches.codes, portions }
     }
 
-    /// Every portion, with the rows of `table` from its first to its last.
-    fn spans<'a>(
+    /// The same for rows that are tiles. Their portions name patches by what they read, not by a list of their own.
+    pub(super) fn of_tiles(level: &Level, tiles: &Tiles, placed: &Placed, parts: usize) -> Self {
+        let most = placed.missing.len().div_ceil(parts).clamp(FEWEST_TILES, MOST_TILES);
+        let mut patches = Patches::of(level);
+        let mut portion = |missing: &[u32]| Portion {
+            rows: missing.iter().map(|&tile| placed.rows[tile as usize]).collect(),
+            patches: Vec::new(),
+            taps: missing
+                .iter()
+                .flat_map(|&tile| &tiles.patches[tile as usize * PATCHES..][..PATCHES])
+                .map(|&patch| if patch == NO_PATCH { NO_PATCH } else { patches.number(patch) })
+                .collect(),
+        };
+        let portions = placed.missing.chunks(most).map(&mut portion).collect();
+        Self { patches: patches.codes, portions }
+    }
+
+    /// Every portion, with the rows of `table`, of so many numbers, from its first to its last.
+    fn spans<'a, const LEN: usize>(
         &'a self,
-        mut table: &'a mut [[f32; ROW]],
-    ) -> impl Iterator<Item = (&'a Portion, &'a mut [[f32; ROW]])> {
+        mut table: &'a mut [[f32; LEN]],
+    ) -> impl Iterator<Item = (&'a Portion, &'a mut [[f32; LEN]])> {
         let mut passed = 0;
         self.portions.iter().map(move |portion| {
             let (first, last) = (portion.rows[0] as usize, portion.rows[portion.rows.len() - 1] as usize);
@@ -110,6 +133,29 @@ impl TablePlan {
             (table, passed) = (rest, last + 1);
             (portion, rows)
         })
+    }
+}
+
+/// Patches that are numbered as they are named.
+struct Patches<'a> {
+    level: &'a Level,
+    numbers: Vec<u32>,
+    codes: Vec<u16>,
+}
+
+impl<'a> Patches<'a> {
+    fn of(level: &'a Level) -> Self {
+        let numbers = vec![NO_PATCH; level.patches.len() / level.area()];
+        Self { level, numbers, codes: Vec::new() }
+    }
+
+    fn number(&mut self, patch: u32) -> u32 {
+        let (area, number) = (self.level.area(), &mut self.numbers[patch as usize]);
+        if *number == NO_PATCH {
+            *number = (self.codes.len() / area) as u32;
+            self.codes.extend_from_slice(&self.level.patches[patch as usize * area..][..area]);
+        }
+        *number
     }
 }
 
@@ -228,13 +274,14 @@ impl Spade {
         };
         let running = Running::read(part, architecture.norm, channels)?;
         let table = shelf.add(grid, blocks(channels));
-        Ok(Self::fold(architecture, channels, policy, table, &predictor, &running))
+        let in_tiles = shelf.in_tiles(grid);
+        Ok(Self::fold(architecture, channels, (policy, in_tiles), table, &predictor, &running))
     }
 
     fn fold(
         architecture: &Architecture,
         channels: usize,
-        policy: Policy,
+        (policy, in_tiles): (Policy, bool),
         table: TableIndex,
         predictor: &Predictor,
         running: &Running,
@@ -252,6 +299,15 @@ impl Spade {
         };
         let shape = (hidden.width(), blocks(channels) * taps * ROW);
         let second = match policy.table_bf16() {
+            _ if in_tiles => {
+                let by_tap = |i: usize| {
+                    let (output, input, tap) = (i / (taps * width), i / taps % width, i % taps);
+                    weight(input, (output / ROW * taps + tap) * ROW + output % ROW)
+                };
+                let outputs = blocks(channels) * ROW;
+                let weight: Vec<f32> = (0..outputs * width * taps).map(by_tap).collect();
+                Second::Tiles(SeparateTiles::new(policy.isa, (width, outputs), &weight))
+            }
             Some(bf16) => Second::Bf16(TapProducts::new(bf16, taps, shape, weight)),
             None => Second::F32(TapProducts::new(policy.isa, taps, shape, weight)),
         };
@@ -278,11 +334,65 @@ impl Spade {
         if plan.portions.is_empty() {
             return;
         }
-        let TableMemory { hidden, hidden_bf16, scratch } = memory;
+        let TableMemory { hidden, hidden_bf16, transformed, scratch } = memory;
         match &self.second {
+            Second::Tiles(conv) => self.tiles(isa, conv, plan, (hidden, transformed), scratch, table),
             Second::F32(second) => self.rows(isa, second, plan, hidden, scratch, table),
             Second::Bf16(second) => self.rows(isa, second, plan, hidden_bf16, scratch, table),
         }
+    }
+
+    fn tiles(
+        &self,
+        isa: Isa,
+        conv: &SeparateTiles,
+        plan: &TablePlan,
+        (hidden, transformed): (&mut Buffer<f32>, &mut Buffer<f32>),
+        scratch: &Scratch,
+        table: &mut [f32],
+    ) {
+        let hidden = hidden.at_least(plan.patches.len() / (KERNEL * KERNEL) * self.hidden.width());
+        self.hidden.apply(isa, &plan.patches, true, hidden);
+        let hidden = &*hidden;
+        let block_len = |portion: &Portion| SeparateTiles::block_len(portion.rows.len());
+        let lens = plan.portions.iter().map(|portion| conv.input_blocks() * block_len(portion));
+        let mut rest = transformed.at_least(lens.sum());
+        let mut inputs = Vec::new();
+        for portion in &plan.portions {
+            let (input, others) = rest.split_at_mut(conv.input_blocks() * block_len(portion));
+            inputs.push((portion, input));
+            rest = others;
+        }
+        inputs.par_iter_mut().for_each(|(portion, input)| {
+            input.par_chunks_exact_mut(block_len(portion)).enumerate().for_each(|(block, input)| {
+                let read = |i: usize| (portion.taps[i] != NO_PATCH).then_some(portion.taps[i] as usize);
+                conv.transform(block, portion.rows.len(), hidden, read, input);
+            });
+        });
+        let biases: &[[f32; ROW]] = self.bias.as_chunks().0;
+        let height = table.len() / biases.len();
+        let blocks = table.chunks_exact_mut(height).zip(biases).enumerate();
+        let tasks: Vec<_> = blocks
+            .flat_map(|(block, (table, bias))| {
+                let spans = plan.spans::<TILE_ROW>(table.as_chunks_mut().0);
+                spans
+                    .zip(&inputs)
+                    .map(move |((portion, rows), (_, input))| (block, bias, portion, &**input, rows))
+            })
+            .collect();
+        tasks.into_par_iter().for_each(|(block, bias, portion, input, rows)| {
+            let tiles = portion.rows.len();
+            scratch.with(conv.memory_len(tiles), |memory| {
+                for (half, bias) in bias.as_chunks().0.iter().enumerate() {
+                    conv.run(2 * block + half, tiles, input, bias, memory, |tile, cells| {
+                        let row = &mut rows[(portion.rows[tile] - portion.rows[0]) as usize];
+                        for (row, cell) in row.chunks_exact_mut(ROW).zip(cells) {
+                            row[half * BLOCK..][..BLOCK].copy_from_slice(cell);
+                        }
+                    });
+                }
+            });
+        });
     }
 
     fn rows<E: Element>(
@@ -306,7 +416,7 @@ impl Spade {
         let blocks = table.chunks_exact_mut(height).zip(biases).enumerate();
         let tasks: Vec<_> = blocks
             .flat_map(|(block, (table, bias))| {
-                let spans = plan.spans(table.as_chunks_mut().0);
+                let spans = plan.spans::<ROW>(table.as_chunks_mut().0);
                 spans.zip(&starts).map(move |((portion, rows), starts)| (block, bias, portion, starts, rows))
             })
             .collect();

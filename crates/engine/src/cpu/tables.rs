@@ -1,14 +1,22 @@
 //! Every layer's modulation tables, kept from one mask to the next.
 
 use rayon::prelude::*;
-use spadework_model::Grid;
+use spadework_model::{Architecture, Grid};
 
 use super::{
     network::Scratch,
+    policy::Policy,
     rows::{Placed, Rows},
     spade::{ROW, Spade, TablePlan},
+    tiles::{self, Tiles},
 };
-use crate::{Cached, buffer::Buffer, gemm::Pair, isa::Isa, plan::level::Level};
+use crate::{
+    Cached,
+    buffer::Buffer,
+    gemm::Pair,
+    isa::Isa,
+    plan::{level::Level, resolutions},
+};
 
 /// The tables of a network.
 pub(super) struct Tables {
@@ -18,6 +26,8 @@ pub(super) struct Tables {
 
 /// The tables of the layers at one resolution.
 struct LevelTables {
+    /// Whether a row is a tile's, not a neighbourhood's.
+    in_tiles: bool,
     rows: Rows,
     layers: Vec<LayerTable>,
     /// The rows to be made for the mask in hand.
@@ -28,7 +38,7 @@ struct LevelTables {
 
 struct LayerTable {
     blocks: usize,
-    values: Buffer<f32>, // [block][row][scale | shift]
+    values: Buffer<f32>, // [block][row][cell of a tile][scale | shift]
 }
 
 /// Working memory while tables are made.
@@ -36,6 +46,8 @@ pub(super) struct TableMemory {
     /// Hidden vectors of patches, in f32 or in bf16.
     pub(super) hidden: Buffer<f32>,
     pub(super) hidden_bf16: Buffer<Pair>,
+    /// What tiles read of them, transformed.
+    pub(super) transformed: Buffer<f32>,
     /// Each thread's products.
     pub(super) scratch: Scratch,
 }
@@ -49,49 +61,75 @@ pub(super) struct TableIndex {
 
 /// Counts the layers while a network is read, so that each finds its table.
 pub(super) struct Shelf {
-    resolutions: Vec<Grid>,
-    blocks: Vec<Vec<usize>>,
+    levels: Vec<ShelfLevel>,
+    /// Codes that a neighbourhood sees.
+    window: usize,
+}
+
+struct ShelfLevel {
+    grid: Grid,
+    in_tiles: bool,
+    /// Of each layer.
+    blocks: Vec<usize>,
 }
 
 impl Shelf {
-    pub(super) fn new(resolutions: Vec<Grid>) -> Self {
-        Self { blocks: vec![Vec::new(); resolutions.len()], resolutions }
+    pub(super) fn new(architecture: &Architecture, policy: Policy) -> Self {
+        let level = |grid| {
+            let in_tiles = policy.tables_in_tiles() && tiles::pay(architecture, grid);
+            ShelfLevel { grid, in_tiles, blocks: Vec::new() }
+        };
+        let extent = 2 * architecture.kernel - 1;
+        Self { levels: resolutions(architecture).into_iter().map(level).collect(), window: extent * extent }
     }
 
     /// A table for a layer of so many blocks at `grid`.
     pub(super) fn add(&mut self, grid: Grid, blocks: usize) -> TableIndex {
-        let level = level_of(&self.resolutions, grid);
-        self.blocks[level].push(blocks);
-        TableIndex { level, layer: self.blocks[level].len() - 1 }
+        let level = self.level(grid);
+        self.levels[level].blocks.push(blocks);
+        TableIndex { level, layer: self.levels[level].blocks.len() - 1 }
     }
 
-    /// Empty tables, of which about `kept` bytes stay when no mask needs them. `codes` is the length of a window.
-    pub(super) fn tables(self, codes: usize, kept: usize, memory: TableMemory) -> Tables {
-        let cells: Vec<usize> = self.resolutions.iter().map(|grid| grid.height * grid.width).collect();
-        let row_bytes: Vec<usize> = self.blocks.iter().map(|blocks| bytes_of_row(blocks)).collect();
-        let most: Vec<usize> = cells.iter().zip(&row_bytes).map(|(cells, bytes)| cells * bytes).collect();
+    /// Whether the rows of the layers at `grid` are tiles.
+    pub(super) fn in_tiles(&self, grid: Grid) -> bool {
+        self.levels[self.level(grid)].in_tiles
+    }
+
+    fn level(&self, grid: Grid) -> usize {
+        let index = self.levels.iter().position(|level| level.grid == grid);
+        index.expect("every block's resolution is in the list made from the blocks")
+    }
+
+    /// Empty tables, of which about `kept` bytes stay when no mask needs them.
+    pub(super) fn tables(self, kept: usize, memory: TableMemory) -> Tables {
+        let row_bytes = |level: &ShelfLevel| cells_of_row(level.in_tiles) * bytes_of_cell(&level.blocks);
+        let cells = |level: &ShelfLevel| level.grid.height * level.grid.width;
+        let most: Vec<usize> =
+            self.levels.iter().map(|level| cells(level) * bytes_of_cell(&level.blocks)).collect();
         let shares = share_out(kept, &most);
-        let level = |((blocks, bytes), share): ((Vec<usize>, usize), usize)| LevelTables {
-            rows: Rows::new(codes, share / bytes.max(1)),
-            layers: blocks
+        let level = |(level, share): (ShelfLevel, usize)| LevelTables {
+            in_tiles: level.in_tiles,
+            rows: Rows::new(
+                if level.in_tiles { tiles::WINDOW } else { self.window },
+                share / row_bytes(&level).max(1),
+            ),
+            layers: level
+                .blocks
                 .into_iter()
                 .map(|blocks| LayerTable { blocks, values: Buffer::default() })
                 .collect(),
             plan: TablePlan::default(),
             cells: Vec::new(),
         };
-        let levels = self.blocks.into_iter().zip(row_bytes).zip(shares).map(level).collect();
-        Tables { levels, memory }
+        Tables { levels: self.levels.into_iter().zip(shares).map(level).collect(), memory }
     }
 }
 
-/// The place of `grid` among `resolutions`.
-fn level_of(resolutions: &[Grid], grid: Grid) -> usize {
-    let index = resolutions.iter().position(|resolution| *resolution == grid);
-    index.expect("every block's resolution is in the list made from the blocks")
+fn cells_of_row(in_tiles: bool) -> usize {
+    if in_tiles { tiles::CELLS } else { 1 }
 }
 
-fn bytes_of_row(blocks: &[usize]) -> usize {
+fn bytes_of_cell(blocks: &[usize]) -> usize {
     blocks.iter().sum::<usize>() * ROW * size_of::<f32>()
 }
 
@@ -141,7 +179,7 @@ impl Tables {
     pub(super) fn bytes(&self) -> usize {
         let bytes = |level: &LevelTables| {
             let blocks: Vec<usize> = level.layers.iter().map(|layer| layer.blocks).collect();
-            level.rows.used() * bytes_of_row(&blocks)
+            level.rows.used() * cells_of_row(level.in_tiles) * bytes_of_cell(&blocks)
         };
         self.levels.iter().map(bytes).sum()
     }
@@ -154,19 +192,34 @@ impl Tables {
 
 impl LevelTables {
     fn place(&mut self, level: &Level) -> Placed {
-        let placed = self.rows.place(&level.windows);
+        let tiles = self.in_tiles.then(|| Tiles::of(level));
+        let windows = tiles.as_ref().map_or(&level.windows, |tiles| &tiles.windows);
+        let placed = self.rows.place(windows);
         for layer in &mut self.layers {
-            let len = layer.blocks * self.rows.capacity() * ROW;
+            let len = layer.blocks * self.rows.capacity() * cells_of_row(self.in_tiles) * ROW;
             if layer.values.len() != len {
                 layer.values = Buffer::default(); // release before asking for more
                 layer.values = Buffer::zeroed(len);
             }
         }
-        self.cells.clear();
-        self.cells.extend(level.ids.iter().map(|&id| placed.rows[id as usize]));
         // A layer's blocks are tasks of their own; where they are fewer than the threads, so are parts of the rows.
         let fewest = self.layers.iter().map(|layer| layer.blocks).min().unwrap_or(1);
-        self.plan = TablePlan::new(level, &placed, rayon::current_num_threads().div_ceil(fewest));
+        let parts = rayon::current_num_threads().div_ceil(fewest);
+        self.cells.clear();
+        match tiles {
+            Some(tiles) => {
+                let cell = |index: usize| {
+                    let (place, cell) = Tiles::find(level.grid.width, index);
+                    placed.rows[tiles.ids[place] as usize] * tiles::CELLS as u32 + cell as u32
+                };
+                self.cells.extend((0..level.ids.len()).map(cell));
+                self.plan = TablePlan::of_tiles(level, &tiles, &placed, parts);
+            }
+            None => {
+                self.cells.extend(level.ids.iter().map(|&id| placed.rows[id as usize]));
+                self.plan = TablePlan::new(level, &placed, parts);
+            }
+        }
         placed
     }
 }

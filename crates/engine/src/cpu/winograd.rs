@@ -4,6 +4,7 @@
 //! at one place of all tiles are a matrix product.
 
 mod kernels;
+mod separate;
 mod tile;
 mod transforms;
 
@@ -16,11 +17,9 @@ use super::{
     network::Scratch,
     source::{Source, bordered_row},
 };
-use crate::{
-    gemm::{Rows, Store, multiply},
-    isa::{BLOCK, Isa},
-};
-use kernels::{CHUNK, Kernels};
+use crate::isa::{BLOCK, Isa};
+use kernels::{Kernels, Layout};
+pub(super) use separate::SeparateTiles;
 pub(super) use tile::Tile;
 use transforms::{InputRow, OutputRow};
 
@@ -72,12 +71,14 @@ impl Winograd {
         let at_once = (held.len() / groups.input_len).min(groups.count);
         let held = &mut held[..at_once * groups.input_len];
         for first in (0..groups.count).step_by(at_once) {
-            held.par_chunks_exact_mut(groups.block_len).enumerate().for_each(|(index, transformed)| {
-                let (group, block) = (first + index / self.input_blocks, index % self.input_blocks);
-                if group < groups.count {
-                    self.transform_input(source, block, (groups, group), scratch, transformed);
-                }
-            });
+            held.par_chunks_exact_mut(groups.layout.block_len).enumerate().for_each(
+                |(index, transformed)| {
+                    let (group, block) = (first + index / self.input_blocks, index % self.input_blocks);
+                    if group < groups.count {
+                        self.transform_input(source, block, (groups, group), scratch, transformed);
+                    }
+                },
+            );
             let held = &*held;
             let planes = out.par_chunks_exact_mut(cells(epilogue.grid) * BLOCK).enumerate();
             let tasks = planes.flat_map(|(block, plane)| {
@@ -87,10 +88,8 @@ impl Winograd {
             });
             tasks.for_each(|(block, group, out)| {
                 let transformed = &held[(group - first) * groups.input_len..][..groups.input_len];
-                let products_len = self.tile.places() * groups.place_len;
-                scratch.with(products_len + self.kernels.panels_len(), |memory| {
-                    let (products, panels) = memory.split_at_mut(products_len);
-                    self.multiply(block, groups, transformed, (products, panels));
+                scratch.with(self.kernels.memory_len(groups.layout), |memory| {
+                    let products = self.kernels.multiply(self.isa, block, groups.layout, transformed, memory);
                     self.transform_output(epilogue, block, groups, products, out);
                 });
                 epilogue.add_onto(block, group * groups.cells, out.as_chunks_mut().0);
@@ -121,35 +120,11 @@ impl Winograd {
                     grid,
                     top: row * outputs,
                     tiles: groups.per_row,
-                    place_stride: groups.place_len,
+                    place_stride: groups.layout.place_len,
                     out: &mut transformed[row * groups.per_row * BLOCK..],
                 });
             }
         });
-    }
-
-    /// The products of a group with one block of output channels, `[place][tile][32]`.
-    fn multiply(
-        &self,
-        block: usize,
-        groups: Groups,
-        transformed: &[f32],
-        (products, panels): (&mut [f32], &mut [f32]),
-    ) {
-        let starts: Vec<usize> = (0..groups.rows * groups.per_row).map(|tile| tile * BLOCK).collect();
-        for first in (0..self.input_blocks).step_by(CHUNK) {
-            let inputs = first..(first + CHUNK).min(self.input_blocks);
-            self.kernels.transform(self.isa, block, inputs.clone(), panels);
-            let store = if first == 0 { Store::Replace } else { Store::Add };
-            let pieces: Vec<usize> = (0..inputs.len()).map(|input| input * groups.block_len).collect();
-            for (place, products) in products.chunks_exact_mut(groups.place_len).enumerate() {
-                let values = &transformed[first * groups.block_len + place * groups.place_len..];
-                let rows = Rows { values, starts: &starts, pieces: &pieces, length: BLOCK };
-                let panel = self.kernels.panel(panels, place, inputs.len());
-                multiply(self.isa, rows, panel, store, products, BLOCK);
-                self.kernels.look_ahead(block, inputs.clone(), place);
-            }
-        }
     }
 
     /// Aᵀ m A and the bias, into the cells of a group.
@@ -166,7 +141,7 @@ impl Winograd {
             self.isa.run(OutputRow {
                 tile: self.tile,
                 products: &products[row * groups.per_row * BLOCK..],
-                place_stride: groups.place_len,
+                place_stride: groups.layout.place_len,
                 tiles: groups.per_row,
                 width,
                 bias: epilogue.bias(block),
@@ -187,10 +162,7 @@ struct Groups {
     per_row: usize,
     /// Cells of output in a group.
     cells: usize,
-    /// Numbers from one place of a block of channels to the next, in transformed input and in products.
-    place_len: usize,
-    /// Numbers of a block of transformed input, `[place][tile][channel]`.
-    block_len: usize,
+    layout: Layout,
     /// Numbers of transformed input, a block after the other.
     input_len: usize,
 }
@@ -200,16 +172,14 @@ impl Groups {
         let outputs = conv.tile.outputs();
         let (tile_rows, per_row) = (grid.height.div_ceil(outputs), grid.width.div_ceil(outputs));
         let rows = (GROUP / per_row).clamp(1, tile_rows);
-        let place_len = rows * per_row * BLOCK + SKEW;
-        let block_len = conv.tile.places() * place_len;
+        let layout = Layout::new(conv.tile, rows * per_row);
         Self {
             count: tile_rows.div_ceil(rows),
             rows,
             per_row,
             cells: rows * outputs * grid.width,
-            place_len,
-            block_len,
-            input_len: conv.input_blocks * block_len,
+            layout,
+            input_len: conv.input_blocks * layout.block_len,
         }
     }
 }

@@ -12,6 +12,7 @@ trait BothSides<S: Simd, const FROM: usize, const TO: usize> {
     fn transform(simd: S, column: [S::f32s; FROM]) -> [S::f32s; TO];
     fn write(&mut self, simd: S, row: usize, column: usize, numbers: S::f32s);
 
+    #[expect(clippy::needless_range_loop, reason = "an iterator over vectors would keep them in memory")]
     #[inline(always)]
     fn run(mut self, simd: S)
     where
