@@ -22,6 +22,7 @@ mod source;
 mod spade;
 mod start;
 mod statistics;
+mod table_plan;
 mod tables;
 mod tiles;
 mod winograd;

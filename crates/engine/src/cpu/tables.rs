@@ -7,7 +7,8 @@ use super::{
     network::Scratch,
     policy::Policy,
     rows::{Placed, Rows},
-    spade::{ROW, Spade, TablePlan},
+    spade::{ROW, Spade},
+    table_plan::TablePlan,
     tiles::{self, Tiles},
 };
 use crate::{
