@@ -35,7 +35,7 @@ impl fmt::Display for Device {
 pub enum Precision {
     /// f32.
     Highest,
-    /// f32-grade through three bf16 products, or TF32 on a GPU.
+    /// f32-grade: three products of bf16 halves, Winograd's F(4×4, 3×3) in f32, or TF32 on a GPU.
     High,
     /// bf16 products, f32 sums.
     Medium,

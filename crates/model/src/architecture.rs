@@ -254,6 +254,7 @@ impl Architecture {
             ("grid.height", self.grid.height),
             ("grid.width", self.grid.width),
             ("ngf", self.ngf),
+            ("the last width, half of ngf", self.final_width()),
             ("hidden", self.hidden),
             ("kernel", self.kernel),
             ("z_dim", self.z_dim.unwrap_or(1)),

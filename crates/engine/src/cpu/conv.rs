@@ -111,7 +111,7 @@ impl Conv {
 
     /// Convolves `source` into `out`, `[block][row][column][32]`.
     ///
-    /// `held` is working memory of [`held_len`](Self::held_len), `scratch` each thread's own.
+    /// `held` is working memory of [`held_len`](Self::held_len), of which no more is used than is best, `scratch` each thread's own.
     pub(super) fn run(
         &self,
         isa: Isa,
@@ -121,6 +121,8 @@ impl Conv {
         out: &mut [f32],
     ) {
         let epilogue = Epilogue { isa, bias: &self.bias, onto, grid: source.grid() };
+        let best = self.held_len(source.grid(), rayon::current_num_threads()).min(held.len());
+        let held = &mut held[..best];
         let (number, remainder) = (Operand::Number, Operand::Remainder);
         match &self.products {
             Products::Direct(conv) => Direct::run(&[(conv, number)], source, epilogue, held, out),

@@ -45,7 +45,7 @@ pub(super) struct Workspace {
 /// What layers work in, besides feature maps.
 pub(super) struct Parts {
     pub(super) tables: Tables,
-    /// Some rows of a conv's input.
+    /// Some rows of a conv's input, transformed where the conv wants them so.
     pub(super) held: Buffer<f32>,
     pub(super) scratch: Scratch,
 }
@@ -194,7 +194,7 @@ impl Workspace {
 }
 
 impl TableMemory {
-    fn new(threads: usize) -> Self {
+    pub(super) fn new(threads: usize) -> Self {
         Self {
             hidden: Buffer::default(),
             hidden_bf16: Buffer::default(),

@@ -90,9 +90,9 @@ impl Policy {
         }
     }
 
-    /// Whether modulation's second conv is a Winograd conv where that pays: where F(4×4, 3×3) is exact enough, and faster than bf16.
+    /// Whether modulation's second conv is F(4×4, 3×3) where that pays: in f32, but not where errors have to be a plain sum's.
     pub(super) fn tables_in_tiles(self) -> bool {
-        matches!(self.arithmetic, Arithmetic::F32 { precise: false })
+        matches!(self.arithmetic, Arithmetic::F32 { precise: false } | Arithmetic::ThreeBf16Tiles(_))
     }
 
     /// The instructions for modulation's second conv, where it is in bf16.

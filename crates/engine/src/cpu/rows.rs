@@ -1,4 +1,4 @@
-//! Which row of a level's tables belongs to which neighbourhood, over many masks.
+//! Which row of a level's tables belongs to which neighbourhood, over many masks. (A tile is a larger neighbourhood.)
 //!
 //! A neighbourhood's row depends on its window alone, so a mask finds the rows that earlier masks had made: all of them
 //! when the mask is the same, most when a stroke was added. Rows that the mask in hand does not read make room,

@@ -56,8 +56,13 @@ pub(super) struct Spade {
 enum Second {
     F32(TapProducts<f32>),
     Bf16(TapProducts<Pair>),
-    /// `[block][scale | shift][32]` output channels, tiles of cells at a time.
-    Tiles(SeparateTiles),
+    /// `[block][scale | beta][32]` output channels, tiles of cells at a time.
+    Tiles {
+        conv: SeparateTiles,
+        /// What the shift lacks is `−mean · scale`, of the scale as it was computed: were it a sum of its own, the errors of F(4×4) in
+        /// both would not cancel where the mean is large.
+        mean: Buffer<f32>, // [block][32]
+    },
 }
 
 /// The products of hidden vectors with every tap.
@@ -160,6 +165,11 @@ impl Running {
         })
     }
 
+    /// The same but for the mean, which is left out.
+    fn without_mean(&self) -> Self {
+        Self { mean: vec![0.0; self.mean.len()], inverse: self.inverse.clone() }
+    }
+
     /// Gamma's and beta's parts of a linear form as scale's and shift's.
     fn fold(&self, channel: usize, gamma: f64, beta: f64) -> [f32; 2] {
         let scale = gamma * self.inverse[channel];
@@ -196,6 +206,9 @@ impl Spade {
         running: &Running,
     ) -> Self {
         let Predictor { hidden, gamma, beta, gamma_bias, beta_bias } = predictor;
+        let all = running;
+        let centred = all.without_mean();
+        let running = if in_tiles { &centred } else { all };
         let (width, taps) = (architecture.hidden, architecture.kernel * architecture.kernel);
         let weight = |k: usize, column: usize| {
             let (tap, half) = (column / ROW % taps, column / BLOCK % 2);
@@ -207,18 +220,20 @@ impl Spade {
             running.fold(channel, f64::from(gamma[weight]), f64::from(beta[weight]))[half]
         };
         let shape = (hidden.width(), blocks(channels) * taps * ROW);
-        let second = match policy.table_bf16() {
-            _ if in_tiles => {
-                let by_tap = |i: usize| {
-                    let (output, input, tap) = (i / (taps * width), i / taps % width, i % taps);
-                    weight(input, (output / ROW * taps + tap) * ROW + output % ROW)
-                };
-                let outputs = blocks(channels) * ROW;
-                let weight: Vec<f32> = (0..outputs * width * taps).into_par_iter().map(by_tap).collect();
-                Second::Tiles(SeparateTiles::new(policy.isa, (width, outputs), &weight))
-            }
-            Some(bf16) => Second::Bf16(TapProducts::new(bf16, taps, shape, weight)),
-            None => Second::F32(TapProducts::new(policy.isa, taps, shape, weight)),
+        let second = if in_tiles {
+            let by_tap = |i: usize| {
+                let (output, input, tap) = (i / (taps * width), i / taps % width, i % taps);
+                weight(input, (output / ROW * taps + tap) * ROW + output % ROW)
+            };
+            let outputs = blocks(channels) * ROW;
+            let weight: Vec<f32> = (0..outputs * width * taps).into_par_iter().map(by_tap).collect();
+            let mut mean = Buffer::zeroed(blocks(channels) * BLOCK);
+            mean.iter_mut().zip(&all.mean).for_each(|(padded, mean)| *padded = *mean as f32);
+            Second::Tiles { conv: SeparateTiles::new(policy.isa, (width, outputs), &weight), mean }
+        } else if let Some(bf16) = policy.table_bf16() {
+            Second::Bf16(TapProducts::new(bf16, taps, shape, weight))
+        } else {
+            Second::F32(TapProducts::new(policy.isa, taps, shape, weight))
         };
         let mut bias = Buffer::zeroed(blocks(channels) * ROW);
         for channel in 0..channels {
@@ -236,16 +251,18 @@ impl Spade {
         self.instance
     }
 
-    /// Makes the rows of `plan` in the layer's `table`, `[block][row][scale | shift]`.
+    /// Makes the rows of `plan` in the layer's `table`, `[block][row][cell of a tile][scale | shift]`.
     ///
-    /// A row depends on its own neighbourhood alone, to the last bit.
+    /// A row depends on its own neighbourhood or tile alone, to the last bit.
     pub(super) fn tabulate(&self, isa: Isa, plan: &TablePlan, memory: &mut TableMemory, table: &mut [f32]) {
         if plan.portions.is_empty() {
             return;
         }
         let TableMemory { hidden, hidden_bf16, transformed, scratch } = memory;
         match &self.second {
-            Second::Tiles(conv) => self.tiles(isa, conv, plan, (hidden, transformed), scratch, table),
+            Second::Tiles { conv, mean } => {
+                self.tiles(isa, (conv, mean), plan, (hidden, transformed), scratch, table);
+            }
             Second::F32(second) => self.rows(isa, second, plan, hidden, scratch, table),
             Second::Bf16(second) => self.rows(isa, second, plan, hidden_bf16, scratch, table),
         }
@@ -255,7 +272,7 @@ impl Spade {
     fn tiles(
         &self,
         isa: Isa,
-        conv: &SeparateTiles,
+        (conv, mean): (&SeparateTiles, &[f32]),
         plan: &TablePlan,
         (hidden, transformed): (&mut Buffer<f32>, &mut Buffer<f32>),
         scratch: &Scratch,
@@ -293,14 +310,23 @@ impl Spade {
         tasks.into_par_iter().for_each(|(block, bias, portion, input, rows)| {
             let tiles = portion.rows.len();
             scratch.with(conv.memory_len(tiles), |memory| {
-                for (half, bias) in bias.as_chunks().0.iter().enumerate() {
-                    conv.run(2 * block + half, tiles, input, bias, memory, |tile, cells| {
-                        let row = &mut rows[(portion.rows[tile] - portion.rows[0]) as usize];
-                        for (row, cell) in row.chunks_exact_mut(ROW).zip(cells) {
-                            row[half * BLOCK..][..BLOCK].copy_from_slice(cell);
+                let mean = &mean.as_chunks::<BLOCK>().0[block];
+                let first = portion.rows[0];
+                let row = |tile: usize| (portion.rows[tile] - first) as usize;
+                let biases = bias.as_chunks().0;
+                conv.run(2 * block, tiles, input, &biases[0], memory, |tile, scales| {
+                    for (cell, scale) in rows[row(tile)].chunks_exact_mut(ROW).zip(scales) {
+                        cell[..BLOCK].copy_from_slice(scale);
+                    }
+                });
+                conv.run(2 * block + 1, tiles, input, &biases[1], memory, |tile, betas| {
+                    for (cell, beta) in rows[row(tile)].chunks_exact_mut(ROW).zip(betas) {
+                        let (scale, shift) = cell.split_at_mut(BLOCK);
+                        for c in 0..BLOCK {
+                            shift[c] = beta[c] - mean[c] * scale[c];
                         }
-                    });
-                }
+                    }
+                });
             });
         });
     }
@@ -390,6 +416,90 @@ impl WithSimd for SumTaps<'_> {
                 }
             }
             rows[(row - first) as usize] = sum;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        cpu::{rows::Rows as TableRows, tiles::Tiles},
+        instructions::Instructions,
+        made_up::{Numbers, small, weights},
+        plan::{codes::CodeMap, level::Level},
+    };
+
+    const CHANNELS: usize = 40;
+
+    /// The layer's table for every row of `level`, and the row of every cell.
+    fn table(architecture: &Architecture, level: &Level, in_tiles: bool, mean: f64) -> (Vec<f32>, Vec<u32>) {
+        let tensors = weights(architecture, 5);
+        let part = Prefixed::root(&tensors).part("head_0").part("norm_0").part("mlp_shared.0");
+        let mut numbers = Numbers(7);
+        let size = CHANNELS * architecture.hidden * KERNEL * KERNEL;
+        let predictor = Predictor {
+            hidden: Arc::new(Lookup::read(&part, architecture, architecture.hidden, KERNEL).unwrap()),
+            gamma: numbers.take(size),
+            beta: numbers.take(size),
+            gamma_bias: numbers.take(CHANNELS),
+            beta_bias: numbers.take(CHANNELS),
+        };
+        let running = Running { mean: vec![mean; CHANNELS], inverse: vec![1.0; CHANNELS] };
+        let policies = Policy::all(&Instructions::choose(None));
+        let policy = policies.iter().find(|(policy, _)| policy.tables_in_tiles()).unwrap().0;
+        let mut shelf = Shelf::new(architecture, policy);
+        let index = shelf.add(architecture.grid, blocks(CHANNELS));
+        let f32_policy = policies[0].0;
+        let policy = if in_tiles { policy } else { f32_policy };
+        let spade = Spade::fold(architecture, CHANNELS, (policy, in_tiles), index, &predictor, &running);
+        let (windows, extent) = (Tiles::of(level), 2 * KERNEL - 1);
+        let (plan, cells, rows) = if in_tiles {
+            let placed = TableRows::new(crate::cpu::tiles::WINDOW, 0).place(&windows.windows);
+            let cell = |cell: usize| {
+                let (place, inner) = Tiles::find(level.grid.width, cell);
+                placed.rows[windows.ids[place] as usize] * CELLS as u32 + inner as u32
+            };
+            let cells: Vec<u32> = (0..level.ids.len()).map(cell).collect();
+            (TablePlan::of_tiles(level, &windows, &placed, 2), cells, placed.rows.len() * CELLS)
+        } else {
+            let placed = TableRows::new(extent * extent, 0).place(&level.windows);
+            let cells = level.ids.iter().map(|&id| placed.rows[id as usize]).collect();
+            (TablePlan::new(level, &placed, 2), cells, placed.rows.len())
+        };
+        let mut table = vec![0.0; blocks(CHANNELS) * rows * ROW];
+        spade.tabulate(policy.isa, &plan, &mut TableMemory::new(1), &mut table);
+        (table, cells)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        /// However large the mean: what a layer makes of an input near its mean is off by no more.
+        #[test]
+        fn tiles_are_the_sums_over_taps(
+            seed in prop::collection::vec(0u8..2, 192),
+            mean in prop::sample::select(vec![0.0f64, 30.0]),
+        ) {
+            let architecture = small();
+            let grid = Grid { height: 12, width: 16 };
+            let level = Level::new(&CodeMap::new(grid, &seed, None), KERNEL);
+            let (tiles, tile_cells) = table(&architecture, &level, true, mean);
+            let (taps, tap_cells) = table(&architecture, &level, false, mean);
+            let (tile_len, tap_len) = (tiles.len() / blocks(CHANNELS), taps.len() / blocks(CHANNELS));
+            for channel in 0..CHANNELS {
+                for (tile, tap) in tile_cells.iter().zip(&tap_cells) {
+                    let value = |table: &[f32], start: usize| {
+                        let (scale, shift) = (table[start + channel % BLOCK], table[start + BLOCK + channel % BLOCK]);
+                        (mean + 1.0) * f64::from(scale) + f64::from(shift)
+                    };
+                    let got = value(&tiles, channel / BLOCK * tile_len + *tile as usize * ROW);
+                    let want = value(&taps, channel / BLOCK * tap_len + *tap as usize * ROW);
+                    prop_assert!((got - want).abs() <= 2e-4, "{got} is not {want}");
+                }
+            }
         }
     }
 }

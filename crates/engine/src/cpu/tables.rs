@@ -33,7 +33,7 @@ struct LevelTables {
     layers: Vec<LayerTable>,
     /// The rows to be made for the mask in hand.
     plan: TablePlan,
-    /// The row of every cell of the mask in hand.
+    /// Where every cell of the mask in hand has its scale and shift: its row, or its cell of a tile's row.
     cells: Vec<u32>,
 }
 
@@ -154,7 +154,7 @@ pub(super) struct LevelView<'a> {
 }
 
 impl Tables {
-    /// Finds the rows of a mask's neighbourhoods and plans those that are missing.
+    /// Finds the rows of a mask's neighbourhoods or tiles and plans those that are missing.
     pub(super) fn place(&mut self, levels: &[Level]) -> Cached {
         let places = self.levels.par_iter_mut().zip(levels).map(|(tables, level)| {
             let placed = tables.place(level);

@@ -8,16 +8,17 @@ use std::collections::HashMap;
 
 use spadework_model::{Architecture, Grid, Modulation};
 
+use super::winograd::SeparateTiles;
 use crate::plan::level::Level;
 
 /// The only kernel that tiles are made for.
 pub(super) const KERNEL: usize = 3;
 /// Cells on a tile's side.
-const SIDE: usize = 4;
+const SIDE: usize = SeparateTiles::SIDE;
 /// Cells of a tile.
 pub(super) const CELLS: usize = SIDE * SIDE;
 /// Patches on the side of what a tile's second conv reads.
-const PATCHES_SIDE: usize = SIDE + 2;
+const PATCHES_SIDE: usize = SeparateTiles::READ_SIDE;
 /// Patches that a tile's second conv reads.
 pub(super) const PATCHES: usize = PATCHES_SIDE * PATCHES_SIDE;
 /// Codes on the side of a tile's window.
@@ -25,8 +26,8 @@ const WINDOW_SIDE: usize = SIDE + 4;
 /// Codes of a tile's window.
 pub(super) const WINDOW: usize = WINDOW_SIDE * WINDOW_SIDE;
 
-/// Up to this many rows or columns, most neighbourhoods of a photograph's mask are distinct.
-const LARGEST: usize = 64;
+/// Up to this many cells, 64 rows of a picture twice as wide as high, most neighbourhoods of a photograph's mask are distinct.
+const LARGEST: usize = 64 * 128;
 
 /// Whether tables at `grid` are better made in tiles, in f32.
 pub(super) fn pay(architecture: &Architecture, grid: Grid) -> bool {
@@ -34,7 +35,7 @@ pub(super) fn pay(architecture: &Architecture, grid: Grid) -> bool {
     let whole = height.is_multiple_of(SIDE) && width.is_multiple_of(SIDE);
     // A shared modulation is resized, so that what neighbouring cells see need not join.
     let joins = architecture.kernel == KERNEL && architecture.modulation == Modulation::PerLayer;
-    whole && joins && height.min(width) <= LARGEST
+    whole && joins && height * width <= LARGEST
 }
 
 /// The distinct tiles of a level of 3×3 convs.

@@ -191,7 +191,7 @@ fn prefetch_line<E>(element: *const E) {
 
 /// Asks for numbers that will be read soon, into the second-level cache.
 #[inline(always)]
-pub(crate) fn prefetch<E>(numbers: &[E]) {
+pub(crate) fn prefetch(numbers: &[f32]) {
     #[cfg(target_arch = "x86_64")]
     for line in numbers.iter().step_by(LINE) {
         // SAFETY: the address can be read.

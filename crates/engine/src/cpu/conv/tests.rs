@@ -22,11 +22,15 @@ struct Case {
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    let grid = (1usize..21, 1usize..37).prop_map(|(height, width)| Grid { height, width });
-    let channels = (1usize..70, 1usize..70);
+    let grid = |heights, widths| (heights, widths).prop_map(|(height, width)| Grid { height, width });
+    // Many channels, or a map of several groups of tiles.
+    let shape = prop_oneof![
+        (grid(1usize..21, 1usize..37), (1usize..70, 1usize..70)),
+        (grid(60usize..90, 30usize..50), (1usize..4, 1usize..40)),
+    ];
     let kernel = prop::sample::select(vec![1, 3]);
     let onto = (any::<bool>(), any::<Option<bool>>(), any::<bool>());
-    (channels, kernel, grid, onto, any::<u64>()).prop_map(|(channels, kernel, grid, onto, seed)| Case {
+    (shape, kernel, onto, any::<u64>()).prop_map(|((grid, channels), kernel, onto, seed)| Case {
         channels,
         kernel,
         grid,

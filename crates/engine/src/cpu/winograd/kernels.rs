@@ -107,11 +107,11 @@ impl Kernels {
         isa.run(KernelRows { tile: self.tile, kernels, place_stride: PLACE, panels });
     }
 
-    /// Asks for a place's share of what will be transformed next.
+    /// Asks for a place's share of what lies behind the chunk: the next one, or that of the next block of output channels.
     fn look_ahead(&self, block: usize, inputs: Range<usize>, place: usize) {
         let all: &[Kernel] = self.values.as_chunks().0.as_chunks().0;
         let next = &all[block * self.inputs + inputs.end * BLOCK..];
-        let next = next[..next.len().min(CHUNK * BLOCK)].as_flattened();
+        let next = next[..next.len().min(CHUNK * BLOCK)].as_flattened().as_flattened();
         prefetch(next.chunks(next.len().div_ceil(self.tile.places()).max(1)).nth(place).unwrap_or(&[]));
     }
 }

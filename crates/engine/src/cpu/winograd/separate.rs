@@ -16,7 +16,7 @@ const TILE: Tile = Tile::Four;
 /// Vectors that a tile reads.
 const READ: usize = TILE.side() * TILE.side();
 /// Cells of output in a tile.
-pub(in crate::cpu) const CELLS: usize = TILE.outputs() * TILE.outputs();
+const CELLS: usize = TILE.outputs() * TILE.outputs();
 
 /// A packed 3×3 conv.
 #[derive(Debug)]
@@ -27,6 +27,11 @@ pub(in crate::cpu) struct SeparateTiles {
 }
 
 impl SeparateTiles {
+    /// Cells of output on a tile's side.
+    pub(in crate::cpu) const SIDE: usize = TILE.outputs();
+    /// Vectors on the side of what a tile reads.
+    pub(in crate::cpu) const READ_SIDE: usize = TILE.side();
+
     /// Packs `weight` (out, in, 3, 3).
     pub(in crate::cpu) fn new(isa: Isa, channels: (usize, usize), weight: &[f32]) -> Self {
         Self { isa, input_blocks: blocks(channels.0), kernels: Kernels::new(TILE, channels, weight) }
