@@ -1,4 +1,4 @@
-//! What convs read: rows of features that are made when they are read, so that no whole map of them lies in memory.
+//! What convs read: rows of features that are made when they are read, a few MB for each thread, not as a whole map.
 
 use spadework_model::Grid;
 

@@ -48,7 +48,7 @@ pub(super) struct Spade {
     hidden: Arc<Lookup>,
     instance: bool,
     second: Second,
-    bias: Buffer<f32>, // [block][scale | shift][32]
+    bias: Buffer<f32>, // [block][scale | shift, or beta in tiles][32]
 }
 
 /// The second conv, `[tap][hidden]` × `[block][tap][scale | shift][32]`, in f32 or in bf16.

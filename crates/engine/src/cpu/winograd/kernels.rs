@@ -1,4 +1,4 @@
-//! Kernels as they are, transformed by every task that multiplies: transformed once, they would be four times as large,
+//! Kernels as they are, transformed by every task that multiplies: transformed once, they would be up to four times as large,
 //! and on small maps reading them is what takes the time.
 
 use std::ops::Range;
