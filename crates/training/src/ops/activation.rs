@@ -32,7 +32,7 @@ impl CustomOp1 for LeakyRelu {
         by_dtype!(dtype(storage), T => {
             let x = slice::<T>(storage, layout)?;
             let mut out = vec![T::default(); x.len()];
-            out.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|chunk| vectorized(leaky, chunk));
+            out.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(out, x)| vectorized!(leaky(out, x)));
             Ok(stored(out, layout.shape().clone()))
         })
     }
@@ -50,17 +50,17 @@ pub(super) fn leaky_gradient<T: Element>(y: &[T], dy: &[T], slope: f64) -> Vec<T
     let slope = T::from_f64(slope);
     let mut dx = vec![T::zero(); y.len()];
     let chunks = dx.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK)).zip(dy.par_chunks(CHUNK));
-    chunks.for_each(|((dx, y), dy)| vectorized(scale_down, (dx, y, dy, slope)));
+    chunks.for_each(|((dx, y), dy)| vectorized!(scale_down(dx, y, dy, slope)));
     dx
 }
 
 #[inline(always)]
-fn leaky<T: Element>((out, x): (&mut [T], &[T])) {
+fn leaky<T: Element>(out: &mut [T], x: &[T]) {
     let slope = T::from_f64(SLOPE);
     map(out, [x], |[x]| if x > T::zero() { x } else { x * slope });
 }
 
 #[inline(always)]
-fn scale_down<T: Element>((dx, y, dy, slope): (&mut [T], &[T], &[T], T)) {
+fn scale_down<T: Element>(dx: &mut [T], y: &[T], dy: &[T], slope: T) {
     map(dx, [y, dy], |[y, dy]| if y > T::zero() { dy } else { dy * slope });
 }

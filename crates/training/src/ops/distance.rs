@@ -56,7 +56,7 @@ fn distance<T: Element>(x: &[T], constant: &[T]) -> f64 {
         .par_chunks(CHUNK)
         .zip(constant.par_chunks(CHUNK))
         .map(|(x, constant)| {
-            let sums = vectorized(add_distances, (x, constant));
+            let sums = vectorized!(add_distances(x, constant));
             sums.iter().map(|sum| sum.to_f64()).sum()
         })
         .collect();
@@ -68,13 +68,13 @@ fn signs<T: Element>(x: &[T], constant: &[T], share: f64) -> Vec<T> {
     let (plus, minus) = (T::from_f64(share), T::from_f64(-share));
     let mut dx = vec![T::zero(); x.len()];
     let chunks = dx.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).zip(constant.par_chunks(CHUNK));
-    chunks.for_each(|((dx, x), constant)| vectorized(sign, (dx, x, constant, [minus, plus])));
+    chunks.for_each(|((dx, x), constant)| vectorized!(sign(dx, x, constant, [minus, plus])));
     dx
 }
 
 /// In sixteen sums side by side.
 #[inline(always)]
-fn add_distances<T: Element>((x, constant): (&[T], &[T])) -> [T; 16] {
+fn add_distances<T: Element>(x: &[T], constant: &[T]) -> [T; 16] {
     let mut sums = [T::zero(); 16];
     for (x, constant) in x.chunks(16).zip(constant.chunks(16)) {
         update(&mut sums[..x.len()], [x, constant], |sum, [x, constant]| {
@@ -86,7 +86,7 @@ fn add_distances<T: Element>((x, constant): (&[T], &[T])) -> [T; 16] {
 }
 
 #[inline(always)]
-fn sign<T: Element>((dx, x, constant, [minus, plus]): (&mut [T], &[T], &[T], [T; 2])) {
+fn sign<T: Element>(dx: &mut [T], x: &[T], constant: &[T], [minus, plus]: [T; 2]) {
     map(dx, [x, constant], |[x, constant]| {
         let below = if x < constant { minus } else { T::zero() };
         if x > constant { plus } else { below }

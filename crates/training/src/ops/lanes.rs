@@ -1,44 +1,55 @@
 //! Loops over neighbouring values, written so that they become vector instructions.
+//!
+//! The compiler uses a processor's own instructions only in what is inlined into [`vectorized!`]. So everything on the way is
+//! `#[inline(always)]`, and arrays are filled in loops: `map` and `from_fn` may stay calls.
 
-/// Values that are handled side by side.
-const LANES: usize = 16;
+/// A body without arguments.
+struct Call<F>(F);
 
-/// A body with its arguments.
-struct Call<F, A>(F, A);
-
-impl<F: FnOnce(A) -> R, A, R> pulp::NullaryFnOnce for Call<F, A> {
+impl<F: FnOnce() -> R, R> pulp::NullaryFnOnce for Call<F> {
     type Output = R;
 
     #[inline(always)]
     fn call(self) -> R {
-        (self.0)(self.1)
+        (self.0)()
     }
 }
 
-/// Runs `body`, a function that is always inlined, compiled for the best instructions that this processor has.
-#[inline]
-pub(super) fn vectorized<A, R>(body: impl FnOnce(A) -> R, arguments: A) -> R {
-    pulp::Arch::new().dispatch(Call(body, arguments))
+/// Runs a closure that is always inlined, compiled for the best instructions that this processor has.
+#[inline(always)]
+pub(super) fn dispatch<R>(body: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(Call(body))
 }
+
+/// The value of an expression, computed with the best instructions that this processor has.
+macro_rules! vectorized {
+    ($body:expr) => {
+        $crate::ops::lanes::dispatch(
+            #[inline(always)]
+            || $body,
+        )
+    };
+}
+pub(super) use vectorized;
 
 /// `out[i] = f(inputs[..][i])`.
 #[inline(always)]
 pub(super) fn map<T: Copy, const K: usize>(out: &mut [T], inputs: [&[T]; K], f: impl Fn([T; K]) -> T) {
-    update(out, inputs, |_, values| f(values));
+    update(
+        out,
+        inputs,
+        #[inline(always)]
+        |_, values| f(values),
+    );
 }
 
 /// `out[i] = f(out[i], inputs[..][i])`.
+#[expect(clippy::needless_range_loop, reason = "all slices are read at one index")]
 #[inline(always)]
 pub(super) fn update<T: Copy, const K: usize>(out: &mut [T], inputs: [&[T]; K], f: impl Fn(T, [T; K]) -> T) {
-    let inputs = inputs.map(|input| input[..out.len()].as_chunks::<LANES>());
-    let (blocks, rest) = out.as_chunks_mut::<LANES>();
-    for (index, block) in blocks.iter_mut().enumerate() {
-        let values = inputs.map(|(blocks, _)| blocks[index]);
-        let old = *block;
-        *block = std::array::from_fn(|i| f(old[i], values.map(|values| values[i])));
-    }
-    for (index, value) in rest.iter_mut().enumerate() {
-        *value = f(*value, inputs.map(|(_, rest)| rest[index]));
+    let inputs = first(inputs, out.len());
+    for i in 0..out.len() {
+        out[i] = f(out[i], at(inputs, i, out[i]));
     }
 }
 
@@ -50,16 +61,27 @@ pub(super) fn update_two<T: Copy, const K: usize>(
     inputs: [&[T]; K],
     f: impl Fn(T, T, [T; K]) -> (T, T),
 ) {
-    let inputs = inputs.map(|input| input[..a.len()].as_chunks::<LANES>());
-    let ((a_blocks, a_rest), (b_blocks, b_rest)) = (a.as_chunks_mut::<LANES>(), b.as_chunks_mut::<LANES>());
-    for (index, (a, b)) in a_blocks.iter_mut().zip(b_blocks).enumerate() {
-        let values = inputs.map(|(blocks, _)| blocks[index]);
-        let (old_a, old_b) = (*a, *b);
-        for i in 0..LANES {
-            (a[i], b[i]) = f(old_a[i], old_b[i], values.map(|values| values[i]));
-        }
+    let (inputs, b) = (first(inputs, a.len()), &mut b[..a.len()]);
+    for i in 0..a.len() {
+        (a[i], b[i]) = f(a[i], b[i], at(inputs, i, a[i]));
     }
-    for (index, (a, b)) in a_rest.iter_mut().zip(b_rest).enumerate() {
-        (*a, *b) = f(*a, *b, inputs.map(|(_, rest)| rest[index]));
+}
+
+/// The first `len` values of each input.
+#[inline(always)]
+fn first<T, const K: usize>(mut inputs: [&[T]; K], len: usize) -> [&[T]; K] {
+    for input in &mut inputs {
+        *input = &input[..len];
     }
+    inputs
+}
+
+/// Every input's value `i`; `any` fills the array before.
+#[inline(always)]
+fn at<T: Copy, const K: usize>(inputs: [&[T]; K], i: usize, any: T) -> [T; K] {
+    let mut values = [any; K];
+    for k in 0..K {
+        values[k] = inputs[k][i];
+    }
+    values
 }

@@ -145,7 +145,7 @@ impl<'a, T: Element> Layer<'a, T> {
         rows.with_min_len(8).for_each(|(row, (out, ids))| {
             let (n, y) = (row / grid.height, row % grid.height);
             let (mean, inverse) = self.statistics(n);
-            vectorized(forward_row, (self, n, y, [mean, inverse], ids, out));
+            vectorized!(forward_row(self, (n, y), [mean, inverse], ids, out));
         });
         out
     }
@@ -160,7 +160,7 @@ impl<'a, T: Element> Layer<'a, T> {
             let (mean, inverse) = self.statistics(n);
             let (gamma, beta) = sums.split_at_mut(c);
             let cells = &cells[segment.start as usize..segment.end as usize];
-            vectorized(sum_segment, (self, n, [mean, inverse], cells, [y, dy], gamma, beta));
+            vectorized!(sum_segment(self, n, [mean, inverse], cells, [y, dy], [gamma, beta]));
         });
         sums
     }
@@ -214,7 +214,7 @@ impl<'a, T: Element> Layer<'a, T> {
                 let (ids, cells) = (&ids[start..start + grid.width], start * c..(start + grid.width) * c);
                 let (y, dy) = (&y[cells.clone()], &dy[cells]);
                 let constants = [mean, inverse, first, second];
-                vectorized(backward_row, (self, n, y_out, constants, ids, [y, dy], &mut *dx));
+                vectorized!(backward_row(self, (n, y_out), constants, ids, [y, dy], dx));
             }
         });
         Ok(dx)
@@ -223,9 +223,12 @@ impl<'a, T: Element> Layer<'a, T> {
 
 /// One row of cells, `y` of picture `n`.
 #[inline(always)]
-#[expect(clippy::type_complexity, reason = "the arguments of a loop")]
 fn forward_row<T: Element>(
-    (layer, n, y, [mean, inverse], ids, out): (&Layer<'_, T>, usize, usize, [&[T]; 2], &[u32], &mut [T]),
+    layer: &Layer<'_, T>,
+    (n, y): (usize, usize),
+    [mean, inverse]: [&[T]; 2],
+    ids: &[u32],
+    out: &mut [T],
 ) {
     let c = layer.channels();
     for (column, (out, &id)) in out.chunks_exact_mut(c).zip(ids).enumerate() {
@@ -240,17 +243,13 @@ fn forward_row<T: Element>(
 
 /// Adds up the gradients of gamma and beta over `cells` of picture `n`.
 #[inline(always)]
-#[expect(clippy::type_complexity, reason = "the arguments of a loop")]
 fn sum_segment<T: Element>(
-    (layer, n, [mean, inverse], cells, [y, dy], gamma, beta): (
-        &Layer<'_, T>,
-        usize,
-        [&[T]; 2],
-        &[u32],
-        [&[T]; 2],
-        &mut [T],
-        &mut [T],
-    ),
+    layer: &Layer<'_, T>,
+    n: usize,
+    [mean, inverse]: [&[T]; 2],
+    cells: &[u32],
+    [y, dy]: [&[T]; 2],
+    [gamma, beta]: [&mut [T]; 2],
 ) {
     let (grid, c) = (layer.op.neighbourhoods.grid, layer.channels());
     for &cell in cells {
@@ -268,17 +267,13 @@ fn sum_segment<T: Element>(
 
 /// Adds the input's gradient from one row of cells, `y_out` of picture `n`.
 #[inline(always)]
-#[expect(clippy::type_complexity, reason = "the arguments of a loop")]
 fn backward_row<T: Element>(
-    (layer, n, y_out, [mean, inverse, first, second], ids, [y, dy], dx): (
-        &Layer<'_, T>,
-        usize,
-        usize,
-        [&[T]; 4],
-        &[u32],
-        [&[T]; 2],
-        &mut [T],
-    ),
+    layer: &Layer<'_, T>,
+    (n, y_out): (usize, usize),
+    [mean, inverse, first, second]: [&[T]; 4],
+    ids: &[u32],
+    [y, dy]: [&[T]; 2],
+    dx: &mut [T],
 ) {
     let (c, shift) = (layer.channels(), layer.op.shift);
     let cells = ids.iter().zip(y.chunks_exact(c).zip(dy.chunks_exact(c)));

@@ -114,7 +114,8 @@ fn sums<T: Element>(x: &[T], pictures: usize, channels: usize) -> Vec<f64> {
             .map(|cells| {
                 let (mut mean, mut square) = (vec![T::zero(); channels], vec![T::zero(); channels]);
                 let count = (cells.len() / channels) as f64;
-                vectorized(chunk_moments, (cells, T::from_f64(1.0 / count), &mut mean, &mut square));
+                let share = T::from_f64(1.0 / count);
+                vectorized!(chunk_moments(cells, share, &mut mean, &mut square));
                 (mean, square, count)
             })
             .collect();
@@ -131,7 +132,7 @@ fn sums<T: Element>(x: &[T], pictures: usize, channels: usize) -> Vec<f64> {
 
 /// The mean of each channel, and the sum of squares about it.
 #[inline(always)]
-fn chunk_moments<T: Element>((cells, share, mean, square): (&[T], T, &mut [T], &mut [T])) {
+fn chunk_moments<T: Element>(cells: &[T], share: T, mean: &mut [T], square: &mut [T]) {
     let channels = mean.len();
     for cell in cells.chunks_exact(channels) {
         update(mean, [cell], |sum, [x]| sum + x);

@@ -69,12 +69,12 @@ fn add<T: Element>(x: &[T], weight: &[T], noise: &[T]) -> Vec<T> {
     let c = weight.len();
     let mut out = vec![T::zero(); x.len()];
     let chunks = out.par_chunks_mut(CELLS * c).zip(x.par_chunks(CELLS * c)).zip(noise.par_chunks(CELLS));
-    chunks.for_each(|((out, x), noise)| vectorized(add_cells, (out, x, weight, noise)));
+    chunks.for_each(|((out, x), noise)| vectorized!(add_cells(out, x, weight, noise)));
     out
 }
 
 #[inline(always)]
-fn add_cells<T: Element>((out, x, weight, noise): (&mut [T], &[T], &[T], &[T])) {
+fn add_cells<T: Element>(out: &mut [T], x: &[T], weight: &[T], noise: &[T]) {
     let c = weight.len();
     for ((out, x), noise) in out.chunks_exact_mut(c).zip(x.chunks_exact(c)).zip(noise) {
         map(out, [x, weight], |[x, weight]| x + weight * *noise);
@@ -87,7 +87,7 @@ fn weight_gradient<T: Element>(dy: &[T], noise: &[T], channels: usize) -> Vec<T>
         .zip(noise.par_chunks(CELLS))
         .map(|(dy, noise)| {
             let mut sums = vec![T::zero(); channels];
-            vectorized(sum_cells, (&mut sums, dy, noise));
+            vectorized!(sum_cells(&mut sums, dy, noise));
             sums
         })
         .collect();
@@ -95,7 +95,7 @@ fn weight_gradient<T: Element>(dy: &[T], noise: &[T], channels: usize) -> Vec<T>
 }
 
 #[inline(always)]
-fn sum_cells<T: Element>((sums, dy, noise): (&mut [T], &[T], &[T])) {
+fn sum_cells<T: Element>(sums: &mut [T], dy: &[T], noise: &[T]) {
     for (dy, noise) in dy.chunks_exact(sums.len()).zip(noise) {
         update(sums, [dy], |sum, [dy]| sum + dy * *noise);
     }

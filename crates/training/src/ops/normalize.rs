@@ -61,7 +61,7 @@ impl Normalize {
             let row = self.moments.row(n) * channels..(self.moments.row(n) + 1) * channels;
             let (mean, inverse) = (&mean[row.clone()], &inverse[row]);
             let chunks = out.par_chunks_mut(CELLS * channels).zip(x.par_chunks(CELLS * channels));
-            chunks.for_each(|(out, x)| vectorized(forward_cells, (out, x, mean, inverse, slope)));
+            chunks.for_each(|(out, x)| vectorized!(forward_cells(out, x, mean, inverse, slope)));
         }
         out
     }
@@ -121,7 +121,7 @@ impl<T: Element> Cells<'_, T> {
         let parts: Vec<(Vec<T>, Vec<T>)> = parts
             .map(|((x, y), dy)| {
                 let (mut first, mut second) = (vec![T::zero(); channels], vec![T::zero(); channels]);
-                vectorized(sum_cells, (self, [x, y, dy], &mut first, &mut second));
+                vectorized!(sum_cells(self, [x, y, dy], &mut first, &mut second));
                 (first, second)
             })
             .collect();
@@ -139,13 +139,13 @@ impl<T: Element> Cells<'_, T> {
         let chunk = CELLS * channels;
         let parts = self.x.par_chunks(chunk).zip(self.y.par_chunks(chunk)).zip(self.dy.par_chunks(chunk));
         dx.par_chunks_mut(chunk).zip(parts).for_each(|(dx, ((x, y), dy))| {
-            vectorized(backward_cells, (self, [x, y, dy], first, second, dx));
+            vectorized!(backward_cells(self, [x, y, dy], first, second, dx));
         });
     }
 }
 
 #[inline(always)]
-fn forward_cells<T: Element>((out, x, mean, inverse, slope): (&mut [T], &[T], &[T], &[T], T)) {
+fn forward_cells<T: Element>(out: &mut [T], x: &[T], mean: &[T], inverse: &[T], slope: T) {
     for (out, x) in out.chunks_exact_mut(mean.len()).zip(x.chunks_exact(mean.len())) {
         map(out, [x, mean, inverse], |[x, mean, inverse]| {
             let y = (x - mean) * inverse;
@@ -155,8 +155,7 @@ fn forward_cells<T: Element>((out, x, mean, inverse, slope): (&mut [T], &[T], &[
 }
 
 #[inline(always)]
-#[expect(clippy::type_complexity, reason = "the arguments of a loop")]
-fn sum_cells<T: Element>((cells, [x, y, dy], first, second): (&Cells<'_, T>, [&[T]; 3], &mut [T], &mut [T])) {
+fn sum_cells<T: Element>(cells: &Cells<'_, T>, [x, y, dy]: [&[T]; 3], first: &mut [T], second: &mut [T]) {
     let channels = cells.mean.len();
     let maps = x.chunks_exact(channels).zip(y.chunks_exact(channels)).zip(dy.chunks_exact(channels));
     for ((x, y), dy) in maps {
@@ -173,9 +172,12 @@ fn sum_cells<T: Element>((cells, [x, y, dy], first, second): (&Cells<'_, T>, [&[
 }
 
 #[inline(always)]
-#[expect(clippy::type_complexity, reason = "the arguments of a loop")]
 fn backward_cells<T: Element>(
-    (cells, [x, y, dy], first, second, dx): (&Cells<'_, T>, [&[T]; 3], &[T], &[T], &mut [T]),
+    cells: &Cells<'_, T>,
+    [x, y, dy]: [&[T]; 3],
+    first: &[T],
+    second: &[T],
+    dx: &mut [T],
 ) {
     let channels = cells.mean.len();
     let maps = x.chunks_exact(channels).zip(y.chunks_exact(channels)).zip(dy.chunks_exact(channels));

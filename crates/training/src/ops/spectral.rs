@@ -64,7 +64,7 @@ impl CustomOp1 for Divide {
             let (w, inverse) = (slice::<T>(storage, layout)?, self.sigma.recip() as T);
             let mut out = vec![T::default(); w.len()];
             let chunks = out.par_chunks_mut(CHUNK).zip(w.par_chunks(CHUNK));
-            chunks.for_each(|(out, w)| vectorized(scale, (out, w, inverse)));
+            chunks.for_each(|(out, w)| vectorized!(map(out, [w], #[inline(always)] |[w]| w * inverse)));
             Ok(stored(out, layout.shape().clone()))
         })
     }
@@ -84,7 +84,7 @@ impl Divide {
         let parts: Vec<f64> = normalized
             .par_chunks(CHUNK)
             .zip(gradient.par_chunks(CHUNK))
-            .map(|(w, g)| vectorized(dot, (w, g)).to_f64())
+            .map(|(w, g)| vectorized!(dot(w, g)).to_f64())
             .collect();
         let share = parts.iter().sum::<f64>();
         let inverse = self.sigma.recip();
@@ -92,7 +92,7 @@ impl Divide {
         out.par_chunks_mut(v.len()).zip(gradient.par_chunks(v.len())).zip(&self.u).for_each(
             |((out, g), u)| {
                 let factors = [T::from_f64(inverse), T::from_f64(share * u * inverse)];
-                vectorized(combine, (out, g, &v, factors));
+                vectorized!(combine(out, g, &v, factors));
             },
         );
         out
@@ -104,37 +104,32 @@ fn times_rows<T: Element>(w: &[T], u: &[T]) -> Vec<T> {
     let columns = w.len() / u.len();
     let mut sums = vec![T::zero(); columns];
     sums.par_chunks_mut(COLUMNS).enumerate().for_each(|(part, sums)| {
-        vectorized(add_rows, (sums, w, u, columns, part * COLUMNS));
+        vectorized!(add_rows(sums, w, u, columns, part * COLUMNS));
     });
     sums
 }
 
 /// Adds every row of `w` from column `start`, times its element of `u`.
 #[inline(always)]
-fn add_rows<T: Element>((sums, w, u, columns, start): (&mut [T], &[T], &[T], usize, usize)) {
+fn add_rows<T: Element>(sums: &mut [T], w: &[T], u: &[T], columns: usize, start: usize) {
     for (row, u) in w.chunks_exact(columns).zip(u) {
         update(sums, [&row[start..]], |sum, [w]| sum + w * *u);
     }
 }
 
 #[inline(always)]
-fn scale<T: Element>((out, w, factor): (&mut [T], &[T], T)) {
-    map(out, [w], |[w]| w * factor);
-}
-
-#[inline(always)]
-fn combine<T: Element>((out, g, v, [scale, share]): (&mut [T], &[T], &[T], [T; 2])) {
+fn combine<T: Element>(out: &mut [T], g: &[T], v: &[T], [scale, share]: [T; 2]) {
     map(out, [g, v], |[g, v]| g * scale - share * v);
 }
 
 /// `Wv`.
 fn times_columns<T: Element>(w: &[T], v: &[T]) -> Vec<T> {
-    w.par_chunks_exact(v.len()).map(|row| vectorized(dot, (row, v))).collect()
+    w.par_chunks_exact(v.len()).map(|row| vectorized!(dot(row, v))).collect()
 }
 
 /// In sixteen sums side by side.
 #[inline(always)]
-fn dot<T: Element>((a, b): (&[T], &[T])) -> T {
+fn dot<T: Element>(a: &[T], b: &[T]) -> T {
     let mut sums = [T::zero(); 16];
     let (a, a_rest) = a.as_chunks::<16>();
     let (b, b_rest) = b.as_chunks::<16>();

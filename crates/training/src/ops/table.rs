@@ -64,9 +64,16 @@ pub fn table(
     hidden.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
 }
 
-#[inline(always)]
-fn add<T: Element>((sums, values): (&mut [T], &[T])) {
-    update(sums, [values], |sum, [value]| sum + value);
+#[inline]
+fn add<T: Element>(sums: &mut [T], values: &[T]) {
+    vectorized!({
+        update(
+            sums,
+            [values],
+            #[inline(always)]
+            |sum, [value]| sum + value,
+        )
+    });
 }
 
 struct Hidden {
@@ -102,7 +109,7 @@ impl Hidden {
         out.par_chunks_mut(width).zip(patches.par_chunks(*area)).with_min_len(16).for_each(|(out, patch)| {
             out.copy_from_slice(bias);
             self.for_each_column(patch, |index| {
-                vectorized(add, (&mut *out, &columns[index * width..(index + 1) * width]));
+                add(out, &columns[index * width..(index + 1) * width]);
             });
             out.iter_mut().for_each(|value| *value = if *value > T::zero() { *value } else { T::zero() });
         });
@@ -134,7 +141,7 @@ impl Hidden {
             for (patch, dh) in patches.chunks_exact(area).zip(masked.chunks_exact(width)) {
                 let dh = &dh[first..first + channels];
                 self.for_each_column(patch, |index| {
-                    vectorized(add, (&mut sums[index * HIDDEN..][..channels], dh));
+                    add(&mut sums[index * HIDDEN..][..channels], dh);
                 });
             }
             for (channel, dw) in dw.chunks_exact_mut(each).enumerate() {
@@ -202,7 +209,7 @@ impl Table {
                     row.copy_from_slice(bias);
                 }
                 if patch != NO_PATCH {
-                    vectorized(add, (row, &products[patch as usize * columns..][..columns]));
+                    add(row, &products[patch as usize * columns..][..columns]);
                 }
             });
         }
@@ -227,7 +234,7 @@ impl Table {
             sums.par_chunks_mut(columns).enumerate().with_min_len(32).for_each(|(patch, sums)| {
                 sums.fill(T::zero());
                 for &id in users.of(patch) {
-                    vectorized(add, (&mut *sums, &gradient[id as usize * columns..][..columns]));
+                    add(sums, &gradient[id as usize * columns..][..columns]);
                 }
             });
             let panels = Panels::new(columns, width, |column, k| weight[(column * width + k) * area + tap]);

@@ -37,7 +37,7 @@ pub(super) fn convolve<T: Element>(
         let pieces: Vec<usize> = (0..kernel).map(|row| row * width * input).collect();
         let rows = Rows { values: tile, starts: &starts, pieces: &pieces, length: kernel * input };
         panels.multiply(rows, Store::Replace, out, output);
-        vectorized(finish, (out, bias, slope));
+        vectorized!(finish(out, bias, slope));
     });
     out
 }
@@ -69,7 +69,7 @@ fn padded_rows<T: Element>(
 
 /// Adds the bias and applies the ReLU.
 #[inline(always)]
-fn finish<T: Element>((out, bias, slope): (&mut [T], Option<&[T]>, T)) {
+fn finish<T: Element>(out: &mut [T], bias: Option<&[T]>, slope: T) {
     if let Some(bias) = bias {
         for cell in out.chunks_exact_mut(bias.len()) {
             update(cell, [bias], |out, [bias]| out + bias);

@@ -170,7 +170,7 @@ pub(in crate::ops) fn column_sums<T: Element>(values: &[T], columns: usize) -> V
         .par_chunks(CELLS * columns)
         .map(|cells| {
             let mut sums = vec![T::zero(); columns];
-            vectorized(add_cells, (&mut sums, cells));
+            vectorized!(add_cells(&mut sums, cells));
             sums
         })
         .collect();
@@ -179,7 +179,7 @@ pub(in crate::ops) fn column_sums<T: Element>(values: &[T], columns: usize) -> V
 }
 
 #[inline(always)]
-fn add_cells<T: Element>((sums, cells): (&mut [T], &[T])) {
+fn add_cells<T: Element>(sums: &mut [T], cells: &[T]) {
     for cell in cells.chunks_exact(sums.len()) {
         update(sums, [cell], |sum, [value]| sum + value);
     }
