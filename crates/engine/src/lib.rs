@@ -26,6 +26,8 @@ mod made_up;
 mod part;
 mod plain;
 mod plan;
+#[expect(unsafe_code, reason = "the C library's settings, before any thread starts")]
+mod process;
 mod settings;
 mod slices;
 #[cfg(any(test, feature = "cuda"))]
@@ -39,4 +41,5 @@ pub use input::{Input, Posterior};
 pub use instructions::InstructionSet;
 pub use part::{Part, Watch};
 pub use plan::{Plan, Planner};
+pub use process::prepare_for_training;
 pub use settings::{DEFAULT_CACHE_BYTES, Device, Precision, Settings};

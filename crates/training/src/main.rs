@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use spadework_engine::prepare_for_training;
 use spadework_training::{commands::Command, outcome};
 
 /// Trains SPADE generators from label maps and photographs.
@@ -14,5 +15,6 @@ struct Args {
 }
 
 fn main() -> ExitCode {
+    prepare_for_training();
     outcome::exit_code(Args::parse().command.run())
 }
