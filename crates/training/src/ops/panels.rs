@@ -1,12 +1,53 @@
 //! A matrix packed for the kernels, and rows times all of it.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 use spadework_engine::kernels::{SLIM, Store, WIDE};
 
 use super::element::{Columns, Element, Rows};
 
+/// Rows of each group that are packed together.
+const AT_ONCE: usize = 16;
+
 /// Rows of a packed matrix that are multiplied at once: a part of a panel that stays in the second-level cache.
 const DEPTH: usize = 2048;
+
+/// A matrix as it lies in `values`: row (group, i), column c is at `groups[group] + i · row + c · column`.
+#[derive(Clone, Copy)]
+pub(super) struct Matrix<'a, T> {
+    pub(super) values: &'a [T],
+    pub(super) groups: &'a [usize],
+    /// Rows of each group.
+    pub(super) rows: usize,
+    pub(super) row: usize,
+    pub(super) column: usize,
+}
+
+impl<T: Element> Matrix<'_, T> {
+    fn depth(&self) -> usize {
+        self.groups.len() * self.rows
+    }
+
+    /// Copies some columns to the beginnings of rows of `width`. All groups go together, and what lies close together close
+    /// together: a conv's weights have an output's a power of two apart, of which a cache holds few.
+    fn pack(&self, columns: Range<usize>, width: usize, packed: &mut [T]) {
+        let mut copy = |i: usize, c: usize| {
+            let start = i * self.row + (columns.start + c) * self.column;
+            for (group, offset) in self.groups.iter().enumerate() {
+                packed[(group * self.rows + i) * width + c] = self.values[offset + start];
+            }
+        };
+        for first in (0..self.rows).step_by(AT_ONCE) {
+            let rows = first..(first + AT_ONCE).min(self.rows);
+            if self.row < self.column {
+                (0..columns.len()).for_each(|c| rows.clone().for_each(|i| copy(i, c)));
+            } else {
+                rows.for_each(|i| (0..columns.len()).for_each(|c| copy(i, c)));
+            }
+        }
+    }
+}
 
 /// A k×n matrix as panels of columns, each k-major; columns beyond n are zero.
 pub(super) struct Panels<T> {
@@ -22,17 +63,13 @@ pub(super) fn panel_width(columns: usize) -> usize {
 }
 
 impl<T: Element> Panels<T> {
-    /// Packs the matrix whose element at row `k`, column `c` is `element(k, c)`.
-    pub(super) fn new(depth: usize, columns: usize, element: impl Fn(usize, usize) -> T + Sync) -> Self {
-        let width = panel_width(columns);
+    /// Packs a matrix of so many columns.
+    pub(super) fn new(columns: usize, matrix: Matrix<'_, T>) -> Self {
+        let (width, depth) = (panel_width(columns), matrix.depth());
         let mut values = vec![T::zero(); columns.div_ceil(width) * depth * width];
         values.par_chunks_mut((depth * width).max(1)).enumerate().for_each(|(panel, values)| {
             let start = panel * width;
-            for (k, row) in values.chunks_exact_mut(width).enumerate() {
-                for (c, value) in row.iter_mut().enumerate().take(columns - start) {
-                    *value = element(k, start + c);
-                }
-            }
+            matrix.pack(start..columns.min(start + width), width, values);
         });
         Self { width, columns, depth, values }
     }

@@ -15,7 +15,7 @@ use super::{
     element::Element,
     lanes::{update, vectorized},
     neighbourhoods::Neighbourhoods,
-    panels::{Panels, multiply_rows},
+    panels::{Matrix, Panels, multiply_rows},
     storage::{by_dtype, dtype, slice, stored, tensor, with_values},
 };
 
@@ -200,7 +200,9 @@ impl Table {
         let mut table = vec![T::zero(); taps.len() / area * columns];
         let mut products = vec![T::zero(); patches * columns];
         for tap in 0..*area {
-            let panels = Panels::new(width, columns, |k, column| weight[(column * width + k) * area + tap]);
+            let matrix =
+                Matrix { values: weight, groups: &[tap], rows: width, row: *area, column: width * area };
+            let panels = Panels::new(columns, matrix);
             multiply_rows(hidden, &panels, Store::Replace, &mut products);
             let rows = table.par_chunks_mut(columns).zip(taps.par_chunks(*area));
             rows.with_min_len(32).for_each(|(row, taps)| {
@@ -237,7 +239,9 @@ impl Table {
                     add(sums, &gradient[id as usize * columns..][..columns]);
                 }
             });
-            let panels = Panels::new(columns, width, |column, k| weight[(column * width + k) * area + tap]);
+            let matrix =
+                Matrix { values: weight, groups: &[tap], rows: columns, row: width * area, column: area };
+            let panels = Panels::new(width, matrix);
             multiply_rows(&sums, &panels, Store::Add, &mut dh);
             let products = outer_sums(&ConvGeometry::product(patches, width, columns), hidden, &sums); // (2C, hidden)
             dw.par_chunks_mut(area)

@@ -7,7 +7,7 @@ use super::{
     super::{
         element::{Element, Rows},
         lanes::{update, vectorized},
-        panels::Panels,
+        panels::{Matrix, Panels},
     },
     geometry::{Geometry, row_groups, rows_at_once, split_rows},
 };
@@ -22,9 +22,9 @@ pub(super) fn convolve<T: Element>(
 ) -> Vec<T> {
     let Geometry { batch, input, output, kernel, out_height, out_width, .. } = *geometry;
     let taps = geometry.taps();
-    let panels = Panels::new(taps * input, output, |k, column| {
-        weight[(column * input + k % input) * taps + k / input]
-    });
+    let groups: Vec<usize> = (0..taps).collect();
+    let matrix = Matrix { values: weight, groups: &groups, rows: input, row: taps, column: input * taps };
+    let panels = Panels::new(output, matrix);
     let mut out = vec![T::zero(); batch * out_height * out_width * output];
     let groups = row_groups(batch, out_height, rows_at_once(out_height, out_width, batch));
     let parts = split_rows(&mut out, &groups, out_width * output);

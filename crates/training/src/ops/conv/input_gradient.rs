@@ -6,7 +6,7 @@ use spadework_engine::kernels::Store;
 use super::{
     super::{
         element::{Element, Rows},
-        panels::Panels,
+        panels::{Matrix, Panels},
     },
     geometry::{Geometry, row_groups, rows_at_once, split_rows},
 };
@@ -49,12 +49,13 @@ impl<T: Element> Phase<T> {
         let Geometry { input, output, kernel, stride, .. } = *geometry;
         let count = |first: usize| kernel.saturating_sub(first).div_ceil(stride);
         let (rows, columns) = (count(row), count(column));
-        let panels = Panels::new(rows * columns * output, input, |k, channel| {
-            let (tap, out) = (k / output, k % output);
-            let (ky, kx) =
-                (row + (rows - 1 - tap / columns) * stride, column + (columns - 1 - tap % columns) * stride);
-            weight[((out * input + channel) * kernel + ky) * kernel + kx]
-        });
+        let tap = |y: usize, x: usize| (row + y * stride) * kernel + column + x * stride;
+        let groups: Vec<usize> =
+            (0..rows).rev().flat_map(|y| (0..columns).rev().map(move |x| tap(y, x))).collect();
+        let taps = geometry.taps();
+        let matrix =
+            Matrix { values: weight, groups: &groups, rows: output, row: input * taps, column: taps };
+        let panels = Panels::new(input, matrix);
         Self { rows, columns, panels }
     }
 }

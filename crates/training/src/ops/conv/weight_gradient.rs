@@ -39,16 +39,39 @@ pub(in crate::ops) fn weight_gradient<T: Element>(geometry: &Geometry, x: &[T], 
         accumulate(geometry, x, dy, panel * width, width, groups, sums);
     });
     let mut gradient = vec![T::zero(); output * input * taps];
-    gradient.par_chunks_mut(width * input * taps).enumerate().for_each(|(panel, gradient)| {
-        let (first, others) = buffer[panel * parts * sums..(panel + 1) * parts * sums].split_at(sums);
-        for (index, value) in gradient.iter_mut().enumerate() {
-            let (out, channel, tap) = (index / (input * taps), index / taps % input, index % taps);
-            let (block, row) = (channel / TILE_ROWS, channel % TILE_ROWS);
-            let at = ((block * taps + tap) * TILE_ROWS + row) * width + out;
-            *value = others.chunks_exact(sums).fold(first[at], |sum, part| sum + part[at]);
-        }
-    });
+    gradient.par_chunks_mut(width * input * taps).zip(buffer.par_chunks(parts * sums)).for_each(
+        |(gradient, parts)| {
+            add_parts(taps, input * taps, width, parts.chunks_exact(sums), gradient);
+        },
+    );
     gradient
+}
+
+/// Adds up parts, `[block][tap][8][width]` each, into the kernels of `width` outputs, of `each` numbers. A block at a time goes
+/// through memory of its own: rows of the result lie a power of two apart, of which a cache holds few.
+fn add_parts<'a, T: Element>(
+    taps: usize,
+    each: usize,
+    width: usize,
+    parts: impl Iterator<Item = &'a [T]> + Clone,
+    gradient: &mut [T],
+) {
+    let (block_len, tiles) = (TILE_ROWS * taps, TILE_ROWS * taps * width);
+    let mut kernels = vec![T::zero(); tiles]; // (out, row of the block, tap)
+    for (block, start) in (0..each).step_by(block_len).enumerate() {
+        kernels.fill(T::zero());
+        for part in parts.clone() {
+            for (index, row) in part[block * tiles..][..tiles].chunks_exact(width).enumerate() {
+                let first = index % TILE_ROWS * taps + index / TILE_ROWS;
+                let sums = kernels[first..].iter_mut().step_by(block_len);
+                sums.zip(row).for_each(|(sum, part)| *sum += *part);
+            }
+        }
+        for (out, kernels) in gradient.chunks_exact_mut(each).zip(kernels.chunks_exact(block_len)) {
+            let out = &mut out[start..each.min(start + block_len)];
+            out.copy_from_slice(&kernels[..out.len()]);
+        }
+    }
 }
 
 /// Part of one picture's output: rows of it, or a stretch of one long row.
