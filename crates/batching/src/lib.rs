@@ -1,7 +1,8 @@
 //! Gathers jobs into batches for a worker; knows time and deadlines, not pixels.
 //!
 //! A worker thread per device **pulls when it is free**, and jobs keep joining until that moment: nothing is
-//! batched by waiting while a device is idle, and no batch is frozen while a device is busy. Jobs of one
+//! batched by waiting while a device is idle, and no batch that could grow is frozen while a device is busy. One
+//! that cannot is given to a device ahead, where the worker waits for its device ([`Begun::Running`]). Jobs of one
 //! [`Queue`] run first come, first served; between queues the earliest deadline goes first. A job is admitted
 //! when it is predicted to be answered in time and to make nobody else late; otherwise it is refused at once.
 //! Nothing waits to enqueue.
@@ -17,8 +18,8 @@
 //!     type Key = &'static str;
 //!     type Job = u32;
 //!     type Output = u32;
-//!     fn run(&mut self, _: &&'static str, jobs: &[u32]) -> Result<Vec<u32>, BatchError> {
-//!         Ok(jobs.iter().map(|job| job * 2).collect())
+//!     fn begin(&mut self, _: &&'static str, jobs: &[u32]) -> Result<Begun<u32>, BatchError> {
+//!         Ok(Begun::Done(jobs.iter().map(|job| job * 2).collect()))
 //!     }
 //! }
 //!
@@ -60,4 +61,4 @@ pub use queue::{Expected, Queue};
 pub use scheduler::{Limits, QueueStatus};
 pub use shared::Health;
 pub use ticket::{Done, Ticket};
-pub use worker::{Device, Worker};
+pub use worker::{Begun, Device, Finished, Wait, Worker};

@@ -16,12 +16,12 @@ pub enum Stage {
 
 /// Is told of each event once, on the thread where it happens and with no lock held. `()` observes nothing.
 pub trait Observer<K>: Send + Sync + 'static {
-    /// A batch of `size` took `ran` on `device`.
+    /// A batch of `size` took `ran` on `device`, without what it waited there for the batch before.
     fn batch_finished(&self, device: &str, key: &K, size: usize, ran: Duration) {
         let _ = (device, key, size, ran);
     }
 
-    /// A batch of `size` failed after `ran`. One that is halved for lack of memory and then succeeds is reported
+    /// A batch of `size` failed `ran` after it was begun. One that is halved for lack of memory and then succeeds is reported
     /// as failed once, and its halves as finished.
     fn batch_failed(
         &self,

@@ -21,6 +21,8 @@ pub enum Decision {
         span: usize,
         /// Jobs of those that run.
         size: usize,
+        /// Whether nobody who comes could still join them.
+        full: bool,
     },
 }
 
@@ -57,6 +59,17 @@ pub struct Placed {
     pub finished: Instant,
 }
 
+/// A batch for a device that still runs another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ahead {
+    /// Index of the line.
+    pub line: usize,
+    /// The place of its first job.
+    pub from: usize,
+    /// Its jobs.
+    pub size: usize,
+}
+
 /// Why a newcomer is not admitted: it, or somebody admitted before, would miss the deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Late {
@@ -69,6 +82,26 @@ pub struct Late {
 /// model, and no more than lets every member be in time.
 pub fn decide<K, T>(lines: &[Line<K, T>], now: Instant) -> Decision {
     decide_from(lines, &vec![0; lines.len()], None, now)
+}
+
+/// The batch that [`decide`] is going to choose for `device`, which is busy until `free[device]`: the one after those of
+/// devices that are free before it. None while somebody could still join it: to bind it would only make it smaller.
+pub fn ahead<K, T>(lines: &[Line<K, T>], free: &[Instant], device: usize) -> Option<Ahead> {
+    let mut free = free.to_vec();
+    let mut taken = vec![0; lines.len()];
+    loop {
+        let next = (0..free.len()).min_by_key(|&device| free[device])?;
+        let Decision::Bind { line, span, size, full } = decide_from(lines, &taken, None, free[next]) else {
+            return None;
+        };
+        if next == device {
+            return (full && size == span).then(|| Ahead { line, from: taken[line], size });
+        }
+        taken[line] += span;
+        if size > 0 {
+            free[next] += lines[line].cost.time(size);
+        }
+    }
 }
 
 /// Runs [`decide`] forward from `now` until nothing waits. `free[i]` is when device `i` becomes free.
@@ -84,7 +117,9 @@ pub fn forecast<K, T>(
         Forecast { missed: 0, drained: free.iter().copied().max().unwrap_or(now), newcomer: None };
     while let Some(device) = (0..free.len()).min_by_key(|&device| free[device]) {
         let bound = free[device];
-        let Decision::Bind { line, span, size } = decide_from(lines, &taken, newcomer, bound) else { break };
+        let Decision::Bind { line, span, size, .. } = decide_from(lines, &taken, newcomer, bound) else {
+            break;
+        };
         taken[line] += span;
         forecast.missed += span - size;
         if size == 0 {
@@ -156,7 +191,7 @@ fn decide_from<K, T>(
         Some((i, next, oldest))
     });
     match next.min_by_key(|(_, next, oldest)| (next.earliest, *oldest)) {
-        Some((line, NextBatch { span, size, .. }, _)) => Decision::Bind { line, span, size },
+        Some((line, NextBatch { span, size, full, .. }, _)) => Decision::Bind { line, span, size, full },
         None => Decision::Idle,
     }
 }
@@ -165,6 +200,7 @@ struct NextBatch {
     span: usize,
     size: usize,
     earliest: Instant,
+    full: bool,
 }
 
 /// The batch that a device free at `now` would take from a line with these `deadlines`.
@@ -181,7 +217,7 @@ fn next_batch<K, T>(
             // Taken along only while nobody in time was found: those behind the batch are next time's.
             if before == 0 {
                 let earliest = next.map_or(deadline, |next| next.earliest.min(deadline));
-                next = Some(NextBatch { span: place + 1, size: 0, earliest });
+                next = Some(NextBatch { span: place + 1, size: 0, earliest, full: false });
             }
             continue;
         }
@@ -190,9 +226,11 @@ fn next_batch<K, T>(
             _ => deadline,
         };
         if before == line.cost.knee() || line.answered(before + 1, now) > earliest {
-            break;
+            // First come, first served: who comes later does not join before this one.
+            return next.map(|next| NextBatch { full: true, ..next });
         }
-        next = Some(NextBatch { span: place + 1, size: before + 1, earliest });
+        let full = before + 1 == line.cost.knee();
+        next = Some(NextBatch { span: place + 1, size: before + 1, earliest, full });
     }
     next
 }

@@ -1,9 +1,10 @@
 //! Who waits, what runs, and what follows from it. No clock and no thread: the [`Batcher`](crate::Batcher) brings
 //! those, and tests bring their own.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::policy::{self, Decision, Newcomer};
+use crate::policy::{self, Ahead, Decision, Newcomer};
 use crate::{CostModel, Line, LineId, Profile, Refused, Waiting};
 
 /// What may wait at most, whatever the predicted wait. Guards the memory, not the latency.
@@ -69,10 +70,11 @@ pub struct QueueStatus<K> {
     pub cost: CostModel,
 }
 
-/// The batch on a device.
+/// A batch on a device.
 #[derive(Clone, Copy, Debug)]
 struct Running {
     line: LineId,
+    takes: Duration,
     due: Instant,
 }
 
@@ -80,7 +82,8 @@ struct Running {
 #[derive(Debug)]
 pub struct Scheduler<K, T> {
     lines: Vec<Line<K, T>>,
-    running: Vec<Option<Running>>,
+    /// By device: the batch that it works on, and the one that has been given to it ahead.
+    running: Vec<VecDeque<Running>>,
     limits: Limits,
     margin: f64,
     jobs: usize,
@@ -94,7 +97,7 @@ impl<K: Clone, T> Scheduler<K, T> {
     pub fn new(devices: usize, limits: Limits, margin: f64) -> Self {
         Self {
             lines: Vec::new(),
-            running: vec![None; devices],
+            running: vec![VecDeque::new(); devices],
             limits,
             margin,
             jobs: 0,
@@ -232,9 +235,27 @@ impl<K: Clone, T> Scheduler<K, T> {
         let line = &mut self.lines[line];
         let jobs: Vec<_> = line.waiting.drain(..span).collect();
         let bound = Bound { key: line.key.clone(), line: line.id, jobs };
-        self.running[device] = Some(Running { line: line.id, due: now + line.cost.time(span) });
+        let takes = line.cost.time(span);
+        self.running[device] = VecDeque::from([Running { line: line.id, takes, due: now + takes }]);
         bound.jobs.iter().for_each(|job| self.release(job));
         Pull { bound: Some(bound), expired }
+    }
+
+    /// What a `device` that runs one batch can be given already, so that it goes on without a pause. Only a batch that
+    /// nobody could join any more, and that is in time after the one that runs; so nothing is lost by binding it now.
+    pub fn pull_ahead(&mut self, device: usize, now: Instant) -> Option<Bound<K, T>> {
+        if self.running[device].len() != 1 {
+            return None;
+        }
+        let free = self.free_at(now);
+        let Ahead { line, from, size } = policy::ahead(&self.lines, &free, device)?;
+        let line = &mut self.lines[line];
+        let jobs: Vec<_> = line.waiting.drain(from..from + size).collect();
+        let bound = Bound { key: line.key.clone(), line: line.id, jobs };
+        let takes = line.cost.time(size);
+        self.running[device].push_back(Running { line: line.id, takes, due: free[device] + takes });
+        bound.jobs.iter().for_each(|job| self.release(job));
+        Some(bound)
     }
 
     /// A batch of `size` of the line has run for `ran`, on whatever device.
@@ -258,9 +279,17 @@ impl<K: Clone, T> Scheduler<K, T> {
         }
     }
 
-    /// The device has answered its batch and is idle.
-    pub fn finished(&mut self, device: usize) {
-        self.running[device] = None;
+    /// The device has answered its batch. It is idle, or works on the one that it was given ahead.
+    pub fn finished(&mut self, device: usize, now: Instant) {
+        self.running[device].pop_front();
+        if let Some(next) = self.running[device].front_mut() {
+            next.due = now + next.takes;
+        }
+    }
+
+    /// The device will not answer what it runs.
+    pub fn abandoned(&mut self, device: usize) {
+        self.running[device].clear();
     }
 
     /// Takes out everything that waits, with its key.
@@ -275,7 +304,7 @@ impl<K: Clone, T> Scheduler<K, T> {
 
     /// Nothing waits and nothing runs.
     pub fn is_idle(&self) -> bool {
-        self.jobs == 0 && self.running.iter().all(Option::is_none)
+        self.jobs == 0 && self.running.iter().all(VecDeque::is_empty)
     }
 
     /// Jobs that wait, and their bytes.
@@ -283,9 +312,9 @@ impl<K: Clone, T> Scheduler<K, T> {
         (self.jobs, self.bytes)
     }
 
-    /// When the batch on the device is expected to end, if one runs.
+    /// When the batch that the device works on is expected to end, if one runs.
     pub fn due(&self, device: usize) -> Option<Instant> {
-        self.running[device].map(|running| running.due)
+        self.running[device].front().map(|running| running.due)
     }
 
     /// Every queue as it is now.
@@ -305,9 +334,11 @@ impl<K: Clone, T> Scheduler<K, T> {
     /// When each device becomes free. A batch that has overrun is expected to need as long again as it has overrun,
     /// so that a device that hangs soon admits nothing.
     fn free_at(&self, now: Instant) -> Vec<Instant> {
-        let free = |running: &Option<Running>| match running {
-            Some(Running { due, .. }) => *due.max(&(now + now.saturating_duration_since(*due))),
-            None => now,
+        let free = |running: &VecDeque<Running>| {
+            let mut running = running.iter();
+            let Some(Running { due, .. }) = running.next() else { return now };
+            let first = *due.max(&(now + now.saturating_duration_since(*due)));
+            running.fold(first, |free, ahead| free + ahead.takes)
         };
         self.running.iter().map(free).collect()
     }

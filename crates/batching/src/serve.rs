@@ -1,14 +1,16 @@
-//! The life of a device's thread: pull a batch, run it, answer it, and contain what goes wrong.
+//! The life of a device's thread: pull a batch, run it, answer it, and contain what goes wrong. Where a device works by
+//! itself, the next batch is begun before the thread waits for the one that runs; never more than one.
 
 use std::any::Any;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant};
 
 use crate::error::{BatchError, Cause, Failure, FailureReason};
 use crate::shared::{Batch, Shared};
-use crate::worker::{Build, Worker};
+use crate::worker::{Begun, Build, Finished, Wait, Worker};
 
 /// Serves until the batcher stops or a device is lost. Says through `started` whether the worker was built.
 pub(crate) fn serve<W: Worker>(
@@ -38,12 +40,21 @@ fn serve_on<W: Worker>(
         return;
     }
     let mut runner = Runner { shared, device, build, worker };
-    while let Some(batch) = shared.next(device) {
-        runner.run(&batch);
-        if runner.worker.is_none() {
-            shared.lose_device();
-        }
-        shared.finished(device, batch);
+    let mut underway: Option<Underway<W>> = None;
+    loop {
+        let next = match &underway {
+            None => shared.next(device),
+            Some(_) => shared.next_ahead(device),
+        };
+        underway = match (underway, next) {
+            (None, None) => return,
+            (None, Some(batch)) => runner.run(batch),
+            (Some(first), None) => {
+                runner.end(first);
+                None
+            }
+            (Some(first), Some(batch)) => runner.run_ahead(first, batch),
+        };
     }
 }
 
@@ -55,6 +66,26 @@ struct Runner<'a, W: Worker> {
     worker: Option<W>,
 }
 
+/// A batch that the worker has taken on, and that is not answered yet.
+struct Underway<W: Worker> {
+    batch: Batch<W>,
+    attempt: Attempt<W::Output>,
+}
+
+/// Jobs that the worker has been given: some of a batch, or all.
+struct Attempt<O> {
+    range: Range<usize>,
+    began: Instant,
+    /// How long the worker took to begin; for one that computes at once, how long they ran.
+    took: Duration,
+    outcome: Result<Begun<O>, Trouble>,
+}
+
+enum Trouble {
+    Error(BatchError),
+    Panic(String),
+}
+
 /// Why jobs got no output; shared by all of them.
 struct Failed {
     reason: FailureReason,
@@ -62,59 +93,113 @@ struct Failed {
 }
 
 impl<W: Worker> Runner<'_, W> {
-    /// Runs and answers a whole batch. When memory does not suffice, each half gets one more try.
-    fn run(&mut self, batch: &Batch<W>) {
+    /// Begins a batch, and answers it unless the device still works on it.
+    fn run(&mut self, batch: Batch<W>) -> Option<Underway<W>> {
+        let all = 0..batch.jobs.len();
+        let attempt = self.begin(&batch, all);
+        self.keep(Underway { batch, attempt })
+    }
+
+    /// Begins a batch while the device works on `first`, then ends and answers `first`.
+    fn run_ahead(&mut self, first: Underway<W>, batch: Batch<W>) -> Option<Underway<W>> {
+        let all = 0..batch.jobs.len();
+        let mut attempt = self.begin(&batch, all.clone());
+        let ended = self.conclude(&first.batch, first.attempt);
+        if matches!(attempt.outcome, Err(Trouble::Error(BatchError::OutOfMemory(_)))) {
+            // What did not fit beside another batch may fit alone.
+            attempt = self.begin(&batch, all);
+        }
+        let second = Underway { batch, attempt };
+        if ended.as_ref().is_err_and(Failed::is_out_of_memory) {
+            // The device is at the second already; then the halves of the first have it for themselves.
+            self.end(second);
+            self.settle(first.batch, ended);
+            return None;
+        }
+        self.settle(first.batch, ended);
+        self.keep(second)
+    }
+
+    /// What the device still works on; what it does not, is answered.
+    fn keep(&mut self, underway: Underway<W>) -> Option<Underway<W>> {
+        if matches!(underway.attempt.outcome, Ok(Begun::Running(_))) {
+            return Some(underway);
+        }
+        self.end(underway);
+        None
+    }
+
+    /// Waits for a whole batch and answers it.
+    fn end(&mut self, Underway { batch, attempt }: Underway<W>) {
+        let ended = self.conclude(&batch, attempt);
+        self.settle(batch, ended);
+    }
+
+    /// Answers what of a batch has not been answered. When memory did not suffice, each half gets one more try.
+    fn settle(&mut self, batch: Batch<W>, ended: Result<(), Failed>) {
         let len = batch.jobs.len();
-        match self.attempt(batch, 0..len) {
+        match ended {
             Ok(()) => {}
-            Err(failed) if failed.reason == FailureReason::OutOfMemory && len > 1 => {
+            Err(failed) if failed.is_out_of_memory() && len > 1 => {
                 let middle = len.div_ceil(2);
                 for half in [0..middle, middle..len] {
-                    if let Err(failed) = self.attempt(batch, half.clone()) {
-                        self.fail(batch, half, &failed);
+                    let attempt = self.begin(&batch, half.clone());
+                    if let Err(failed) = self.conclude(&batch, attempt) {
+                        self.fail(&batch, half, &failed);
                     }
                 }
             }
-            Err(failed) => self.fail(batch, 0..len, &failed),
+            Err(failed) => self.fail(&batch, 0..len, &failed),
         }
+        if self.worker.is_none() {
+            self.shared.lose_device();
+        }
+        self.shared.finished(batch);
     }
 
-    /// Runs the jobs of `range`, and answers them if all is well.
-    fn attempt(&mut self, batch: &Batch<W>, range: Range<usize>) -> Result<(), Failed> {
-        let Some(worker) = &mut self.worker else {
-            return Err(Failed {
-                reason: FailureReason::DeviceLost,
-                cause: Arc::from(Cause::from("no device")),
-            });
+    /// Gives the jobs of `range` to the worker.
+    fn begin(&mut self, batch: &Batch<W>, range: Range<usize>) -> Attempt<W::Output> {
+        let began = self.shared.clock.now();
+        let outcome = match &mut self.worker {
+            Some(worker) => attempt(|| worker.begin(&batch.key, &batch.jobs[range.clone()])),
+            None => Err(Trouble::Error(BatchError::DeviceLost("no device".into()))),
         };
-        let (key, size) = (&batch.key, range.len());
-        let started = self.shared.clock.now();
-        let outcome = catch_unwind(AssertUnwindSafe(|| worker.run(key, &batch.jobs[range.clone()])));
-        let ran = self.shared.clock.now().saturating_duration_since(started);
+        let took = self.shared.clock.now().saturating_duration_since(began);
+        Attempt { range, began, took, outcome }
+    }
 
+    /// Waits for jobs that have begun, and answers them if all is well.
+    fn conclude(&mut self, batch: &Batch<W>, attempt: Attempt<W::Output>) -> Result<(), Failed> {
+        let Attempt { range, began, took, outcome } = attempt;
+        let (key, size) = (&batch.key, range.len());
+        let (outcome, started, ran) = match outcome {
+            Ok(Begun::Done(outputs)) => (Ok(outputs), began, took),
+            Ok(Begun::Running(wait)) => self.wait(wait, began),
+            Err(trouble) => (Err(trouble), began, took),
+        };
         let (reason, cause) = match outcome {
-            Ok(Ok(outputs)) if outputs.len() == size => {
+            Ok(outputs) if outputs.len() == size => {
                 self.shared.ran(batch.line, size, ran);
                 self.shared.observer.batch_finished(self.shared.name(self.device), key, size, ran);
-                self.shared.answer(self.device, batch, range.start, outputs, started, ran);
+                self.shared.answer(batch, range.start, outputs, started, ran);
                 return Ok(());
             }
-            Ok(Ok(outputs)) => (
+            Ok(outputs) => (
                 FailureReason::Failed,
                 format!("the worker gave {} outputs for {size} jobs", outputs.len()).into(),
             ),
-            Ok(Err(BatchError::Failed(cause))) => (FailureReason::Failed, cause),
-            Ok(Err(BatchError::OutOfMemory(cause))) => {
+            Err(Trouble::Error(BatchError::Failed(cause))) => (FailureReason::Failed, cause),
+            Err(Trouble::Error(BatchError::OutOfMemory(cause))) => {
                 self.shared.out_of_memory(batch.line, size);
                 (FailureReason::OutOfMemory, cause)
             }
-            Ok(Err(BatchError::DeviceLost(cause))) => {
+            Err(Trouble::Error(BatchError::DeviceLost(cause))) => {
                 self.worker = None;
                 (FailureReason::DeviceLost, cause)
             }
-            Err(panic) => {
+            Err(Trouble::Panic(message)) => {
                 self.rebuild();
-                (FailureReason::Panicked, message(&*panic).into())
+                (FailureReason::Panicked, message.into())
             }
         };
         let failed = Failed { reason, cause: Arc::from(cause) };
@@ -123,17 +208,48 @@ impl<W: Worker> Runner<'_, W> {
         Err(failed)
     }
 
+    /// Waits for the device. Also when it started on the batch, which may have waited for the one before, and how long
+    /// it ran.
+    fn wait(
+        &self,
+        wait: Wait<W::Output>,
+        began: Instant,
+    ) -> (Result<Vec<W::Output>, Trouble>, Instant, Duration) {
+        let outcome = attempt(wait);
+        let now = self.shared.clock.now();
+        match outcome {
+            Ok(Finished { outputs, ran }) => {
+                (Ok(outputs), now.checked_sub(ran).unwrap_or(began).max(began), ran)
+            }
+            Err(trouble) => (Err(trouble), began, now.saturating_duration_since(began)),
+        }
+    }
+
     fn fail(&self, batch: &Batch<W>, range: Range<usize>, failed: &Failed) {
         let failure = Failure::Batch { reason: failed.reason, cause: failed.cause.clone() };
-        self.shared.fail(self.device, batch, range, &failure);
+        self.shared.fail(batch, range, &failure);
     }
 
     /// A panic may have left the worker in any state. Without a new one the device is lost.
     fn rebuild(&mut self) {
-        let old = self.worker.take();
+        let Some(old) = self.worker.take() else { return };
         // Dropping what panicked may panic again; nothing is left to be done about that.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(old)));
         self.worker = contain(&mut self.build).ok();
+    }
+}
+
+impl Failed {
+    fn is_out_of_memory(&self) -> bool {
+        self.reason == FailureReason::OutOfMemory
+    }
+}
+
+/// What the worker's own code answers; a panic in it is an answer too.
+fn attempt<T>(work: impl FnOnce() -> Result<T, BatchError>) -> Result<T, Trouble> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(outcome) => outcome.map_err(Trouble::Error),
+        Err(panic) => Err(Trouble::Panic(message(&*panic))),
     }
 }
 

@@ -62,6 +62,8 @@ struct Reply<W: Worker> {
 
 /// A batch on its device's thread.
 pub(crate) struct Batch<W: Worker> {
+    device: usize,
+    number: u64,
     pub(crate) key: W::Key,
     pub(crate) line: LineId,
     pub(crate) jobs: Vec<W::Job>,
@@ -70,8 +72,15 @@ pub(crate) struct Batch<W: Worker> {
 struct State<W: Worker> {
     phase: Phase,
     scheduler: Scheduler<W::Key, Pending<W>>,
-    /// By device, by place in its batch; none once answered.
-    replies: Vec<Vec<Option<Reply<W>>>>,
+    /// By device: those of its batches.
+    replies: Vec<Vec<Replies<W>>>,
+    next_batch: u64,
+}
+
+/// Where the answers to a batch go, by place in it; none once answered.
+struct Replies<W: Worker> {
+    batch: u64,
+    places: Vec<Option<Reply<W>>>,
 }
 
 /// When a device's batch is due, in nanoseconds after the start; `IDLE` without one.
@@ -105,6 +114,7 @@ impl<W: Worker> Shared<W> {
             phase: Phase::Serving,
             scheduler: Scheduler::new(devices.len(), settings.limits, settings.margin),
             replies: devices.iter().map(|_| Vec::new()).collect(),
+            next_batch: 0,
         };
         Self {
             state: Mutex::new(state),
@@ -198,8 +208,8 @@ impl<W: Worker> Shared<W> {
         let mut state = self.lock();
         state.phase = Phase::Stopped;
         let waiting = state.scheduler.take_all();
-        let running: Vec<_> =
-            state.replies.iter_mut().flat_map(|replies| replies.drain(..)).flatten().collect();
+        let running = state.replies.iter_mut().flat_map(|batches| batches.drain(..));
+        let running: Vec<_> = running.flat_map(|replies| replies.places).flatten().collect();
         let senders = waiting.into_iter().map(|(key, waiting)| (key, waiting.payload));
         let (keys_and_jobs, senders): (Vec<_>, Vec<_>) =
             senders.map(|(key, Pending { job, sender })| ((key, job), sender)).unzip();
@@ -284,21 +294,42 @@ impl<W: Worker> Shared<W> {
         }
     }
 
+    /// Binds what can be given to the device while its batch runs, if there is such a thing now.
+    pub(crate) fn next_ahead(&self, device: usize) -> Option<Batch<W>> {
+        let mut state = self.lock();
+        if state.phase >= Phase::Lost {
+            return None;
+        }
+        let bound = state.scheduler.pull_ahead(device, self.clock.now())?;
+        let batch = self.bind(&mut state, device, bound);
+        let closed = state.scheduler.take_closed();
+        self.publish(&state);
+        drop(state);
+        drop(closed);
+        Some(batch)
+    }
+
     fn bind(&self, state: &mut State<W>, device: usize, bound: Bound<W::Key, Pending<W>>) -> Batch<W> {
-        let due = state.scheduler.due(device).map_or(IDLE, |due| self.nanos(due));
-        self.devices[device].due.store(due, Ordering::Relaxed);
+        self.watch(state, device);
         let split = |Waiting { queued_at, payload: Pending { job, sender }, .. }: Waiting<Pending<W>>| {
             (job, Some(Reply { sender, queued_at }))
         };
-        let (jobs, replies) = bound.jobs.into_iter().map(split).unzip();
-        state.replies[device] = replies;
-        Batch { key: bound.key, line: bound.line, jobs }
+        let (jobs, places) = bound.jobs.into_iter().map(split).unzip();
+        state.next_batch += 1;
+        let number = state.next_batch;
+        state.replies[device].push(Replies { batch: number, places });
+        Batch { device, number, key: bound.key, line: bound.line, jobs }
+    }
+
+    /// When the device should have ended its batch, for `health`.
+    fn watch(&self, state: &State<W>, device: usize) {
+        let due = state.scheduler.due(device).map_or(IDLE, |due| self.nanos(due));
+        self.devices[device].due.store(due, Ordering::Relaxed);
     }
 
     /// Answers the jobs from place `first` on. The batch ran from `started` for `ran`.
     pub(crate) fn answer(
         &self,
-        device: usize,
         batch: &Batch<W>,
         first: usize,
         outputs: Vec<W::Output>,
@@ -306,7 +337,7 @@ impl<W: Worker> Shared<W> {
         ran: Duration,
     ) {
         let batch_size = outputs.len();
-        let replies = self.take_replies(device, first..first + batch_size);
+        let replies = self.take_replies(batch, first..first + batch_size);
         for (reply, output) in replies.into_iter().zip(outputs) {
             let Some(Reply { sender, queued_at }) = reply else { continue };
             let queued = started.saturating_duration_since(queued_at);
@@ -316,8 +347,8 @@ impl<W: Worker> Shared<W> {
         }
     }
 
-    pub(crate) fn fail(&self, device: usize, batch: &Batch<W>, range: Range<usize>, failure: &Failure) {
-        for Reply { sender, .. } in self.take_replies(device, range).into_iter().flatten() {
+    pub(crate) fn fail(&self, batch: &Batch<W>, range: Range<usize>, failure: &Failure) {
+        for Reply { sender, .. } in self.take_replies(batch, range).into_iter().flatten() {
             if sender.send(Err(failure.clone())).is_err() {
                 self.observer.cancelled(&batch.key, Stage::Running);
             }
@@ -325,16 +356,20 @@ impl<W: Worker> Shared<W> {
     }
 
     /// None of them are there when the batcher has been stopped: then they have been answered.
-    fn take_replies(&self, device: usize, range: Range<usize>) -> Vec<Option<Reply<W>>> {
-        let replies = &mut self.lock().replies[device];
-        replies.get_mut(range).map_or_else(Vec::new, |range| range.iter_mut().map(Option::take).collect())
+    fn take_replies(&self, batch: &Batch<W>, range: Range<usize>) -> Vec<Option<Reply<W>>> {
+        let mut state = self.lock();
+        let batches = &mut state.replies[batch.device];
+        let replies = batches.iter_mut().find(|replies| replies.batch == batch.number);
+        let places = replies.and_then(|replies| replies.places.get_mut(range));
+        places.map_or_else(Vec::new, |places| places.iter_mut().map(Option::take).collect())
     }
 
-    /// The device has answered its batch.
-    pub(crate) fn finished(&self, device: usize, batch: Batch<W>) {
-        self.devices[device].due.store(IDLE, Ordering::Relaxed);
+    /// A batch has been answered.
+    pub(crate) fn finished(&self, batch: Batch<W>) {
         let mut state = self.lock();
-        state.scheduler.finished(device);
+        state.replies[batch.device].retain(|replies| replies.batch != batch.number);
+        state.scheduler.finished(batch.device, self.clock.now());
+        self.watch(&state, batch.device);
         self.publish(&state);
         drop(state);
         drop(batch);
@@ -361,15 +396,15 @@ impl<W: Worker> Shared<W> {
         self.work.notify_all();
     }
 
-    /// The device's thread ends without having answered its batch: the device is lost, and nobody waits for it.
+    /// The device's thread ends without having answered its batches: the device is lost, and nobody waits for it.
     pub(crate) fn abandon(&self, device: usize) {
-        let replies = std::mem::take(&mut self.lock().replies[device]);
-        for Reply { sender, .. } in replies.into_iter().flatten() {
+        let batches = std::mem::take(&mut self.lock().replies[device]);
+        for Reply { sender, .. } in batches.into_iter().flat_map(|replies| replies.places).flatten() {
             let _ = sender.send(Err(Failure::DeviceLost));
         }
         self.lose_device();
         let mut state = self.lock();
-        state.scheduler.finished(device);
+        state.scheduler.abandoned(device);
         self.publish(&state);
     }
 

@@ -1,5 +1,7 @@
 //! What runs batches on a device.
 
+use std::time::Duration;
+
 use crate::{BatchError, Cause};
 
 /// Runs batches on one device. Built on the device's thread and never leaves it, so it need not be `Send`.
@@ -11,8 +13,29 @@ pub trait Worker: 'static {
     /// What a job becomes.
     type Output: Send + 'static;
 
-    /// Runs jobs of one key. Answers one output per job, in their order.
-    fn run(&mut self, key: &Self::Key, jobs: &[Self::Job]) -> Result<Vec<Self::Output>, BatchError>;
+    /// Runs jobs of one key, or gives them to a device that works on them by itself.
+    fn begin(&mut self, key: &Self::Key, jobs: &[Self::Job]) -> Result<Begun<Self::Output>, BatchError>;
+}
+
+/// What has become of a batch when [`Worker::begin`] returns.
+pub enum Begun<O> {
+    /// It has run. One output per job, in their order.
+    Done(Vec<O>),
+    /// A device works on it. Before it is waited for, the worker may be given one more, which the device is to begin
+    /// when it has ended this one.
+    Running(Wait<O>),
+}
+
+/// Waits for a batch. It does without the worker, which may have panicked since. Dropped instead of called, it waits as
+/// long as memory of the batch is in use.
+pub type Wait<O> = Box<dyn FnOnce() -> Result<Finished<O>, BatchError>>;
+
+/// A batch that a device has run.
+pub struct Finished<O> {
+    /// One for each job, in their order.
+    pub outputs: Vec<O>,
+    /// How long the device worked on it, without what it did for batches before.
+    pub ran: Duration,
 }
 
 /// A device: its name and how its worker is built, also again after a panic.

@@ -8,32 +8,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use spadework_batching::{
-    BatchError, Batcher, Device, Failure, FailureReason, Health, Observer, Queue, Refused, Settings,
+    BatchError, Batcher, Begun, Device, Failure, FailureReason, Health, Observer, Queue, Refused, Settings,
     StartError, Ticket, Worker,
 };
-use support::{Bench, Gate, MS, Order, bench, profile};
-
-impl Bench {
-    /// Submits `job`, due in an hour.
-    fn submit(&self, queue: &Queue<Gate>, job: u32) -> Ticket<Gate> {
-        queue.submit(job, 1, self.clock.now() + Duration::from_secs(3600)).unwrap()
-    }
-
-    /// A queue with a batch of `job` on the device, and its ticket.
-    fn busy(&self, largest: usize, job: u32) -> (Queue<Gate>, Ticket<Gate>) {
-        let queue = self.batcher.open("model", profile(largest));
-        let ticket = self.submit(&queue, job);
-        assert_eq!(self.hand.entered(), [job]);
-        (queue, ticket)
-    }
-}
-
-fn reason(answer: Result<spadework_batching::Done<u32>, Failure>) -> FailureReason {
-    match answer.unwrap_err() {
-        Failure::Batch { reason, .. } => reason,
-        other => panic!("{other}"),
-    }
-}
+use support::{Bench, Gate, MS, Order, bench, profile, reason};
 
 #[tokio::test]
 async fn a_job_that_arrives_while_the_device_is_busy_joins_the_next_batch() {
@@ -318,8 +296,8 @@ impl Worker for Echo {
     type Job = u32;
     type Output = u32;
 
-    fn run(&mut self, _: &&'static str, jobs: &[u32]) -> Result<Vec<u32>, BatchError> {
-        Ok(jobs.to_vec())
+    fn begin(&mut self, _: &&'static str, jobs: &[u32]) -> Result<Begun<u32>, BatchError> {
+        Ok(Begun::Done(jobs.to_vec()))
     }
 }
 

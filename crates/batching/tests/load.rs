@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use spadework_batching::{
-    BatchError, Batcher, CostModel, Device, Failure, FailureReason, Profile, Queue, Refused, Settings, Worker,
+    BatchError, Batcher, Begun, CostModel, Device, Failure, FailureReason, Finished, Profile, Queue, Refused,
+    Settings, Worker,
 };
 
 /// What becomes of a job.
@@ -24,33 +25,58 @@ enum Fate {
     Leaves,
 }
 
+/// When a batch meets its fate.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// The worker computes.
+    Computes,
+    /// A device works by itself; what goes wrong is known when a batch begins.
+    FailsEarly,
+    /// The same; it is known when a batch is waited for.
+    FailsLate,
+}
+
 /// Runs jobs by their fate, and writes down which were answered.
-struct Fateful(Arc<Mutex<Vec<u32>>>);
+struct Fateful(Arc<Mutex<Vec<u32>>>, Kind);
 
 impl Worker for Fateful {
     type Key = usize;
     type Job = (u32, Fate);
     type Output = u32;
 
-    fn run(&mut self, _: &usize, jobs: &[(u32, Fate)]) -> Result<Vec<u32>, BatchError> {
-        let any = |fate| jobs.iter().any(|job| job.1 == fate);
-        if any(Fate::Large) && jobs.len() > 1 {
-            return Err(BatchError::OutOfMemory("large".into()));
+    fn begin(&mut self, _: &usize, jobs: &[(u32, Fate)]) -> Result<Begun<u32>, BatchError> {
+        let (ran, jobs) = (self.0.clone(), jobs.to_vec());
+        let own = jobs.clone();
+        let finished = move || {
+            let outputs = own.iter().map(|job| job.0).collect::<Vec<_>>();
+            ran.lock().unwrap().extend(&outputs);
+            Finished { outputs, ran: Duration::from_micros(20) }
+        };
+        match self.1 {
+            Kind::Computes => meet(&jobs).map(|()| Begun::Done(finished().outputs)),
+            Kind::FailsEarly => meet(&jobs).map(|()| Begun::Running(Box::new(move || Ok(finished())))),
+            Kind::FailsLate => Ok(Begun::Running(Box::new(move || meet(&jobs).map(|()| finished())))),
         }
-        if any(Fate::Fails) {
-            return Err(BatchError::Failed("fails".into()));
-        }
-        assert!(!any(Fate::Panics), "panics");
-        self.0.lock().unwrap().extend(jobs.iter().map(|job| job.0));
-        Ok(jobs.iter().map(|job| job.0).collect())
     }
 }
 
-fn start(devices: usize) -> (Batcher<Fateful>, Arc<Mutex<Vec<u32>>>) {
+fn meet(jobs: &[(u32, Fate)]) -> Result<(), BatchError> {
+    let any = |fate| jobs.iter().any(|job| job.1 == fate);
+    if any(Fate::Large) && jobs.len() > 1 {
+        return Err(BatchError::OutOfMemory("large".into()));
+    }
+    if any(Fate::Fails) {
+        return Err(BatchError::Failed("fails".into()));
+    }
+    assert!(!any(Fate::Panics), "panics");
+    Ok(())
+}
+
+fn start(devices: usize, kind: Kind) -> (Batcher<Fateful>, Arc<Mutex<Vec<u32>>>) {
     let ran = Arc::new(Mutex::new(Vec::new()));
     let device = |index: usize| {
         let ran = ran.clone();
-        Device::new(format!("cpu{index}"), move || Ok(Fateful(ran.clone())))
+        Device::new(format!("cpu{index}"), move || Ok(Fateful(ran.clone(), kind)))
     };
     let devices = (0..devices).map(device).collect();
     let batcher = Batcher::start(Settings::default(), Arc::new(Instant::now), Arc::new(()), devices).unwrap();
@@ -83,9 +109,10 @@ proptest! {
     #[test]
     fn every_job_gets_its_own_answer_once(
         devices in 1..4usize,
+        kind in prop::sample::select(vec![Kind::Computes, Kind::FailsEarly, Kind::FailsLate]),
         fates in prop::collection::vec((0..3usize, fate()), 1..120),
     ) {
-        let (batcher, ran) = start(devices);
+        let (batcher, ran) = start(devices, kind);
         let queues: Vec<_> = (0..3).map(|key| open(&batcher, key)).collect();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
         runtime.block_on(async {
@@ -119,7 +146,12 @@ proptest! {
 
 #[test]
 fn a_drain_under_load_loses_no_admitted_job() {
-    let (batcher, ran) = start(2);
+    drain_under_load(Kind::Computes);
+    drain_under_load(Kind::FailsLate);
+}
+
+fn drain_under_load(kind: Kind) {
+    let (batcher, ran) = start(2, kind);
     let queue = open(&batcher, 0);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let (sender, first_answers) = std::sync::mpsc::channel();

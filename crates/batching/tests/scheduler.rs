@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use spadework_batching::scheduler::{Limits, Pull, Scheduler};
+use spadework_batching::scheduler::{Bound, Limits, Pull, Scheduler};
 use spadework_batching::{CostModel, LineId, Profile, Refused};
 
 const MS: Duration = Duration::from_millis(1);
@@ -42,10 +42,19 @@ impl Bench {
 
     /// What the device runs when it is free at `now` ms.
     fn bound(&mut self, now: u32) -> Vec<&'static str> {
-        self.scheduler.finished(0);
-        let bound = self.pull(now).bound;
-        bound.map_or_else(Vec::new, |bound| bound.jobs.into_iter().map(|job| job.payload).collect())
+        self.scheduler.finished(0, self.at(now));
+        jobs(self.pull(now).bound)
     }
+
+    /// What the device is given at `now` ms while it runs a batch.
+    fn ahead(&mut self, now: u32) -> Vec<&'static str> {
+        let now = self.at(now);
+        jobs(self.scheduler.pull_ahead(0, now))
+    }
+}
+
+fn jobs(bound: Option<Bound<char, &'static str>>) -> Vec<&'static str> {
+    bound.map_or_else(Vec::new, |bound| bound.jobs.into_iter().map(|job| job.payload).collect())
 }
 
 fn bench() -> Bench {
@@ -175,7 +184,7 @@ fn a_job_that_can_no_longer_be_in_time_does_not_run() {
     bench.bound(0);
     bench.submit(line, "hurried", 25, 0).unwrap();
     bench.submit(line, "patient", 1000, 0).unwrap();
-    bench.scheduler.finished(0);
+    bench.scheduler.finished(0, bench.at(16));
     let pull = bench.pull(16); // the batch took longer than it should have
     assert_eq!(pull.expired.iter().map(|(_, job)| job.payload).collect::<Vec<_>>(), ["hurried"]);
     assert_eq!(pull.bound.unwrap().jobs[0].payload, "patient");
@@ -266,4 +275,81 @@ fn a_queue_s_status_tells_what_one_more_job_would_wait() {
     assert_eq!((status.key, status.depth, status.bytes), ('a', 2, 2));
     assert_eq!(status.oldest_age, 4 * MS);
     assert_eq!(status.predicted_wait, 23 * MS, "behind a full batch, then its own and the codec");
+}
+
+#[test]
+fn only_a_batch_that_cannot_grow_is_given_ahead_and_only_one() {
+    let mut bench = bench();
+    let line = bench.scheduler.open('a', flat(10, 2));
+    assert!(bench.ahead(0).is_empty(), "an idle device pulls");
+    bench.submit(line, "1", 1000, 0).unwrap();
+    bench.bound(0);
+    bench.submit(line, "2", 1000, 1).unwrap();
+    assert!(bench.ahead(1).is_empty(), "one more may join");
+    for job in ["3", "4", "5"] {
+        bench.submit(line, job, 1000, 2).unwrap();
+    }
+    assert_eq!(bench.ahead(2), ["2", "3"]);
+    assert!(bench.ahead(2).is_empty(), "one is enough");
+    assert_eq!(bench.scheduler.due(0), Some(bench.at(10)), "that of the batch that runs");
+    bench.scheduler.finished(0, bench.at(13));
+    assert_eq!(bench.scheduler.due(0), Some(bench.at(23)), "it starts where the one before has ended");
+    assert_eq!(bench.ahead(13), ["4", "5"]);
+    assert!(!bench.scheduler.is_idle());
+    (0..2).for_each(|_| bench.scheduler.finished(0, bench.at(30)));
+    assert!(bench.scheduler.is_idle());
+}
+
+#[test]
+fn a_batch_that_a_deadline_keeps_small_is_given_ahead() {
+    let mut bench = bench();
+    let cost = CostModel::measured(&[(1, 10 * MS), (4, 12 * MS)]).unwrap();
+    let line = bench.scheduler.open('a', Profile { cost, codec: Duration::ZERO });
+    bench.submit(line, "runs", 1000, 0).unwrap();
+    bench.bound(0);
+    bench.submit(line, "hurried", 20, 0).unwrap();
+    assert!(bench.ahead(0).is_empty(), "somebody may come who fits, as far as is known");
+    bench.submit(line, "patient", 1000, 0).unwrap();
+    assert_eq!(bench.ahead(0), ["hurried"], "with the other it would be late, and nobody passes the other");
+}
+
+#[test]
+fn a_job_that_would_be_late_after_the_running_batch_is_not_given_ahead_and_not_given_up() {
+    let mut bench = bench();
+    let line = bench.scheduler.open('a', flat(10, 1));
+    bench.submit(line, "runs", 1000, 0).unwrap();
+    bench.bound(0);
+    bench.submit(line, "in time", 25, 0).unwrap();
+    assert!(bench.ahead(13).is_empty(), "the batch overruns: by as much again, so the job would be late");
+    assert_eq!(bench.bound(14), ["in time"], "it did not");
+}
+
+#[test]
+fn what_another_device_will_run_sooner_is_left_to_it() {
+    let mut bench = bench();
+    bench.scheduler = Scheduler::new(2, Limits::default(), 0.0);
+    let line = bench.scheduler.open('a', flat(10, 1));
+    bench.submit(line, "other", 1000, 0).unwrap();
+    bench.scheduler.pull(1, bench.at(0));
+    bench.submit(line, "own", 1000, 5).unwrap();
+    bench.pull(5);
+    bench.submit(line, "1", 1000, 6).unwrap();
+    assert!(bench.ahead(6).is_empty(), "the other is free at 10, this one at 15");
+    bench.submit(line, "2", 1000, 6).unwrap();
+    assert_eq!(bench.ahead(6), ["2"]);
+    assert_eq!(jobs(bench.scheduler.pull_ahead(1, bench.at(6))), ["1"]);
+}
+
+#[test]
+fn what_is_given_ahead_counts_in_the_wait_of_those_behind_it() {
+    let mut bench = bench();
+    let line = bench.scheduler.open('a', flat(10, 1));
+    for job in ["runs", "ahead", "waits"] {
+        bench.submit(line, job, 1000, 0).unwrap();
+    }
+    bench.bound(0);
+    assert_eq!(bench.ahead(0), ["ahead"]);
+    assert_eq!(bench.scheduler.status(bench.at(4))[0].predicted_wait, 36 * MS);
+    // The first overruns by 3 ms, and is expected to take as long again.
+    assert_eq!(bench.scheduler.status(bench.at(13))[0].predicted_wait, 33 * MS);
 }

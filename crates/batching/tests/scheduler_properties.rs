@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use spadework_batching::scheduler::{Limits, Scheduler};
+use spadework_batching::scheduler::{Bound, Limits, Scheduler};
 use spadework_batching::{CostModel, LineId, Profile, Waiting};
 
 const MS: Duration = Duration::from_millis(1);
@@ -17,6 +17,7 @@ enum Event {
     Submit { line: usize, count: usize, bytes: usize, due: u32 },
     Cancel { nth: usize },
     Pull { device: usize },
+    PullAhead { device: usize },
     OutOfMemory { line: usize, size: usize },
     Observe { line: usize, size: usize, ms: u32 },
     Pass { ms: u32 },
@@ -28,6 +29,7 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(line, count, bytes, due)| Event::Submit { line, count, bytes, due }),
         1 => (0..40usize).prop_map(|nth| Event::Cancel { nth }),
         4 => (0..DEVICES).prop_map(|device| Event::Pull { device }),
+        3 => (0..DEVICES).prop_map(|device| Event::PullAhead { device }),
         1 => (0..2usize, 1..8usize).prop_map(|(line, size)| Event::OutOfMemory { line, size }),
         1 => (0..2usize, 1..8usize, 0..100u32).prop_map(|(line, size, ms)| Event::Observe { line, size, ms }),
         3 => (0..60u32).prop_map(|ms| Event::Pass { ms }),
@@ -52,7 +54,7 @@ struct Account {
     /// Line and bytes of every job that waits.
     waiting: BTreeMap<u64, (usize, usize)>,
     left: BTreeSet<u64>,
-    /// The last job of each line that was bound.
+    /// The last job of each line that was bound to an idle device.
     last_bound: [u64; 2],
 }
 
@@ -86,6 +88,7 @@ impl Account {
                 self.leaves(line, &job);
             }
             Event::Pull { device } => self.pull(device),
+            Event::PullAhead { device } => self.pull_ahead(device),
             Event::OutOfMemory { line, size } => self.scheduler.out_of_memory(self.lines[line], size),
             Event::Observe { line, size, ms } => {
                 self.scheduler.observe(self.lines[line], size, ms * MS, self.now);
@@ -97,8 +100,29 @@ impl Account {
         assert!(self.waiting.len() <= LIMITS.jobs && bytes <= LIMITS.bytes);
     }
 
+    /// Lets the device end what it runs.
+    fn finish(&mut self, device: usize) {
+        while self.scheduler.due(device).is_some() {
+            self.scheduler.finished(device, self.now);
+        }
+    }
+
+    fn pull_ahead(&mut self, device: usize) {
+        let due = self.scheduler.due(device);
+        let cost = self.scheduler.status(self.now).into_iter().map(|status| status.cost).collect::<Vec<_>>();
+        let Some(bound) = self.scheduler.pull_ahead(device, self.now) else { return };
+        let start = due.unwrap().max(self.now);
+        for job in &bound.jobs {
+            assert!(job.id > self.last_bound[bound.key], "nobody is passed over for it");
+            let end = start + cost[bound.key].latest(bound.jobs.len());
+            assert!(end <= job.deadline, "{} would be late", job.id);
+            self.leaves(bound.key, job);
+        }
+        assert!(self.scheduler.pull_ahead(device, self.now).is_none(), "one is enough");
+    }
+
     fn pull(&mut self, device: usize) {
-        self.scheduler.finished(device);
+        self.finish(device);
         let cost = self.scheduler.status(self.now).into_iter().map(|status| status.cost).collect::<Vec<_>>();
         let pull = self.scheduler.pull(device, self.now);
         for (line, job) in &pull.expired {
@@ -134,8 +158,7 @@ proptest! {
             account.pull(0);
         }
         prop_assert!(account.waiting.is_empty());
-        account.scheduler.finished(0);
-        account.scheduler.finished(1);
+        (0..DEVICES).for_each(|device| account.finish(device));
         prop_assert!(account.scheduler.is_idle());
     }
 
@@ -144,8 +167,9 @@ proptest! {
     fn what_is_admitted_is_in_time_when_batches_take_as_long_as_measured(
         profiles in profiles(),
         arrivals in prop::collection::vec((0..25u32, 0..2usize, 1..4usize, 0..250u32), 1..60),
+        ahead in prop::bool::ANY,
     ) {
-        let mut exact = Exact::new(&profiles);
+        let mut exact = Exact::new(&profiles, ahead);
         let mut now = Instant::now();
         let mut admitted = 0;
         for (pause, line, count, due) in arrivals {
@@ -161,45 +185,56 @@ proptest! {
     }
 }
 
-/// Devices whose batches take exactly the measured time, and that bind anew as soon as they are free.
+/// Devices whose batches take exactly the measured time, and that bind anew as soon as they are free; where `ahead` says
+/// so, also one batch before that.
 struct Exact {
     scheduler: Scheduler<usize, ()>,
     lines: Vec<LineId>,
     costs: Vec<CostModel>,
-    /// When each device's batch ends.
+    ahead: bool,
+    /// When each device's batch ends, and how long the one takes that was given to it ahead.
     running: [Option<Instant>; DEVICES],
+    next: [Option<Duration>; DEVICES],
     bound: usize,
 }
 
 impl Exact {
-    fn new(profiles: &[(u32, u32, usize, u32)]) -> Self {
+    fn new(profiles: &[(u32, u32, usize, u32)], ahead: bool) -> Self {
         let mut scheduler = Scheduler::new(DEVICES, Limits::default(), 0.0);
         let lines = profiles.iter().enumerate().map(|(key, p)| scheduler.open(key, profile(*p))).collect();
         let costs = profiles.iter().map(|p| profile(*p).cost).collect();
-        Self { scheduler, lines, costs, running: [None; DEVICES], bound: 0 }
+        Self { scheduler, lines, costs, ahead, running: [None; DEVICES], next: [None; DEVICES], bound: 0 }
     }
 
     fn run_until(&mut self, now: Instant) {
         let next = |running: &[Option<Instant>; DEVICES]| running.iter().copied().flatten().min();
         while let Some(ends) = next(&self.running).filter(|ends| *ends <= now) {
             let device = self.running.iter().position(|running| *running == Some(ends)).unwrap();
-            self.scheduler.finished(device);
-            self.running[device] = None;
+            self.scheduler.finished(device, ends);
+            self.running[device] = self.next[device].take().map(|takes| ends + takes);
             self.bind_all(ends);
         }
     }
 
     fn bind_all(&mut self, now: Instant) {
         for device in 0..DEVICES {
-            if self.running[device].is_some() {
-                continue;
-            }
-            let pull = self.scheduler.pull(device, now);
-            assert!(pull.expired.is_empty(), "an admitted job is late");
-            if let Some(bound) = pull.bound {
-                self.bound += bound.jobs.len();
-                self.running[device] = Some(now + self.costs[bound.key].time(bound.jobs.len()));
+            if self.running[device].is_none() {
+                let pull = self.scheduler.pull(device, now);
+                assert!(pull.expired.is_empty(), "an admitted job is late");
+                self.running[device] = pull.bound.map(|bound| now + self.takes(&bound));
             }
         }
+        for device in 0..DEVICES {
+            if self.ahead
+                && let Some(bound) = self.scheduler.pull_ahead(device, now)
+            {
+                self.next[device] = Some(self.takes(&bound));
+            }
+        }
+    }
+
+    fn takes(&mut self, bound: &Bound<usize, ()>) -> Duration {
+        self.bound += bound.jobs.len();
+        self.costs[bound.key].time(bound.jobs.len())
     }
 }

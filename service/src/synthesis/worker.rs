@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use opentelemetry::trace::SpanContext;
-use spadework_batching::{BatchError, Worker};
+use spadework_batching::{BatchError, Begun, Worker};
 use spadework_engine::{Engine, EngineError, Input};
 
 use super::{Job, Latent, Picture, ServedModel};
@@ -56,12 +56,13 @@ impl Worker for EngineWorker {
     type Job = Job;
     type Output = Made;
 
-    fn run(&mut self, model: &Arc<ServedModel>, jobs: &[Job]) -> Result<Vec<Made>, BatchError> {
+    fn begin(&mut self, model: &Arc<ServedModel>, jobs: &[Job]) -> Result<Begun<Made>, BatchError> {
         let trace = self.traces.batch(model.name(), &self.name, jobs.iter().map(|job| &job.caller));
         let batch = trace.context();
         let pictures = self.pictures(model, jobs);
         trace.finish(pictures.as_ref().err().map(ToString::to_string));
-        Ok(pictures?.into_iter().map(|picture| Made { picture, batch: batch.clone() }).collect())
+        let made = |picture| Made { picture, batch: batch.clone() };
+        Ok(Begun::Done(pictures?.into_iter().map(made).collect()))
     }
 }
 

@@ -170,7 +170,7 @@ impl<'a> Fleet<'a> {
         let instance = &mut self.instances[place];
         let Some(Running { jobs, began }) = instance.running.take() else { return };
         instance.scheduler.observe(instance.line, jobs.len(), end - began, end);
-        instance.scheduler.finished(0);
+        instance.scheduler.finished(0, end);
         instance.open -= jobs.len();
         let answered = end + self.plan.codec;
         self.outcome.batches += 1;

@@ -1,13 +1,15 @@
 //! A worker that does what the test says, and an observer that writes down what it is told.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use spadework_batching::{
-    BatchError, Batcher, CostModel, Device, FailureReason, Observer, Profile, Settings, Stage, Worker,
+    BatchError, Batcher, Begun, CostModel, Device, Done, Failure, FailureReason, Finished, Observer, Profile,
+    Queue, Settings, Stage, Ticket, Worker,
 };
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
@@ -15,10 +17,14 @@ pub(crate) const MS: Duration = Duration::from_millis(1);
 /// Longer than anything here takes: a test that waits in vain fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a batch is to do.
+/// What a batch is to do, at its beginning and, once it has begun, at its end.
 pub(crate) enum Order {
+    /// Begin: the device works on it by itself.
+    Begin,
     /// Answer each job with itself.
     Echo,
+    /// The same, after the device has worked on it for so long. Only at the end.
+    Ran(Duration),
     /// Answer one output too few.
     Short,
     Fail,
@@ -27,9 +33,10 @@ pub(crate) enum Order {
     LoseDevice,
 }
 
-/// Says which jobs it got, then waits for its order.
+/// Says which jobs it got, then waits for its order; and says it again when a batch that has begun is waited for.
 pub(crate) struct Gate {
     entered: Sender<(&'static str, Vec<u32>)>,
+    waited: Sender<Vec<u32>>,
     orders: Arc<Mutex<Receiver<Order>>>,
 }
 
@@ -38,24 +45,42 @@ impl Worker for Gate {
     type Job = u32;
     type Output = u32;
 
-    fn run(&mut self, key: &&'static str, jobs: &[u32]) -> Result<Vec<u32>, BatchError> {
+    fn begin(&mut self, key: &&'static str, jobs: &[u32]) -> Result<Begun<u32>, BatchError> {
         self.entered.send((*key, jobs.to_vec())).unwrap();
-        // A test that has ended wants nothing any more.
-        let order = self.orders.lock().unwrap().recv().unwrap_or(Order::Echo);
-        match order {
-            Order::Echo => Ok(jobs.to_vec()),
-            Order::Short => Ok(jobs[1..].to_vec()),
-            Order::Fail => Err(BatchError::Failed("as ordered".into())),
-            Order::OutOfMemory => Err(BatchError::OutOfMemory("as ordered".into())),
-            Order::Panic => panic!("as ordered"),
-            Order::LoseDevice => Err(BatchError::DeviceLost("as ordered".into())),
+        let (jobs, orders, waited) = (jobs.to_vec(), self.orders.clone(), self.waited.clone());
+        match next(&self.orders) {
+            Order::Begin => Ok(Begun::Running(Box::new(move || {
+                let _ = waited.send(jobs.clone());
+                obey(next(&orders), &jobs)
+            }))),
+            order => obey(order, &jobs).map(|finished| Begun::Done(finished.outputs)),
         }
+    }
+}
+
+fn next(orders: &Mutex<Receiver<Order>>) -> Order {
+    // A test that has ended wants nothing any more.
+    orders.lock().unwrap_or_else(PoisonError::into_inner).recv().unwrap_or(Order::Echo)
+}
+
+fn obey(order: Order, jobs: &[u32]) -> Result<Finished<u32>, BatchError> {
+    let all = |ran| Ok(Finished { outputs: jobs.to_vec(), ran });
+    match order {
+        Order::Begin => panic!("a batch begins once"),
+        Order::Echo => all(Duration::ZERO),
+        Order::Ran(ran) => all(ran),
+        Order::Short => Ok(Finished { outputs: jobs[1..].to_vec(), ran: Duration::ZERO }),
+        Order::Fail => Err(BatchError::Failed("as ordered".into())),
+        Order::OutOfMemory => Err(BatchError::OutOfMemory("as ordered".into())),
+        Order::Panic => panic!("as ordered"),
+        Order::LoseDevice => Err(BatchError::DeviceLost("as ordered".into())),
     }
 }
 
 /// The test's end of one or more gates.
 pub(crate) struct Hand {
     entered: Receiver<(&'static str, Vec<u32>)>,
+    waited: Receiver<Vec<u32>>,
     orders: Sender<Order>,
 }
 
@@ -67,6 +92,18 @@ impl Hand {
 
     pub(crate) fn entered_with_key(&self) -> (&'static str, Vec<u32>) {
         self.entered.recv_timeout(PATIENCE).unwrap()
+    }
+
+    /// Waits until a batch that has begun is waited for; its jobs.
+    pub(crate) fn waited(&self) -> Vec<u32> {
+        self.waited.recv_timeout(PATIENCE).unwrap()
+    }
+
+    /// Waits for the next batch and lets the device work on it; its jobs.
+    pub(crate) fn begin(&self) -> Vec<u32> {
+        let jobs = self.entered();
+        self.order(Order::Begin);
+        jobs
     }
 
     pub(crate) fn order(&self, order: Order) {
@@ -156,14 +193,16 @@ pub(crate) struct Bench {
 /// `devices` gated devices, all moved by one hand.
 pub(crate) fn bench(devices: usize) -> Bench {
     let (entered, entered_at) = channel();
+    let (waited, waited_at) = channel();
     let (orders, orders_at) = channel();
     let orders_at = Arc::new(Mutex::new(orders_at));
     let built = Arc::new(AtomicU64::new(0));
     let device = |index: usize| {
-        let (entered, orders, built) = (entered.clone(), orders_at.clone(), built.clone());
+        let (entered, waited) = (entered.clone(), waited.clone());
+        let (orders, built) = (orders_at.clone(), built.clone());
         Device::new(format!("gate{index}"), move || {
             built.fetch_add(1, Ordering::SeqCst);
-            Ok(Gate { entered: entered.clone(), orders: orders.clone() })
+            Ok(Gate { entered: entered.clone(), waited: waited.clone(), orders: orders.clone() })
         })
     };
     let clock = Hands { start: Instant::now(), moved: Arc::default() };
@@ -176,7 +215,29 @@ pub(crate) fn bench(devices: usize) -> Bench {
         (0..devices).map(device).collect(),
     )
     .unwrap();
-    Bench { batcher, hand: Hand { entered: entered_at, orders }, notes, clock, built }
+    Bench { batcher, hand: Hand { entered: entered_at, waited: waited_at, orders }, notes, clock, built }
+}
+
+impl Bench {
+    /// Submits `job`, due in an hour.
+    pub(crate) fn submit(&self, queue: &Queue<Gate>, job: u32) -> Ticket<Gate> {
+        queue.submit(job, 1, self.clock.now() + Duration::from_secs(3600)).unwrap()
+    }
+
+    /// A queue with a batch of `job` on the device, and its ticket.
+    pub(crate) fn busy(&self, largest: usize, job: u32) -> (Queue<Gate>, Ticket<Gate>) {
+        let queue = self.batcher.open("model", profile(largest));
+        let ticket = self.submit(&queue, job);
+        assert_eq!(self.hand.entered(), [job]);
+        (queue, ticket)
+    }
+}
+
+pub(crate) fn reason(answer: Result<Done<u32>, Failure>) -> FailureReason {
+    match answer.unwrap_err() {
+        Failure::Batch { reason, .. } => reason,
+        other => panic!("{other}"),
+    }
 }
 
 /// Batches of any size up to `largest` take 10 ms.
