@@ -1,7 +1,7 @@
 //! A CUDA device: how it is opened, and the operators that are faster there than candle's.
 //!
 //! An engine has one stream and works from one thread at a time. All its memory is allocated, used and freed in that
-//! stream's order, so nothing here waits for the device but [`Operators::download`](crate::tables::Operators::download).
+//! stream's order, so nothing here waits for the device but [`Download::finish`](crate::pending::Download::finish).
 
 #[cfg(test)]
 mod agreement;
@@ -11,6 +11,7 @@ mod gemm;
 mod launch;
 mod memory;
 mod operators;
+mod staging;
 
 pub(crate) use device::{best_precision, list, open};
 

@@ -6,15 +6,16 @@ use spadework_imaging::RgbImage;
 use spadework_model::{Architecture, Grid, Tensors};
 
 use crate::{
-    CacheUse, Cached, Device, EngineError, Input, InstructionSet, Planner, Posterior, Precision, Settings,
-    Watch,
+    Begun, CacheUse, Cached, Device, End, EngineError, Input, InstructionSet, Planner, Posterior, Precision,
+    Settings, Watch,
     cache::Pictures,
     cpu::{Network, Policy},
     instructions::Instructions,
+    pending::rgb,
     plain::PlainEncoder,
 };
 #[cfg(feature = "cuda")]
-use crate::{cuda, tables};
+use crate::{Pending, cuda, tables};
 
 /// Pictures get one part in so many of the cache; tables get the rest.
 const PICTURES_SHARE: usize = 8;
@@ -48,19 +49,18 @@ impl Engine {
         encoder: Option<&Tensors>,
         settings: Settings,
     ) -> Result<Self, EngineError> {
-        let (device, generator) = match settings.device {
-            Device::Cpu => (candle_core::Device::Cpu, on_cpu(architecture, generator, settings)?),
+        let generator = match settings.device {
+            Device::Cpu => on_cpu(architecture, generator, settings)?,
             #[cfg(feature = "cuda")]
             Device::Cuda(ordinal) => on_cuda(architecture, generator, ordinal, settings.precision)?,
             #[cfg(not(feature = "cuda"))]
             Device::Cuda(_) => return Err(crate::devices::without_cuda(&settings.device.to_string())),
         };
-        let encoder =
-            encoder.map(|tensors| PlainEncoder::load(architecture, tensors, &device)).transpose()?;
+        let encoder = encoder.map(|tensors| on_stream_of_its_own(architecture, tensors, settings.device));
         Ok(Self {
             architecture: architecture.clone(),
             generator,
-            encoder,
+            encoder: encoder.transpose()?,
             pictures: Pictures::new(settings.cache_bytes / PICTURES_SHARE),
             cache_use: Arc::default(),
         })
@@ -124,13 +124,28 @@ impl Engine {
     ///
     /// Bytes are truncated, not rounded, as the published code does: `trunc(clip((x + 1) / 2 · 255, 0, 255))`.
     pub fn generate(&mut self, inputs: &[Input]) -> Result<Vec<RgbImage>, EngineError> {
-        #[cfg(feature = "cuda")]
-        if let AnyGenerator::Cuda(network, _) = &self.generator {
-            let Grid { height, width } = self.architecture.picture();
-            let pictures = network.generate(inputs)?.into_iter();
-            return pictures.map(|bytes| rgb(bytes, width, height)).collect();
+        match self.begin(inputs, &End::default())? {
+            Begun::Done(pictures) => Ok(pictures),
+            Begun::Pending(pending) => Ok(pending.finish()?.0),
         }
-        inputs.iter().map(|input| self.one(input)).collect()
+    }
+
+    /// [`generate`](Self::generate), but on a GPU without waiting for the pictures. The device begins when it has come to
+    /// `after`, the end of the batch that it was given before, by this engine or another.
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate); what goes wrong on the device later, [`Pending::finish`](crate::Pending::finish)
+    /// tells.
+    pub fn begin(&mut self, inputs: &[Input], after: &End) -> Result<Begun, EngineError> {
+        #[cfg(feature = "cuda")]
+        if let AnyGenerator::Cuda(network, _) = &self.generator
+            && let Some(download) = network.begin(inputs, after)?
+        {
+            let Grid { height, width } = self.architecture.picture();
+            return Ok(Begun::Pending(Pending::new(download, width, height)));
+        }
+        let _ = after; // a processor has ended what it was given before
+        Ok(Begun::Done(inputs.iter().map(|input| self.one(input)).collect::<Result<_, _>>()?))
     }
 
     fn one(&mut self, input: &Input) -> Result<RgbImage, EngineError> {
@@ -199,10 +214,6 @@ fn to_rgb(values: &[f32], width: usize, height: usize) -> Result<RgbImage, Engin
     rgb(pixels, width, height)
 }
 
-fn rgb(pixels: Vec<u8>, width: usize, height: usize) -> Result<RgbImage, EngineError> {
-    RgbImage::new(width, height, pixels).map_err(|error| EngineError::Input(error.to_string()))
-}
-
 /// The generator on the processor.
 fn on_cpu(
     architecture: &Architecture,
@@ -223,12 +234,26 @@ fn on_cuda(
     generator: &Tensors,
     ordinal: usize,
     precision: Option<Precision>,
-) -> Result<(candle_core::Device, AnyGenerator), EngineError> {
+) -> Result<AnyGenerator, EngineError> {
     let device = cuda::open(ordinal)?;
     let precision = match precision {
         Some(precision) => precision,
         None => cuda::best_precision(&device)?,
     };
     let network = cuda::network(architecture, generator, &device, precision)?;
-    Ok((candle_core::Device::Cuda(device), AnyGenerator::Cuda(Box::new(network), precision)))
+    Ok(AnyGenerator::Cuda(Box::new(network), precision))
+}
+
+/// The encoder. On a CUDA device it is waited for, which on the generator's stream would be for the batch that runs.
+fn on_stream_of_its_own(
+    architecture: &Architecture,
+    encoder: &Tensors,
+    device: Device,
+) -> Result<PlainEncoder, EngineError> {
+    let device = match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(ordinal) => candle_core::Device::Cuda(cuda::open(ordinal)?),
+        _ => candle_core::Device::Cpu,
+    };
+    PlainEncoder::load(architecture, encoder, &device)
 }

@@ -24,6 +24,7 @@ pub mod kernels;
 #[cfg(test)]
 mod made_up;
 mod part;
+mod pending;
 mod plain;
 mod plan;
 #[expect(unsafe_code, reason = "the C library's settings, before any thread starts")]
@@ -40,6 +41,7 @@ pub use error::EngineError;
 pub use input::{Input, Posterior};
 pub use instructions::InstructionSet;
 pub use part::{Part, Watch};
+pub use pending::{Begun, End, Pending};
 pub use plan::{Plan, Planner};
 pub use process::prepare_for_training;
 pub use settings::{DEFAULT_CACHE_BYTES, Device, Precision, Settings};

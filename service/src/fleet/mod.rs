@@ -13,7 +13,7 @@ use std::{
 use anyhow::Context as _;
 use spadework_batching::{Batcher, Device, Health, Profile, Queue, Settings};
 use spadework_checkpoint::{CheckpointError, Entry};
-use spadework_engine::{Cached, Settings as EngineSettings};
+use spadework_engine::{Cached, End, Settings as EngineSettings};
 use spadework_metrics::{Metrics, TableResult};
 
 use crate::{
@@ -78,7 +78,8 @@ impl Fleet {
         let device = |(index, settings): (usize, &EngineSettings)| {
             let (name, traces) = (settings.device.to_string(), traces.clone());
             Device::new(name.clone(), move || {
-                Ok(EngineWorker { device: index, name: name.clone(), traces: traces.clone() })
+                let (name, traces) = (name.clone(), traces.clone());
+                Ok(EngineWorker { device: index, name, traces, last: End::default() })
             })
         };
         let devices = config.devices.iter().enumerate().map(device).collect();

@@ -1,22 +1,34 @@
 //! Runs batches of jobs on an engine.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use opentelemetry::trace::SpanContext;
-use spadework_batching::{BatchError, Begun, Worker};
-use spadework_engine::{Engine, EngineError, Input};
+use spadework_batching::{self as batching, BatchError, Finished, Worker};
+use spadework_engine::{Begun, End, Engine, EngineError, Input};
+use spadework_imaging::RgbImage;
 
 use super::{Job, Latent, Picture, ServedModel};
-use crate::traces::Traces;
+use crate::traces::{BatchRun, Traces};
 
 /// Pictures of jobs, in order. A picture does not depend on its batch.
 ///
 /// # Errors
 /// As the engine.
 pub fn run_jobs(engine: &mut Engine, jobs: &[Job]) -> Result<Vec<Picture>, EngineError> {
-    let inputs = jobs.iter().map(|job| input(engine, job)).collect::<Result<Vec<_>, _>>()?;
+    let inputs = inputs(engine, jobs)?;
     let images = engine.generate(&inputs)?;
-    Ok(images.into_iter().zip(inputs).map(|(image, input)| Picture { image, z: input.z }).collect())
+    Ok(pictures(images, inputs.into_iter().map(|input| input.z)).collect())
+}
+
+fn inputs(engine: &mut Engine, jobs: &[Job]) -> Result<Vec<Input>, EngineError> {
+    jobs.iter().map(|job| input(engine, job)).collect()
+}
+
+fn pictures(
+    images: Vec<RgbImage>,
+    latents: impl IntoIterator<Item = Option<Vec<f32>>>,
+) -> impl Iterator<Item = Picture> {
+    images.into_iter().zip(latents).map(|(image, z)| Picture { image, z })
 }
 
 /// What the network takes for a job. Styles are encoded one by one, so that they cannot depend on one another.
@@ -32,7 +44,7 @@ pub fn input(engine: &mut Engine, job: &Job) -> Result<Input, EngineError> {
     Ok(Input { plan: job.plan.clone(), z, noise: job.noise.clone() })
 }
 
-/// A device's thread. It holds nothing: a model brings its engine for each device along, and both go together.
+/// A device's thread. It holds no model: each brings its engine for the device along, and both go together.
 pub struct EngineWorker {
     /// The device's place among the settings.
     pub device: usize,
@@ -40,6 +52,8 @@ pub struct EngineWorker {
     pub name: String,
     /// Where the spans of batches go.
     pub traces: Traces,
+    /// The end of the batch that it was given last. The next one begins there, also where it is another model's.
+    pub last: End,
 }
 
 /// A picture and the span of the batch that it was made in.
@@ -56,24 +70,63 @@ impl Worker for EngineWorker {
     type Job = Job;
     type Output = Made;
 
-    fn begin(&mut self, model: &Arc<ServedModel>, jobs: &[Job]) -> Result<Begun<Made>, BatchError> {
-        let trace = self.traces.batch(model.name(), &self.name, jobs.iter().map(|job| &job.caller));
-        let batch = trace.context();
-        let pictures = self.pictures(model, jobs);
-        trace.finish(pictures.as_ref().err().map(ToString::to_string));
-        let made = |picture| Made { picture, batch: batch.clone() };
-        Ok(Begun::Done(pictures?.into_iter().map(made).collect()))
+    fn begin(&mut self, model: &Arc<ServedModel>, jobs: &[Job]) -> Result<batching::Begun<Made>, BatchError> {
+        let began = Instant::now();
+        let batch = Batch {
+            model: model.clone(),
+            device: self.name.clone(),
+            traces: self.traces.clone(),
+            callers: jobs.iter().map(|job| job.caller.clone()).collect(),
+        };
+        let (begun, latents) = self.give(model, jobs).map_err(|error| batch.failed(began, error))?;
+        let pending = match begun {
+            Begun::Done(images) => return Ok(batching::Begun::Done(batch.made(began, images, latents))),
+            Begun::Pending(pending) => pending,
+        };
+        self.last = pending.end();
+        Ok(batching::Begun::Running(Box::new(move || {
+            let (images, ran) = pending.finish().map_err(|error| batch.failed(began, batch_error(error)))?;
+            Ok(Finished { outputs: batch.made(Instant::now() - ran, images, latents), ran })
+        })))
     }
 }
 
 impl EngineWorker {
-    fn pictures(&self, model: &ServedModel, jobs: &[Job]) -> Result<Vec<Picture>, BatchError> {
+    /// Gives jobs to the model's engine. Also the latents that their pictures are made from.
+    fn give(&self, model: &ServedModel, jobs: &[Job]) -> Result<(Begun, Vec<Option<Vec<f32>>>), BatchError> {
         let mut engine =
             model.engine(self.device).map_err(|error| match error.downcast::<EngineError>() {
                 Ok(error) => batch_error(error),
                 Err(error) => BatchError::Failed(error.into()),
             })?;
-        run_jobs(&mut engine, jobs).map_err(batch_error)
+        let inputs = inputs(&mut engine, jobs).map_err(batch_error)?;
+        let begun = engine.begin(&inputs, &self.last).map_err(batch_error)?;
+        Ok((begun, inputs.into_iter().map(|input| input.z).collect()))
+    }
+}
+
+/// What is to be told of a batch at its end, whatever its device's thread does by then.
+struct Batch {
+    model: Arc<ServedModel>,
+    device: String,
+    traces: Traces,
+    callers: Vec<SpanContext>,
+}
+
+impl Batch {
+    fn made(&self, began: Instant, images: Vec<RgbImage>, latents: Vec<Option<Vec<f32>>>) -> Vec<Made> {
+        let batch = self.trace(began, None);
+        pictures(images, latents).map(|picture| Made { picture, batch: batch.clone() }).collect()
+    }
+
+    fn failed(&self, began: Instant, error: BatchError) -> BatchError {
+        self.trace(began, Some(error.to_string()));
+        error
+    }
+
+    fn trace(&self, began: Instant, failure: Option<String>) -> SpanContext {
+        let Self { model, device, traces, callers } = self;
+        traces.batch(&BatchRun { model: model.name(), device, callers, began, failure })
     }
 }
 

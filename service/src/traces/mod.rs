@@ -16,7 +16,7 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::{
     propagation::TraceContextPropagator,
-    trace::{SdkTracer, SdkTracerProvider, Span},
+    trace::{SdkTracer, SdkTracerProvider},
 };
 
 pub use export::TraceArgs;
@@ -54,8 +54,19 @@ impl Moment {
     }
 }
 
-/// A batch while it runs.
-pub struct BatchTrace(Option<(Span, Moment)>);
+/// What a batch's span tells.
+pub struct BatchRun<'a> {
+    /// The model's name.
+    pub model: &'a str,
+    /// The device's name.
+    pub device: &'a str,
+    /// The span of each job's request.
+    pub callers: &'a [SpanContext],
+    /// When the device came to it.
+    pub began: Instant,
+    /// What went wrong.
+    pub failure: Option<String>,
+}
 
 impl Traces {
     /// Begins the span of a request, as a part of the trace that its `traceparent` names.
@@ -77,36 +88,36 @@ impl Traces {
         RequestTrace::new(tracer.clone(), Context::new().with_span(span), began)
     }
 
-    /// Begins the span of a batch. It is linked to the requests whose spans are recorded, and lies in the trace of the
-    /// first of them, so that it is recorded exactly when one of them is.
-    pub fn batch<'a>(
-        &self,
-        model: &str,
-        device: &str,
-        callers: impl Iterator<Item = &'a SpanContext>,
-    ) -> BatchTrace {
-        let Some(Exporting { tracer, .. }) = &self.0 else { return BatchTrace(None) };
-        let (mut size, mut links) = (0, Vec::new());
-        for caller in callers {
-            size += 1;
+    /// Makes the span of a batch that has ended just now. It is linked to the requests whose spans are recorded, and lies in
+    /// the trace of the first of them, so that it is recorded exactly when one of them is. Answers what others link to.
+    pub fn batch(&self, batch: &BatchRun<'_>) -> SpanContext {
+        let BatchRun { model, device, callers, began, failure } = batch;
+        let Some(Exporting { tracer, .. }) = &self.0 else { return SpanContext::NONE };
+        let mut links = Vec::new();
+        for caller in *callers {
             // Several pictures of one request have one caller.
             if caller.is_sampled() && !links.iter().any(|link: &Link| link.span_context == *caller) {
                 links.push(Link::with_context(caller.clone()));
             }
         }
-        let Some(first) = links.first() else { return BatchTrace(None) };
+        let Some(first) = links.first() else { return SpanContext::NONE };
         let parent = Context::new().with_remote_span_context(first.span_context.clone());
-        let began = Moment::now();
+        let ended = Moment::now();
         let attributes = [
-            KeyValue::new("spadework.model", model.to_owned()),
-            KeyValue::new("spadework.device", device.to_owned()),
-            KeyValue::new("spadework.batch.size", size),
+            KeyValue::new("spadework.model", (*model).to_owned()),
+            KeyValue::new("spadework.device", (*device).to_owned()),
+            KeyValue::new("spadework.batch.size", callers.len() as i64),
         ];
         let span = SpanBuilder::from_name("batch")
-            .with_start_time(began.wall)
+            .with_start_time(ended.at(*began))
             .with_attributes(attributes)
             .with_links(links);
-        BatchTrace(Some((tracer.build_with_context(span, &parent), began)))
+        let mut span = tracer.build_with_context(span, &parent);
+        if let Some(failure) = failure {
+            span.set_status(Status::error(failure.clone()));
+        }
+        span.end_with_timestamp(ended.wall);
+        span.span_context().clone()
     }
 
     /// Sends what has not been sent yet, and stops. Blocks, for a few seconds at most.
@@ -115,22 +126,6 @@ impl Traces {
         if let Err(error) = provider.shutdown_with_timeout(export::LAST_SEND) {
             tracing::warn!(%error, "the last traces could not be sent");
         }
-    }
-}
-
-impl BatchTrace {
-    /// What others link to.
-    pub fn context(&self) -> SpanContext {
-        self.0.as_ref().map_or(SpanContext::NONE, |(span, _)| span.span_context().clone())
-    }
-
-    /// The batch has run.
-    pub fn finish(mut self, failure: Option<String>) {
-        let Some((span, began)) = &mut self.0 else { return };
-        if let Some(failure) = failure {
-            span.set_status(Status::error(failure));
-        }
-        span.end_with_timestamp(began.at(Instant::now()));
     }
 }
 

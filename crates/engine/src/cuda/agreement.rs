@@ -1,12 +1,15 @@
 //! What only a GPU can show. `deploy/cuda/check` runs these on one; elsewhere they are ignored.
 
+use std::time::Duration;
+
 use candle_core::{CudaDevice, DType, Device, Tensor};
 use spadework_model::{Architecture, Tensors};
 
 use super::{CudaOperators, network, open};
 use crate::{
-    EngineError, Input, Precision,
+    End, EngineError, Input, Precision,
     made_up::{Numbers, architectures, difference, input, small, weights},
+    pending::Download,
     plain::PlainGenerator,
     tables::{CandleOperators, Conv, Lookup, Modulation, Network, Operators, Target, ToImage},
 };
@@ -200,6 +203,50 @@ fn a_hundred_runs_make_the_same_bytes() {
         for run in 0..100 {
             assert!(network.generate(&inputs).unwrap() == expected, "{name}: run {run} differs");
         }
+    }
+}
+
+#[test]
+#[ignore = "needs a CUDA device"]
+fn batches_that_begin_while_another_runs_make_the_same_bytes_and_take_turns() {
+    let (_, architecture) = networks().pop().unwrap();
+    let network = |seed| on_device(&architecture, &weights(&architecture, seed), Precision::Highest);
+    let networks = [network(5), network(6)]; // a stream each
+    let batches: Vec<Vec<Input>> = (1..=4).map(|size| inputs(&architecture, 2 * size)).collect();
+    let expected: Vec<Vec<Vec<Vec<u8>>>> = (networks.iter())
+        .map(|network| batches.iter().map(|batch| network.generate(batch).unwrap()).collect())
+        .collect();
+    let start = std::time::Instant::now();
+    let (mut after, mut sum) = (End::default(), Duration::ZERO);
+    let mut running = None;
+    for turn in 0..200 {
+        // Twice the same network, then the other, with ever another batch.
+        let (which, batch) = (turn / 2 % 2, turn % batches.len());
+        let begun = networks[which].begin(&batches[batch], &after).unwrap().unwrap();
+        after = begun.end();
+        if let Some((before, which, batch)) = running.replace((begun, which, batch)) {
+            let (before, which, batch): (Box<dyn Download>, usize, usize) = (before, which, batch);
+            let (pictures, ran) = before.finish().unwrap();
+            assert!(pictures == expected[which][batch], "turn {turn}");
+            assert!(ran > Duration::ZERO, "turn {turn}");
+            sum += ran;
+        }
+    }
+    drop(running);
+    // Each batch's time is its own: together they fit into the time that has passed.
+    assert!(sum <= start.elapsed(), "{sum:?} in {:?}", start.elapsed());
+}
+
+#[test]
+#[ignore = "needs a CUDA device"]
+fn a_batch_that_is_dropped_leaves_its_memory_to_the_next() {
+    let (_, architecture) = networks().pop().unwrap();
+    let network = on_device(&architecture, &weights(&architecture, 7), Precision::Highest);
+    let (one, other) = (inputs(&architecture, 8), inputs(&architecture, 3));
+    let expected = network.generate(&other).unwrap();
+    for _ in 0..50 {
+        drop(network.begin(&one, &End::default()).unwrap());
+        assert!(network.generate(&other).unwrap() == expected);
     }
 }
 

@@ -2,16 +2,21 @@
 
 use std::cell::RefCell;
 
-use candle_core::{CudaDevice, DType, Device, Result, Tensor};
+use candle_core::{CudaDevice, DType, Device, Result, Tensor, bail};
+use cudarc::driver::CudaEvent;
 
 use super::{
     convs::{Added, Convolve, convs},
+    cuda_error,
     gemm::Gemm,
     launch::Kernels,
-    memory::{Staging, empty},
+    memory::empty,
+    staging::{self, Staging},
 };
 use crate::{
+    End,
     fused::{self, add},
+    pending::Download,
     tables::{CandleOperators, Conv, Lookup, Modulation, Operators, ToImage},
 };
 
@@ -24,6 +29,8 @@ pub(crate) struct CudaOperators {
     convs: Box<dyn Convolve>,
     candle: CandleOperators,
     staging: RefCell<Staging>,
+    /// When the device comes to the batch that is being given to it.
+    started: RefCell<Option<CudaEvent>>,
 }
 
 impl CudaOperators {
@@ -37,6 +44,7 @@ impl CudaOperators {
             candle: CandleOperators { device: Device::Cuda(device.clone()) },
             device: device.clone(),
             staging: RefCell::default(),
+            started: RefCell::default(),
         })
     }
 
@@ -46,8 +54,23 @@ impl CudaOperators {
 }
 
 impl Operators for CudaOperators {
-    fn upload(&self, numbers: &[u32]) -> Result<Tensor> {
-        self.staging.borrow_mut().upload(&self.device, numbers)
+    fn begin(&self, after: &End) -> Result<()> {
+        let stream = self.device.cuda_stream();
+        if let Some(event) = &after.event {
+            stream.wait(event).map_err(cuda_error)?;
+        }
+        *self.started.borrow_mut() = Some(staging::now(&stream)?);
+        Ok(())
+    }
+
+    fn upload(&self, len: usize, write: &mut dyn FnMut(&mut [u32])) -> Result<Tensor> {
+        self.staging.borrow_mut().upload(&self.device, DType::U32, len, write)
+    }
+
+    fn upload_real(&self, numbers: &[f32]) -> Result<Tensor> {
+        let bits: &[u32] = bytemuck::cast_slice(numbers);
+        let mut write = |memory: &mut [u32]| memory.copy_from_slice(bits);
+        self.staging.borrow_mut().upload(&self.device, DType::F32, bits.len(), &mut write)
     }
 
     fn lookup(&self, rows: &Tensor, conv: &Lookup, rectify: bool) -> Result<Tensor> {
@@ -111,7 +134,8 @@ impl Operators for CudaOperators {
         Ok(out)
     }
 
-    fn download(&self, bytes: &Tensor) -> Result<Vec<u8>> {
-        self.staging.borrow_mut().download(&self.device, bytes)
+    fn download(&self, pictures: &Tensor) -> Result<Box<dyn Download>> {
+        let Some(started) = self.started.borrow_mut().take() else { bail!("a download ends a batch") };
+        Ok(Box::new(self.staging.borrow_mut().download(&self.device, pictures, started)?))
     }
 }

@@ -13,8 +13,9 @@ use proptest::{prelude::*, test_runner::TestCaseError};
 
 use super::{Argument, Call, NAMES, add, gather, lookup, modulate, picture, source, widths};
 use crate::{
-    Input,
+    End, Input,
     made_up::{Numbers, architectures, difference, input, weights},
+    pending::Download,
     plain::PlainGenerator,
     tables::{CandleOperators, Conv, Lookup, Modulation, Network, Operators, Target, ToImage},
 };
@@ -106,8 +107,16 @@ fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
 
 /// As `CudaOperators`, with a conv that fuses nothing.
 impl Operators for OnCpu {
-    fn upload(&self, numbers: &[u32]) -> Result<Tensor> {
-        self.candle.upload(numbers)
+    fn begin(&self, after: &End) -> Result<()> {
+        self.candle.begin(after)
+    }
+
+    fn upload(&self, len: usize, write: &mut dyn FnMut(&mut [u32])) -> Result<Tensor> {
+        self.candle.upload(len, write)
+    }
+
+    fn upload_real(&self, numbers: &[f32]) -> Result<Tensor> {
+        self.candle.upload_real(numbers)
     }
 
     fn lookup(&self, rows: &Tensor, conv: &Lookup, rectify: bool) -> Result<Tensor> {
@@ -146,8 +155,8 @@ impl Operators for OnCpu {
         self.run(&picture(x, conv, &out)?, &out)
     }
 
-    fn download(&self, bytes: &Tensor) -> Result<Vec<u8>> {
-        self.candle.download(bytes)
+    fn download(&self, pictures: &Tensor) -> Result<Box<dyn Download>> {
+        self.candle.download(pictures)
     }
 }
 

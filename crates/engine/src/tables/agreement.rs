@@ -6,7 +6,7 @@ use spadework_model::{Architecture, Grid, Tensors};
 
 use super::{CandleOperators, Network, Target};
 use crate::{
-    Input,
+    End, Input,
     made_up::{architectures, difference, input, small, weights},
     plain::PlainGenerator,
 };
@@ -63,6 +63,21 @@ fn bytes_are_the_truncated_numbers() {
         let expected = (0..numbers.len()).map(|i| numbers[i % 3 * plane + i / 3]);
         let expected = expected.map(|x| ((x + 1.0) / 2.0 * 255.0).clamp(0.0, 255.0) as u8);
         assert_eq!(*bytes, expected.collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn batches_that_have_begun_together_make_the_bytes_of_each_alone() {
+    for (index, (name, architecture)) in architectures().into_iter().enumerate() {
+        let network = network(&architecture, &weights(&architecture, index as u64), DType::F32);
+        let batches: Vec<Vec<Input>> = [1, 3, 2]
+            .map(|size| (0..size).map(|seed| input(&architecture, 10 * size + seed)).collect())
+            .into();
+        let begin = |batch: &Vec<Input>| network.begin(batch, &End::default()).unwrap().unwrap();
+        let begun: Vec<_> = batches.iter().map(begin).collect();
+        for (batch, begun) in batches.iter().zip(begun).rev() {
+            assert!(begun.finish().unwrap().0 == network.generate(batch).unwrap(), "{name}");
+        }
     }
 }
 

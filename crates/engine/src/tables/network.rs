@@ -8,7 +8,8 @@ use super::{
     spade::SharedPredictor, start::Start, tensors::Target,
 };
 use crate::{
-    EngineError, Input,
+    End, EngineError, Input,
+    pending::Download,
     plan::{level::Level, resolutions},
 };
 
@@ -58,26 +59,43 @@ impl Network {
         })
     }
 
-    /// Pictures H W C as bytes.
-    pub(crate) fn generate(&self, inputs: &[Input]) -> Result<Vec<Vec<u8>>, EngineError> {
-        let Some(pictures) = self.run(inputs, DType::U8)? else { return Ok(Vec::new()) };
-        let bytes = self.operators.download(&pictures.flatten_all()?)?;
-        Ok(bytes.chunks_exact(bytes.len() / inputs.len()).map(<[u8]>::to_vec).collect())
-    }
-
-    /// Pictures C H W in [-1, 1].
-    pub(crate) fn generate_tensor(&self, inputs: &[Input]) -> Result<Vec<Vec<f32>>, EngineError> {
-        let Some(pictures) = self.run(inputs, DType::F32)? else { return Ok(Vec::new()) };
-        let planes = pictures.permute((0, 3, 1, 2))?.contiguous()?.flatten_from(1)?;
-        Ok(planes.to_vec2()?)
-    }
-
-    /// (N, H, W, 3) as one batch on the device; none of no inputs.
-    fn run(&self, inputs: &[Input], dtype: DType) -> Result<Option<Tensor>, EngineError> {
+    /// Begins pictures H W C as bytes, once the device has come to `after`; none of no inputs.
+    pub(crate) fn begin(
+        &self,
+        inputs: &[Input],
+        after: &End,
+    ) -> Result<Option<Box<dyn Download>>, EngineError> {
         inputs.iter().try_for_each(|input| self.check(input))?;
         if inputs.is_empty() {
             return Ok(None);
         }
+        self.operators.begin(after)?;
+        let pictures = self.run(inputs, DType::U8)?;
+        Ok(Some(self.operators.download(&pictures)?))
+    }
+
+    /// Pictures H W C as bytes.
+    #[cfg(test)]
+    pub(crate) fn generate(&self, inputs: &[Input]) -> Result<Vec<Vec<u8>>, EngineError> {
+        match self.begin(inputs, &End::default())? {
+            Some(download) => Ok(download.finish()?.0),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Pictures C H W in [-1, 1].
+    pub(crate) fn generate_tensor(&self, inputs: &[Input]) -> Result<Vec<Vec<f32>>, EngineError> {
+        inputs.iter().try_for_each(|input| self.check(input))?;
+        if inputs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let pictures = self.run(inputs, DType::F32)?;
+        let planes = pictures.permute((0, 3, 1, 2))?.contiguous()?.flatten_from(1)?;
+        Ok(planes.to_vec2()?)
+    }
+
+    /// (N, H, W, 3) as one batch on the device, of inputs that have been checked.
+    fn run(&self, inputs: &[Input], dtype: DType) -> Result<Tensor, EngineError> {
         let operators = &*self.operators;
         let mut x = self.start.run(operators, inputs, self.grid, &self.target)?;
         let mut level = None;
@@ -92,7 +110,7 @@ impl Network {
                 x = block.run(operators, level, &x, noise.as_ref())?;
             }
         }
-        Ok(Some(operators.picture(&x, &self.to_image, dtype)?))
+        Ok(operators.picture(&x, &self.to_image, dtype)?)
     }
 
     /// Every input's level of `grid`.
@@ -106,7 +124,7 @@ impl Network {
     fn noise(&self, inputs: &[Input], index: usize) -> candle_core::Result<Option<Tensor>> {
         let Some(grid) = self.noise_planes.get(index) else { return Ok(None) };
         let planes: Vec<f32> = inputs.iter().flat_map(|input| &input.noise[index]).copied().collect();
-        Tensor::from_vec(planes, (inputs.len(), grid.height, grid.width), &self.target.device).map(Some)
+        self.operators.upload_real(&planes)?.reshape((inputs.len(), grid.height, grid.width)).map(Some)
     }
 
     fn check(&self, input: &Input) -> Result<(), EngineError> {

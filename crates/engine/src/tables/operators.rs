@@ -6,6 +6,7 @@ use super::{
     convs::{Conv, ToImage},
     lookup::Lookup,
 };
+use crate::{End, pending::Download};
 
 /// Slope of the leaky ReLU for negative values.
 pub(crate) const SLOPE: f64 = 0.2;
@@ -13,8 +14,15 @@ pub(crate) const SLOPE: f64 = 0.2;
 /// The operations of a network on one device. Feature maps, hidden maps and tables have the type that the network
 /// computes in, f32 or bf16; sums are taken in f32 and rounded once.
 pub(crate) trait Operators: Send {
-    /// Numbers from host memory, as a vector. May return before the device has them.
-    fn upload(&self, numbers: &[u32]) -> Result<Tensor>;
+    /// What follows is the work of one batch, up to its [`download`](Self::download). The device begins it when it has
+    /// come to `after`.
+    fn begin(&self, after: &End) -> Result<()>;
+
+    /// `len` numbers that `write` writes to host memory, as a vector. May return before the device has them.
+    fn upload(&self, len: usize, write: &mut dyn FnMut(&mut [u32])) -> Result<Tensor>;
+
+    /// Such numbers from host memory. May return before the device has them.
+    fn upload_real(&self, numbers: &[f32]) -> Result<Tensor>;
 
     /// A conv on one-hot planes: `bias + Σ weights[row]` for each patch of `rows` (patches, taps), as (patches, width);
     /// no negative numbers where `rectify` says so.
@@ -41,8 +49,8 @@ pub(crate) trait Operators: Send {
     /// `trunc(clip((x + 1) / 2 · 255, 0, 255))`.
     fn picture(&self, x: &Tensor, conv: &ToImage, dtype: DType) -> Result<Tensor>;
 
-    /// A vector's bytes in host memory.
-    fn download(&self, bytes: &Tensor) -> Result<Vec<u8>>;
+    /// The bytes of a batch's pictures (N, H, W, 3) to host memory. Does not wait for them.
+    fn download(&self, pictures: &Tensor) -> Result<Box<dyn Download>>;
 }
 
 /// `normalised · (gamma + bias) + (beta + bias)` with gamma and beta from a table, and a leaky ReLU where `activate` says

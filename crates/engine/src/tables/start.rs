@@ -50,20 +50,27 @@ impl Start {
         let x = match self {
             // One by one: the product of a single row must not depend on how many there are.
             Self::Latent { weight, bias } => {
-                let row = |input: &Input| {
-                    let z = input.z.as_deref().unwrap_or_default();
-                    let z = Tensor::from_slice(z, (1, z.len()), &target.device)?.to_dtype(target.dtype)?;
+                let latents: Vec<f32> =
+                    inputs.iter().filter_map(|input| input.z.as_deref()).flatten().copied().collect();
+                let latents = operators.upload_real(&latents)?.reshape((inputs.len(), ()))?;
+                let latents = latents.to_dtype(target.dtype)?;
+                let row = |place: usize| {
+                    let z = latents.narrow(0, place, 1)?;
                     operators.product(&z, weight)?.to_dtype(DType::F32)?.broadcast_add(bias)
                 };
-                let rows = inputs.iter().map(row).collect::<Result<Vec<_>>>()?;
+                let rows = (0..inputs.len()).map(row).collect::<Result<Vec<_>>>()?;
                 Tensor::cat(&rows, 0)?.to_dtype(target.dtype)?
             }
             Self::LabelMap { conv, codes } => {
                 let maps = inputs.iter().filter_map(|input| input.plan.start.as_ref());
                 let patches: Vec<u16> = maps.flat_map(|map| map.windows(KERNEL)).collect();
                 let area = KERNEL * KERNEL;
-                let rows: Vec<u32> = lookup_rows(&patches, area, *codes).collect();
-                let rows = operators.upload(&rows)?.reshape((patches.len() / area, area))?;
+                let mut write = |memory: &mut [u32]| {
+                    let rows = lookup_rows(&patches, area, *codes);
+                    memory.iter_mut().zip(rows).for_each(|(place, row)| *place = row);
+                };
+                let rows =
+                    operators.upload(patches.len(), &mut write)?.reshape((patches.len() / area, area))?;
                 operators.lookup(&rows, conv, false)?
             }
         };

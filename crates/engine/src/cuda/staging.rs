@@ -1,0 +1,265 @@
+//! Page-locked memory between tensors and the host: copies need no other copy on the way and nobody waits for them.
+//!
+//! Memory is not touched again before the copy that uses it has ended. Events say when: they are recorded here, since
+//! cudarc records its own only where it tracks all memory by events, which [`open`](super::open) has turned off.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use candle_core::{CudaDevice, DType, Result, Tensor};
+use cudarc::driver::{CudaEvent, CudaStream, DeviceRepr, PinnedHostSlice, ValidAsZeroBits, result, sys};
+
+use super::{
+    cuda_error,
+    memory::{address, empty},
+};
+use crate::{End, pending::Download};
+
+/// Who waits for such an event sleeps. It tells its time as well.
+const WAITED_FOR: sys::CUevent_flags = sys::CUevent_flags::CU_EVENT_BLOCKING_SYNC;
+
+/// Page-locked memory of one stream.
+#[derive(Default)]
+pub(super) struct Staging {
+    up: Vec<Slot>,
+    down: Arc<Spare>,
+}
+
+/// Memory that copies to the device read, one after the other.
+struct Slot {
+    memory: PinnedHostSlice<u32>,
+    /// When the last copy has ended.
+    copied: CudaEvent,
+}
+
+/// Memory that copies to the host have written, and nobody uses now.
+type Spare = Mutex<Vec<PinnedHostSlice<u8>>>;
+
+impl Staging {
+    /// `len` numbers of 32 bits that `write` writes, as a vector of `dtype` on the device. Does not wait for the copy.
+    pub(super) fn upload(
+        &mut self,
+        device: &CudaDevice,
+        dtype: DType,
+        len: usize,
+        write: &mut dyn FnMut(&mut [u32]),
+    ) -> Result<Tensor> {
+        let stream = device.cuda_stream();
+        let tensor = empty(len, dtype, device)?;
+        let to = address(&tensor)?;
+        let slot = self.slot(&stream, len)?;
+        let memory = &mut slot.memory.as_mut_slice().map_err(cuda_error)?[..len];
+        write(memory);
+        // SAFETY: the tensor has room for as many numbers of four bytes, and `slot` gives the memory to nobody before the
+        // event that is recorded after the copy.
+        unsafe { result::memcpy_htod_async(to, memory, stream.cu_stream()) }.map_err(cuda_error)?;
+        slot.copied.record(&stream).map_err(cuda_error)?;
+        Ok(tensor)
+    }
+
+    /// The bytes of pictures (N, ...) to the host. `started` is when the device came to their batch. Does not wait.
+    pub(super) fn download(
+        &mut self,
+        device: &CudaDevice,
+        pictures: &Tensor,
+        started: CudaEvent,
+    ) -> Result<Downloading> {
+        let (stream, len) = (device.cuda_stream(), pictures.elem_count());
+        let from = address(pictures)?;
+        let mut download = Downloading {
+            memory: Some(self.spare(&stream, len)?),
+            spare: self.down.clone(),
+            pictures: pictures.dim(0)?,
+            len,
+            started,
+            ended: Arc::new(stream.context().new_event(Some(WAITED_FOR)).map_err(cuda_error)?),
+        };
+        if let Some(memory) = &mut download.memory {
+            let memory = &mut memory.as_mut_slice().map_err(cuda_error)?[..len];
+            // SAFETY: the tensor's bytes are there until the copy has ended, in the stream's order; and `download` lets
+            // nobody have the memory before the event that is recorded after it.
+            unsafe { result::memcpy_dtoh_async(memory, from, stream.cu_stream()) }.map_err(cuda_error)?;
+        }
+        download.ended.record(&stream).map_err(cuda_error)?;
+        Ok(download)
+    }
+
+    /// Memory with room for `len` numbers that no copy reads.
+    fn slot(&mut self, stream: &CudaStream, len: usize) -> Result<&mut Slot> {
+        let mut free = Vec::new();
+        for slot in &self.up {
+            let copied = slot.copied.try_is_complete().map_err(cuda_error)?;
+            free.push(copied.then(|| slot.memory.len()));
+        }
+        let index = match choose(&free, len) {
+            Choice::Use(index) => index,
+            choice => {
+                let memory =
+                    page_locked(stream, len.next_power_of_two(), sys::CU_MEMHOSTALLOC_WRITECOMBINED)?;
+                let slot = Slot { memory, copied: event(stream)? };
+                match choice {
+                    Choice::Replace(index) => {
+                        self.up[index] = slot;
+                        index
+                    }
+                    _ => {
+                        self.up.push(slot);
+                        self.up.len() - 1
+                    }
+                }
+            }
+        };
+        Ok(&mut self.up[index])
+    }
+
+    /// Memory with room for `len` bytes that no copy writes.
+    fn spare(&self, stream: &CudaStream, len: usize) -> Result<PinnedHostSlice<u8>> {
+        let last = lock(&self.down).pop();
+        match last {
+            Some(memory) if memory.len() >= len => Ok(memory),
+            // What is too small goes. Memory for reading is not write-combined.
+            _ => page_locked(stream, len.next_power_of_two(), 0),
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // An error is the device's; whoever uses it next is told.
+        let _ = self.copied.synchronize();
+    }
+}
+
+/// What to do for room for an upload.
+#[derive(Debug, PartialEq, Eq)]
+enum Choice {
+    /// Use this slot.
+    Use(usize),
+    /// This one is free but too small.
+    Replace(usize),
+    /// None is free.
+    Add,
+}
+
+/// The smallest free slot with room for `len`. `free` has the room of each that is.
+fn choose(free: &[Option<usize>], len: usize) -> Choice {
+    let slots = || free.iter().enumerate().filter_map(|(index, room)| Some((index, (*room)?)));
+    if let Some((index, _)) = slots().filter(|(_, room)| *room >= len).min_by_key(|(_, room)| *room) {
+        return Choice::Use(index);
+    }
+    slots().max_by_key(|(_, room)| *room).map_or(Choice::Add, |(index, _)| Choice::Replace(index))
+}
+
+/// Pictures on their way to the host.
+pub(super) struct Downloading {
+    /// None once given back.
+    memory: Option<PinnedHostSlice<u8>>,
+    spare: Arc<Spare>,
+    pictures: usize,
+    len: usize,
+    started: CudaEvent,
+    ended: Arc<CudaEvent>,
+}
+
+impl Download for Downloading {
+    fn end(&self) -> End {
+        End { event: Some(self.ended.clone()) }
+    }
+
+    fn finish(self: Box<Self>) -> Result<(Vec<Vec<u8>>, Duration)> {
+        self.ended.synchronize().map_err(cuda_error)?;
+        let ms = self.started.elapsed_ms(&self.ended).map_err(cuda_error)?;
+        let bytes = match &self.memory {
+            Some(memory) => &memory.as_slice().map_err(cuda_error)?[..self.len],
+            None => &[],
+        };
+        let pictures = bytes.chunks_exact(self.len / self.pictures).map(<[u8]>::to_vec).collect();
+        Ok((pictures, Duration::from_secs_f32(ms.max(0.0) / 1e3)))
+    }
+}
+
+impl Drop for Downloading {
+    fn drop(&mut self) {
+        // An error is the device's; whoever uses it next is told.
+        let _ = self.ended.synchronize();
+        lock(&self.spare).extend(self.memory.take());
+    }
+}
+
+/// The moment on the stream that all work so far has ended.
+pub(super) fn now(stream: &CudaStream) -> Result<CudaEvent> {
+    let event = event(stream)?;
+    event.record(stream).map_err(cuda_error)?;
+    Ok(event)
+}
+
+fn event(stream: &CudaStream) -> Result<CudaEvent> {
+    stream.context().new_event(Some(WAITED_FOR)).map_err(cuda_error)
+}
+
+fn lock(spare: &Spare) -> std::sync::MutexGuard<'_, Vec<PinnedHostSlice<u8>>> {
+    spare.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn page_locked<T: DeviceRepr + ValidAsZeroBits>(
+    stream: &CudaStream,
+    len: usize,
+    flags: u32,
+) -> Result<PinnedHostSlice<T>> {
+    // SAFETY: all bits make a number, and the memory is cleared before anything reads it.
+    let mut memory = unsafe { stream.context().alloc_pinned_with_flags(len, flags) }.map_err(cuda_error)?;
+    let first: *mut T = memory.as_mut_ptr().map_err(cuda_error)?;
+    // SAFETY: `len` elements lie there, and zero bits are valid in each.
+    unsafe { std::ptr::write_bytes(first, 0, len) };
+    Ok(memory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_goes_through_the_smallest_free_slot_and_never_through_one_that_is_read() {
+        let free = [Some(64), None, Some(16), Some(256)];
+        assert_eq!(choose(&free, 10), Choice::Use(2));
+        assert_eq!(choose(&free, 17), Choice::Use(0));
+        assert_eq!(choose(&free, 300), Choice::Replace(3), "the largest: it is most of the way");
+        assert_eq!(choose(&[None, None], 1), Choice::Add);
+        assert_eq!(choose(&[], 1), Choice::Add);
+    }
+
+    #[test]
+    fn slots_are_no_more_than_the_uploads_that_are_under_way_at_once() {
+        // Two batches at once, of uploads whose sizes change.
+        let mut rooms: Vec<usize> = Vec::new();
+        let mut read: Vec<Vec<usize>> = Vec::new();
+        for batch in 0..50 {
+            if read.len() == 2 {
+                read.remove(0);
+            }
+            read.push(Vec::new());
+            for upload in 0..7 {
+                let len = 1usize << ((upload * 5 + batch * 3) % 20);
+                let busy = |index: &usize| read.iter().flatten().any(|slot| slot == index);
+                let free: Vec<_> =
+                    rooms.iter().enumerate().map(|(i, room)| (!busy(&i)).then_some(*room)).collect();
+                let slot = match choose(&free, len) {
+                    Choice::Use(index) => index,
+                    Choice::Replace(index) => {
+                        rooms[index] = len;
+                        index
+                    }
+                    Choice::Add => {
+                        rooms.push(len);
+                        rooms.len() - 1
+                    }
+                };
+                assert!(!busy(&slot) && rooms[slot] >= len);
+                read[batch.min(1)].push(slot);
+            }
+        }
+        assert!(rooms.len() <= 14, "{} slots", rooms.len());
+    }
+}
