@@ -32,6 +32,8 @@ mod process;
 mod settings;
 mod slices;
 #[cfg(any(test, feature = "cuda"))]
+mod slots;
+#[cfg(any(test, feature = "cuda"))]
 mod tables;
 
 pub use cache::{CacheUse, Cached};

@@ -20,6 +20,9 @@ pub fn run_jobs(engine: &mut Engine, jobs: &[Job]) -> Result<Vec<Picture>, Engin
     Ok(pictures(images, inputs.into_iter().map(|input| input.z)).collect())
 }
 
+/// What the pictures of a batch are made from; none for a model without.
+type Latents = Vec<Option<Vec<f32>>>;
+
 fn inputs(engine: &mut Engine, jobs: &[Job]) -> Result<Vec<Input>, EngineError> {
     jobs.iter().map(|job| input(engine, job)).collect()
 }
@@ -93,7 +96,7 @@ impl Worker for EngineWorker {
 
 impl EngineWorker {
     /// Gives jobs to the model's engine. Also the latents that their pictures are made from.
-    fn give(&self, model: &ServedModel, jobs: &[Job]) -> Result<(Begun, Vec<Option<Vec<f32>>>), BatchError> {
+    fn give(&self, model: &ServedModel, jobs: &[Job]) -> Result<(Begun, Latents), BatchError> {
         let mut engine =
             model.engine(self.device).map_err(|error| match error.downcast::<EngineError>() {
                 Ok(error) => batch_error(error),
@@ -114,7 +117,7 @@ struct Batch {
 }
 
 impl Batch {
-    fn made(&self, began: Instant, images: Vec<RgbImage>, latents: Vec<Option<Vec<f32>>>) -> Vec<Made> {
+    fn made(&self, began: Instant, images: Vec<RgbImage>, latents: Latents) -> Vec<Made> {
         let batch = self.trace(began, None);
         pictures(images, latents).map(|picture| Made { picture, batch: batch.clone() }).collect()
     }
