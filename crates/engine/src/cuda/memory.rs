@@ -1,6 +1,6 @@
 //! Tensors' memory as addresses, and page-locked memory between them and the host.
 
-use candle_core::{CudaDevice, DType, Device, Result, Shape, Storage, Tensor, bail};
+use candle_core::{CudaDevice, CudaStorage, DType, Device, Result, Shape, Storage, Tensor, bail};
 use cudarc::driver::{DevicePtr, HostSlice, PinnedHostSlice, result, sys};
 
 use super::cuda_error;
@@ -19,6 +19,7 @@ pub(super) fn address(tensor: &Tensor) -> Result<u64> {
     let stream = storage.device.cuda_stream();
     let first = match tensor.dtype() {
         DType::F32 => storage.as_cuda_slice::<f32>()?.device_ptr(&stream).0,
+        DType::F64 => storage.as_cuda_slice::<f64>()?.device_ptr(&stream).0,
         DType::BF16 => storage.as_cuda_slice::<half::bf16>()?.device_ptr(&stream).0,
         DType::U32 => storage.as_cuda_slice::<u32>()?.device_ptr(&stream).0,
         DType::U8 => storage.as_cuda_slice::<u8>()?.device_ptr(&stream).0,
@@ -101,4 +102,12 @@ fn page_locked<T: cudarc::driver::DeviceRepr + cudarc::driver::ValidAsZeroBits>(
     // SAFETY: `len` elements lie there, and zero bits are valid in each.
     unsafe { std::ptr::write_bytes(first, 0, len) };
     Ok(memory)
+}
+
+/// Takes a storage's memory out of it and leaves one byte, which nobody reads, in its place.
+pub fn take(storage: &mut CudaStorage) -> Result<CudaStorage> {
+    let device = storage.device.clone();
+    // SAFETY: who takes a tensor's memory lets go of the tensor.
+    let nothing = unsafe { device.alloc::<u8>(1)? };
+    Ok(std::mem::replace(storage, CudaStorage::wrap_cuda_slice(nothing, device)))
 }
