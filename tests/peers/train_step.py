@@ -2,10 +2,12 @@
 
     pip install -r tests/peers/requirements.txt
     cargo build --release -p spadework-training
-    python tests/peers/train_step.py [--case landscape|published] [--masks DIR] [--rounds 5] [--threads 2]
+    python tests/peers/train_step.py [--case landscape|published] [--batch N] [--masks DIR] [--rounds 5] [--threads 2]
+    python tests/peers/train_step.py --device cuda      of a binary built with --features cuda
 
 A step is the generator's losses and gradients, then the discriminator's on a fresh pass without gradients; no optimiser.
-PyTorch runs it in f32, in its default memory format and channels last, on the reference networks (tests/reference).
+PyTorch runs it in f32, in its default memory format and channels last, on the reference networks (tests/reference); on a GPU
+in bf16 (autocast, channels last) and in f32 without TF32, and so does Spadework.
 Rounds are interleaved, times are medians. Masks are PNGs of label ids, by default freshly rendered landscapes.
 """
 
@@ -43,36 +45,61 @@ CASES = {  # networks, objective, batch
     ),
     "published": (Networks(PUBLISHED), Objective(), 1),
 }
+# PyTorch's memory formats and types, and Spadework's precisions.
+FORMS = {
+    "cpu": (
+        {
+            "PyTorch f32": (torch.contiguous_format, torch.float32),
+            "PyTorch f32, channels last": (torch.channels_last, torch.float32),
+        },
+        ["f32"],
+    ),
+    "cuda": (
+        {
+            "PyTorch bf16, channels last": (torch.channels_last, torch.bfloat16),
+            "PyTorch f32, channels last": (torch.channels_last, torch.float32),
+        },
+        ["bf16", "f32"],
+    ),
+}
 
 
 def main() -> None:
     args = parse()
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
+    torch.backends.cudnn.allow_tf32 = False
     networks, objective, count = CASES[args.case]
+    count = args.batch or count
+    forms, ours_in = FORMS[args.device]
     with tempfile.TemporaryDirectory() as folder:
         batch = make_batch(networks.architecture, masks(args, Path(folder), count))
-        ours = spadework(args, Path(folder), networks, objective, batch)
-        times: dict[str, list[float]] = {"Spadework f32": []}
+        ours = {f"Spadework {kind}": spadework(args, Path(folder), networks, objective, batch, kind) for kind in ours_in}
+        times: dict[str, list[float]] = {name: [] for name in ours}
+        there = {name: tensor.to(args.device) for name, tensor in batch.items()}
         peers = {}
-        for name, memory in {"PyTorch f32": torch.contiguous_format, "PyTorch f32, channels last": torch.channels_last}.items():
+        for name, (memory, kind) in forms.items():
             models = Models(networks, objective)
             for network in models.all().values():
-                network.train().to(memory_format=memory)
-            peers[name], times[name] = lambda m=models, f=memory: pytorch_step(m, batch, f), []
-            peers[name]()  # once, to warm up
+                network.train().to(args.device).to(memory_format=memory)
+            peers[name], times[name] = lambda m=models, f=memory, k=kind: pytorch_step(m, there, f, k), []
+            for _ in range(3 if args.device == "cuda" else 1):
+                peers[name]()  # to warm up
         for _ in range(args.rounds):
             for name, step in peers.items():
                 start = time.perf_counter()
                 step()
                 times[name].append((time.perf_counter() - start) * 1e3)
-            times["Spadework f32"].append(ours())
+            for name, step in ours.items():
+                times[name].append(step())
     report(args, count, {name: statistics.median(each) for name, each in times.items()})
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", choices=CASES, default="landscape")
+    parser.add_argument("--device", choices=FORMS, default="cpu")
+    parser.add_argument("--batch", type=int, help="pictures of a step")
     parser.add_argument("--masks", type=Path, help="folder of PNGs of label ids")
     parser.add_argument("--binary", type=Path, default=ROOT / "target/release/spadework-train")
     parser.add_argument("--rounds", type=int, default=5)
@@ -102,7 +129,15 @@ def make_batch(architecture: spade.Architecture, labels: Tensor) -> dict[str, Te
     return batch
 
 
-def pytorch_step(models: Models, batch: dict[str, Tensor], memory: torch.memory_format) -> None:
+def pytorch_step(models: Models, batch: dict[str, Tensor], memory: torch.memory_format, kind: torch.dtype) -> None:
+    device = batch["labels"].device.type
+    with torch.autocast(device, kind, enabled=kind != torch.float32):
+        pytorch_losses(models, batch, memory)
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def pytorch_losses(models: Models, batch: dict[str, Tensor], memory: torch.memory_format) -> None:
     planes = spade.semantics(models.networks.architecture, batch["labels"]).contiguous(memory_format=memory)
     pictures = batch["pictures"].contiguous(memory_format=memory)
     noise = [batch[name] for name in sorted(batch) if name.startswith("noise.")]
@@ -111,24 +146,28 @@ def pytorch_step(models: Models, batch: dict[str, Tensor], memory: torch.memory_
     models.gradients(models.discriminator_losses(planes, pictures, batch.get("eps"), noise), "D")
 
 
-def spadework(args, folder: Path, networks: Networks, objective: Objective, batch: dict[str, Tensor]):
-    """A function that runs two steps in a process of their own and returns the second one's milliseconds."""
+def spadework(args, folder: Path, networks: Networks, objective: Objective, batch: dict[str, Tensor], kind: str):
+    """A function that runs steps in a process of their own and returns the milliseconds of one: on a CPU of the second, on
+    a GPU the median of ten behind the first."""
+    rounds = 10 if args.device == "cuda" else 1
     run, tensors = folder / "run.json", folder / "batch.safetensors"
     run.write_text(json.dumps(dict(networks=networks.json(), objective=objective.json())))
     save_file(batch, tensors)
-    command = [args.binary, "bench", "--run", run, "--batch", tensors, "--rounds", "1"]
+    command = [args.binary, "bench", "--run", run, "--batch", tensors, "--rounds", str(rounds)]
+    command += ["--device", args.device, "--precision", kind]
 
     def once() -> float:
         environment = os.environ | {"RAYON_NUM_THREADS": str(args.threads)}
         output = subprocess.run(command, check=True, env=environment, capture_output=True, text=True).stdout
-        return sum(json.loads(output.splitlines()[-1]).values())
+        return statistics.median(sum(json.loads(line).values()) for line in output.splitlines())
 
     return once
 
 
 def report(args: argparse.Namespace, count: int, medians: dict[str, float]) -> None:
-    ours = medians["Spadework f32"]
-    print(f"{args.case}, batch {count}, {args.threads} threads, median of {args.rounds}")
+    ours = next(iter(medians.values()))
+    where = torch.cuda.get_device_name() if args.device == "cuda" else f"{args.threads} threads"
+    print(f"{args.case}, batch {count}, {where}, median of {args.rounds}; beside {next(iter(medians))}")
     for name, value in medians.items():
         print(f"  {name:<28}{value:8.0f} ms {count / value * 1e3:7.2f} pictures/s   {value / ours:5.2f}x")
 

@@ -8,12 +8,17 @@ mod agreement;
 mod convs;
 mod device;
 mod gemm;
+mod gradients;
 mod launch;
 mod memory;
+mod nccl;
 mod operators;
 mod staging;
+mod training;
 
 pub(crate) use device::{best_precision, list, open};
+pub use memory::take;
+pub use nccl::{Communicator, Nccl, NcclId};
 
 use candle_core::{CudaDevice, DType, Device, Error};
 use spadework_model::{Architecture, Tensors};

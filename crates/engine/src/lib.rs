@@ -4,8 +4,15 @@
 //! tests. A [`Planner`] turns a mask into a [`Plan`] on any thread; an [`Engine`] belongs to one device's thread and
 //! turns planned masks into pictures. Neither does I/O, holds a clock or draws random numbers.
 
+#[cfg(any(test, feature = "twin"))]
+mod as_c;
 mod buffer;
 mod cache;
+#[cfg_attr(
+    not(any(test, feature = "cuda", feature = "twin")),
+    expect(dead_code, reason = "this build has nothing that runs a call")
+)]
+mod call;
 mod cpu;
 #[cfg(feature = "cuda")]
 #[expect(unsafe_code, reason = "CUDA's libraries, behind functions that check their tensors")]
@@ -35,6 +42,11 @@ mod slices;
 mod slots;
 #[cfg(any(test, feature = "cuda"))]
 mod tables;
+#[cfg_attr(
+    not(any(test, feature = "cuda", feature = "twin")),
+    expect(dead_code, reason = "this build has no device to compute on")
+)]
+pub mod training;
 
 pub use cache::{CacheUse, Cached};
 pub use devices::{DeviceInfo, devices};

@@ -4,6 +4,7 @@
 //! the noise planes are arguments, as in `spadework-model`. `run` drives them: it draws, steps, writes and resumes.
 
 pub mod commands;
+pub mod compute;
 pub mod data;
 pub mod distributed;
 pub mod evaluate;

@@ -1,14 +1,18 @@
-//! Differentiable operations that candle computes wrongly, slowly or not at all. They run on a CPU, in f32 and f64.
+//! Differentiable operations that candle computes wrongly, slowly or not at all. The functions run on a CPU, in f32 and
+//! f64; [`Backend`] has them on a device as well, in f32.
 //!
 //! Feature maps are N H W C here: a cell's channels lie side by side, as the kernels and the tables want them. Every
 //! operation gives the same bits for the same input, whatever the number of threads.
 
 mod activation;
+mod backend;
 mod conv;
+pub(crate) mod device;
 mod distance;
 mod element;
 #[cfg(test)]
 pub(crate) mod finite_differences;
+mod graph;
 mod lanes;
 mod modulate;
 mod moments;
@@ -25,10 +29,11 @@ pub(crate) mod tests;
 mod upsample;
 
 pub use activation::leaky_relu;
+pub use backend::Backend;
 pub use conv::{Conv, conv2d};
 pub use distance::mean_distance;
 pub use modulate::modulate;
-pub use moments::{Collective, Moments, Span};
+pub use moments::{Collective, Moments, Span, fixed_moments, moments};
 pub use neighbourhoods::Neighbourhoods;
 pub use noise::add_noise;
 pub use normalize::normalize;

@@ -8,6 +8,8 @@ mod deviation;
 mod options;
 mod step;
 
+#[cfg(test)]
+pub(crate) use deviation::norm;
 pub use deviation::{Deviation, Kind};
 pub use options::Options;
 pub use step::ReferenceStep;

@@ -2,23 +2,23 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use candle_core::{DType, Result, Tensor, TensorId, backprop::GradStore, bail};
+use candle_core::{DType, Device, Result, Tensor, TensorId, backprop::GradStore, bail};
 use spadework_model::{LabelBatch, Posterior, one_hot};
 
 use crate::{
     losses,
     networks::{Encoder, Generator, Inputs, Mode, MultiscaleDiscriminator, Networks, Pass, Vgg19},
     objective::Objective,
-    ops::{Collective, Neighbourhoods},
+    ops::{Backend, Collective, Neighbourhoods},
     state::{State, Variables},
 };
 
 /// Some pairs of label map and picture.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// Class ids, u8 (N, H, W), at the architecture's mask size.
+    /// Class ids, u8 (N, H, W), at the architecture's mask size; in the memory of the CPU, where masks are compared.
     pub labels: Tensor,
-    /// 1 on instance boundaries, else 0, u8 (N, H, W); for an architecture with an edge plane.
+    /// 1 on instance boundaries, else 0, u8 (N, H, W), likewise; for an architecture with an edge plane.
     pub edges: Option<Tensor>,
     /// Pictures, f32 (N, 3, H, W) in [-1, 1].
     pub pictures: Tensor,
@@ -74,6 +74,7 @@ pub struct Trainer {
     discriminator: MultiscaleDiscriminator,
     vgg: Option<Vgg19>,
     collective: Option<Arc<dyn Collective>>,
+    backend: Backend,
     fixed_statistics: bool,
     masks: Option<(TensorId, Arc<Masks>)>, // of the last batch: both steps of an iteration read them
 }
@@ -86,7 +87,7 @@ struct Masks {
 
 impl Trainer {
     /// Trains `state` toward `objective`. `vgg` is needed for a perceptual loss; `collective` spans the processes that
-    /// train together.
+    /// train together. All tensors but a batch's masks lie where `backend` computes.
     ///
     /// # Errors
     /// When the objective needs what is not there.
@@ -96,6 +97,7 @@ impl Trainer {
         state: State,
         vgg: Option<Vgg19>,
         collective: Option<Arc<dyn Collective>>,
+        backend: Backend,
     ) -> Result<Self> {
         networks.architecture.check().map_err(candle_core::Error::wrap)?;
         if objective.perceptual != 0.0 && vgg.is_none() {
@@ -113,6 +115,7 @@ impl Trainer {
             objective,
             vgg,
             collective,
+            backend,
             fixed_statistics: false,
             masks: None,
         })
@@ -149,11 +152,11 @@ impl Trainer {
         let mut sum = Sum::default();
         sum.add("GAN", 1.0, || losses::generator_loss(objective.gan, &fake_features))?;
         sum.add("GAN_Feat", objective.feature_matching, || {
-            losses::feature_matching(&fake_features, &real_features)
+            losses::feature_matching(&self.backend, &fake_features, &real_features)
         })?;
-        sum.add("L1", objective.low_resolution, || losses::low_resolution(&fake, &real))?;
+        sum.add("L1", objective.low_resolution, || losses::low_resolution(&self.backend, &fake, &real))?;
         if let Some(vgg) = &self.vgg {
-            sum.add("VGG", objective.perceptual, || losses::perceptual(vgg, &fake, &real))?;
+            sum.add("VGG", objective.perceptual, || losses::perceptual(&self.backend, vgg, &fake, &real))?;
         }
         if let Some(posterior) = &posterior {
             sum.add("KLD", objective.kl, || losses::kl_divergence(posterior, objective.kl_reduction))?;
@@ -208,7 +211,7 @@ impl Trainer {
         z: Option<&Tensor>,
         noise: &[Tensor],
     ) -> Result<Tensor> {
-        let masks = Masks::new(&self.networks, labels, edges, DType::F32)?;
+        let masks = Masks::new(&self.networks, &self.backend, labels, edges, DType::F32)?;
         let inputs = Inputs { masks: &masks.levels, semantics: &masks.semantics, z, noise };
         let pictures = self.generator.forward(self.pass(generator, mode), inputs)?;
         pictures.detach().permute((0, 3, 1, 2))?.contiguous()
@@ -229,7 +232,7 @@ impl Trainer {
     }
 
     fn pass<'a>(&'a self, variables: &'a Variables, mode: Mode) -> Pass<'a> {
-        Pass::new(variables, mode, self.collective.as_ref())
+        Pass::new(variables, mode, self.collective.as_ref(), &self.backend)
     }
 
     /// Pictures (N, H, W, 3), and the posterior that their latent was drawn from.
@@ -261,22 +264,51 @@ impl Trainer {
             return Ok(Arc::clone(masks));
         }
         let dtype = batch.pictures.dtype();
-        let masks = Arc::new(Masks::new(&self.networks, &batch.labels, batch.edges.as_ref(), dtype)?);
+        let masks = Masks::new(&self.networks, &self.backend, &batch.labels, batch.edges.as_ref(), dtype)?;
+        let masks = Arc::new(masks);
         self.masks = Some((batch.labels.id(), Arc::clone(&masks)));
         Ok(masks)
     }
 }
 
 impl Masks {
-    fn new(networks: &Networks, labels: &Tensor, edges: Option<&Tensor>, dtype: DType) -> Result<Self> {
+    fn new(
+        networks: &Networks,
+        backend: &Backend,
+        labels: &Tensor,
+        edges: Option<&Tensor>,
+        dtype: DType,
+    ) -> Result<Self> {
         let architecture = &networks.architecture;
         let levels = Neighbourhoods::of_batch(architecture, labels, edges)?;
-        let ids = labels.flatten_all()?.to_vec1::<u8>()?;
-        let edges = edges.map(|edges| edges.flatten_all()?.to_vec1::<u8>()).transpose()?;
-        let batch = LabelBatch { ids: &ids, edges: edges.as_deref() };
-        let planes = one_hot(architecture, batch, dtype, labels.device())?;
-        Ok(Self { levels: levels.into_iter().map(Arc::new).collect(), semantics: channels_last(&planes)? })
+        let levels = levels.into_iter().map(|level| backend.place(level, architecture).map(Arc::new));
+        let levels = levels.collect::<Result<_>>()?;
+        let semantics = match backend {
+            Backend::Cpu => {
+                let ids = labels.flatten_all()?.to_vec1::<u8>()?;
+                let edges = edges.map(|edges| edges.flatten_all()?.to_vec1::<u8>()).transpose()?;
+                let batch = LabelBatch { ids: &ids, edges: edges.as_deref() };
+                channels_last(&one_hot(architecture, batch, dtype, labels.device())?)?
+            }
+            Backend::Device(_) => {
+                planes(architecture.label_planes(), backend.device(), labels, edges)?.to_dtype(dtype)?
+            }
+        };
+        Ok(Self { levels, semantics })
     }
+}
+
+/// One-hot planes with the edge plane behind them, (N, H, W, semantic_nc), made where they are read: a mask's bytes
+/// travel, not its planes.
+fn planes(count: usize, device: &Device, labels: &Tensor, edges: Option<&Tensor>) -> Result<Tensor> {
+    let ids = (0..count).map(|id| id as u8).collect(); // a label is a byte
+    let labels = labels.to_device(device)?.unsqueeze(3)?;
+    let one_hot = labels.broadcast_eq(&Tensor::from_vec(ids, count, device)?)?;
+    let both = match edges {
+        Some(edges) => Tensor::cat(&[one_hot, edges.to_device(device)?.unsqueeze(3)?], 3)?,
+        None => one_hot,
+    };
+    both.to_dtype(DType::F32)
 }
 
 /// Weighted losses, on their way to one number.
@@ -296,12 +328,12 @@ impl Sum {
 
     /// Every loss, and the gradients of their sum.
     fn backward(self) -> Result<(Losses, GradStore)> {
-        let mut losses = Losses::default();
-        for (name, term) in &self.terms {
-            losses.0.insert(name, term.to_dtype(DType::F32)?.to_scalar()?);
-        }
-        let terms: Vec<Tensor> = self.terms.into_iter().map(|(_, term)| term).collect();
-        Ok((losses, Tensor::stack(&terms, 0)?.sum_all()?.backward()?))
+        let (names, terms): (Vec<_>, Vec<_>) = self.terms.into_iter().unzip();
+        let terms = Tensor::stack(&terms, 0)?;
+        let gradients = terms.sum_all()?.backward()?;
+        // Read last: a device is waited for once, with all its work given to it.
+        let values = terms.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+        Ok((Losses(names.into_iter().zip(values).collect()), gradients))
     }
 }
 
@@ -317,4 +349,28 @@ fn gradients_of(variables: &Variables, gradients: &GradStore) -> Result<Gradient
 /// (N, C, H, W) → (N, H, W, C).
 fn channels_last(x: &Tensor) -> Result<Tensor> {
     x.permute((0, 2, 3, 1))?.contiguous()
+}
+
+#[cfg(test)]
+mod agreement;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn planes_that_are_made_on_a_device_are_those_of_the_model() -> Result<()> {
+        let architecture = crate::ops::tests::architecture(3, spadework_model::Modulation::PerLayer);
+        let pixels = 2 * architecture.mask.height * architecture.mask.width;
+        let ids: Vec<u8> = (0..pixels).map(|i| (i % 4) as u8).collect();
+        let edges: Vec<u8> = (0..pixels).map(|i| u8::from(i % 7 == 0)).collect();
+        let batch = LabelBatch { ids: &ids, edges: Some(&edges) };
+        let expected = channels_last(&one_hot(&architecture, batch, DType::F32, &Device::Cpu)?)?;
+        let shape = (2, architecture.mask.height, architecture.mask.width);
+        let map = |values: &[u8]| Tensor::from_slice(values, shape, &Device::Cpu);
+        let made = planes(4, &Device::Cpu, &map(&ids)?, Some(&map(&edges)?))?;
+        assert_eq!(made.dims(), expected.dims());
+        assert_eq!(made.ne(&expected)?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()?, 0.0);
+        Ok(())
+    }
 }

@@ -46,6 +46,16 @@ pub(super) fn convs(device: &CudaDevice, dtype: DType, tf32: bool) -> Result<Box
     }
 }
 
+/// A handle that works on the device's stream.
+pub(super) fn start(device: &CudaDevice) -> Result<Arc<Cudnn>> {
+    match Cudnn::new(device.cuda_stream()) {
+        Ok(cudnn) => Ok(cudnn),
+        Err(_) => bail!(
+            "cuDNN does not start on this device: its libraries must all be there, of release 9 for CUDA 13"
+        ),
+    }
+}
+
 /// The algorithm that fuses, and that reads its input in place.
 const ALGORITHM: sys::cudnnConvolutionFwdAlgo_t =
     sys::cudnnConvolutionFwdAlgo_t::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM;
@@ -99,11 +109,7 @@ where
     T: CudnnDataType + WithDType + CudaDType + DeviceRepr,
 {
     fn new(device: &CudaDevice, math: sys::cudnnMathType_t) -> Result<Self> {
-        let Ok(cudnn) = Cudnn::new(device.cuda_stream()) else {
-            bail!(
-                "cuDNN does not start on this device: its libraries must all be there, of release 9 for CUDA 13"
-            )
-        };
+        let cudnn = start(device)?;
         let identity = cudnn
             .create_activation(
                 sys::cudnnActivationMode_t::CUDNN_ACTIVATION_IDENTITY,
@@ -247,7 +253,7 @@ impl<T: CudnnDataType> Prepared<T> {
 }
 
 /// Whether cuDNN says that it has no such conv, rather than that something broke.
-fn is_missing(error: &CudnnError) -> bool {
+pub(super) fn is_missing(error: &CudnnError) -> bool {
     let status = format!("{:?}", error.0);
     status.contains("NOT_SUPPORTED") || status.contains("BAD_PARAM")
 }
@@ -292,7 +298,7 @@ where
 }
 
 /// A contiguous tensor's numbers.
-fn view<'a, T: CudaDType>(
+pub(super) fn view<'a, T: CudaDType>(
     (storage, layout): &'a (StorageRef<'_>, &candle_core::Layout),
 ) -> Result<CudaView<'a, T>> {
     let Storage::Cuda(storage) = &**storage else { bail!("the tensor is not on a CUDA device") };

@@ -29,20 +29,28 @@ impl Gemm {
 
     /// `a` (rows, k) by `b`, which is (k, columns), or (columns, k) where `transposed` says so.
     pub(super) fn run(&self, a: &Tensor, b: &Tensor, transposed: bool) -> Result<Tensor> {
-        let (rows, k) = a.dims2()?;
-        let (first, second) = b.dims2()?;
-        let (depth, columns) = if transposed { (second, first) } else { (first, second) };
+        self.product(a, b, [false, transposed], self.dtype)
+    }
+
+    /// `a` by `b` as `dtype`, each of them turned first where `transposed` says so.
+    pub(super) fn product(
+        &self,
+        a: &Tensor,
+        b: &Tensor,
+        transposed: [bool; 2],
+        dtype: DType,
+    ) -> Result<Tensor> {
+        let turned =
+            |(rows, columns): (usize, usize), turn| if turn { (columns, rows) } else { (rows, columns) };
+        let (rows, k) = turned(a.dims2()?, transposed[0]);
+        let (depth, columns) = turned(b.dims2()?, transposed[1]);
         if depth != k || a.dtype() != self.dtype || b.dtype() != self.dtype {
             bail!("{:?} does not multiply {:?} in {:?}", a.shape(), b.shape(), self.dtype)
         }
-        let c = empty((rows, columns), self.dtype, &self.device)?;
-        let (operation, stride) = match transposed {
-            true => (sys::cublasOperation_t::CUBLAS_OP_T, k),
-            false => (sys::cublasOperation_t::CUBLAS_OP_N, columns),
-        };
-        let numbers = match self.dtype {
-            DType::BF16 => sys::cudaDataType_t::CUDA_R_16BF,
-            _ => sys::cudaDataType_t::CUDA_R_32F,
+        let c = empty((rows, columns), dtype, &self.device)?;
+        let operation = |turn| match turn {
+            true => sys::cublasOperation_t::CUBLAS_OP_T,
+            false => sys::cublasOperation_t::CUBLAS_OP_N,
         };
         let size = |n: usize| i32::try_from(n).map_err(Error::wrap);
         let pointer = |tensor: &Tensor| Ok::<_, Error>(address(tensor)? as *const c_void);
@@ -53,21 +61,21 @@ impl Gemm {
         let done = unsafe {
             result::gemm_ex(
                 *self.device.cublas_handle().handle(),
-                operation,
-                sys::cublasOperation_t::CUBLAS_OP_N,
+                operation(transposed[1]),
+                operation(transposed[0]),
                 size(columns)?,
                 size(rows)?,
                 size(k)?,
                 (&raw const one).cast(),
                 pointer(b)?,
-                numbers,
-                size(stride)?,
+                numbers(self.dtype),
+                size(b.dim(1)?)?,
                 pointer(a)?,
-                numbers,
-                size(k)?,
+                numbers(self.dtype),
+                size(a.dim(1)?)?,
                 (&raw const zero).cast(),
                 pointer(&c)?.cast_mut(),
-                numbers,
+                numbers(dtype),
                 size(columns)?,
                 self.compute,
                 sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT_TENSOR_OP,
@@ -75,5 +83,12 @@ impl Gemm {
         };
         done.map_err(cuda_error)?;
         Ok(c)
+    }
+}
+
+fn numbers(dtype: DType) -> sys::cudaDataType_t {
+    match dtype {
+        DType::BF16 => sys::cudaDataType_t::CUDA_R_16BF,
+        _ => sys::cudaDataType_t::CUDA_R_32F,
     }
 }

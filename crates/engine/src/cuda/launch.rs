@@ -7,7 +7,11 @@ use cudarc::{
 };
 
 use super::{cuda_error, memory::address};
-use crate::fused::{Argument, Call, NAMES, source, widths};
+use crate::{
+    call::{Argument, Call},
+    fused::{NAMES, source, widths},
+    training,
+};
 
 /// Threads of a block.
 const BLOCK: u32 = 256;
@@ -23,26 +27,44 @@ const ARCHITECTURES: [((i32, i32), &str); 7] = [
     ((7, 5), "compute_75"),
 ];
 
-/// The kernels for numbers of one type.
+/// Some kernels, compiled.
 pub(super) struct Kernels {
     device: CudaDevice,
     functions: Vec<(&'static str, usize, CudaFunction)>,
 }
 
 impl Kernels {
-    /// Compiles them.
+    /// Compiles those of the networks for numbers of one type.
     pub(super) fn compile(device: &CudaDevice, dtype: DType) -> Result<Self> {
-        let capability = device.cuda_stream().context().compute_capability().map_err(cuda_error)?;
-        let mut functions = Vec::new();
+        let mut kernels = Self { device: device.clone(), functions: Vec::new() };
         for at_once in widths(dtype) {
-            let ptx = compile(&source(dtype, at_once), architecture(capability))?;
             let module = format!("spadework_{dtype:?}_{at_once}");
-            for name in NAMES {
-                let function = device.get_or_load_custom_func(name, &module, &ptx)?;
-                functions.push((name, at_once, function.into_cuda_function()));
-            }
+            kernels.load(&module, &source(dtype, at_once), NAMES, at_once)?;
         }
-        Ok(Self { device: device.clone(), functions })
+        Ok(kernels)
+    }
+
+    /// Compiles those of training steps.
+    pub(super) fn of_training(device: &CudaDevice) -> Result<Self> {
+        let mut kernels = Self { device: device.clone(), functions: Vec::new() };
+        kernels.load("spadework_training", training::SOURCE, training::names(), 1)?;
+        Ok(kernels)
+    }
+
+    fn load(
+        &mut self,
+        module: &str,
+        source: &str,
+        names: impl IntoIterator<Item = &'static str>,
+        at_once: usize,
+    ) -> Result<()> {
+        let capability = self.device.cuda_stream().context().compute_capability().map_err(cuda_error)?;
+        let ptx = compile(source, architecture(capability))?;
+        for name in names {
+            let function = self.device.get_or_load_custom_func(name, module, &ptx)?;
+            self.functions.push((name, at_once, function.into_cuda_function()));
+        }
+        Ok(())
     }
 
     /// Gives a call to the device's stream.
@@ -61,11 +83,12 @@ impl Kernels {
         for value in &values {
             match value {
                 Value::Number(number) => builder.arg(number),
+                Value::Float(number) => builder.arg(number),
                 Value::Size(size) => builder.arg(size),
             };
         }
         let shape = LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (BLOCK, 1, 1), shared_mem_bytes: 0 };
-        // SAFETY: `fused::calls` has checked the shapes and has the arguments in the kernel's order; tests run every
+        // SAFETY: whoever made the call has checked the shapes and has the arguments in the kernel's order; tests run every
         // kernel with them under an address sanitizer. Memory that goes before the kernel has run goes in the stream's
         // order, after it.
         unsafe { builder.launch(shape) }.map_err(cuda_error)?;
@@ -76,6 +99,7 @@ impl Kernels {
 /// An argument as it is passed.
 enum Value {
     Number(u32),
+    Float(f32),
     Size(u64),
 }
 
@@ -83,6 +107,7 @@ impl Value {
     fn of(argument: &Argument<'_>) -> Result<Self> {
         Ok(match argument {
             Argument::Number(number) => Self::Number(*number),
+            Argument::Float(number) => Self::Float(*number),
             Argument::Size(size) => Self::Size(*size),
             Argument::Memory(tensor) => Self::Size(address(tensor)?),
             Argument::Null => Self::Size(0),
@@ -117,6 +142,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn every_kernel_of_training_compiles_for_every_architecture() {
+        for (_, architecture) in ARCHITECTURES {
+            let ptx = compile(training::SOURCE, architecture).unwrap();
+            let missing = training::names().find(|name| !ptx.contains(&format!(".entry {name}(")));
+            assert_eq!(missing, None, "for {architecture}");
+        }
+        assert!(training::names().count() > 20);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Tensors' memory as addresses.
 
-use candle_core::{CudaDevice, DType, Device, Result, Shape, Storage, Tensor, bail};
+use candle_core::{CudaDevice, CudaStorage, DType, Device, Result, Shape, Storage, Tensor, bail};
 use cudarc::driver::DevicePtr;
 
 /// Where a contiguous tensor's first number lies on the device. It is there as long as the tensor is; work that was
@@ -14,6 +14,7 @@ pub(super) fn address(tensor: &Tensor) -> Result<u64> {
     let stream = storage.device.cuda_stream();
     let first = match tensor.dtype() {
         DType::F32 => storage.as_cuda_slice::<f32>()?.device_ptr(&stream).0,
+        DType::F64 => storage.as_cuda_slice::<f64>()?.device_ptr(&stream).0,
         DType::BF16 => storage.as_cuda_slice::<half::bf16>()?.device_ptr(&stream).0,
         DType::U32 => storage.as_cuda_slice::<u32>()?.device_ptr(&stream).0,
         DType::U8 => storage.as_cuda_slice::<u8>()?.device_ptr(&stream).0,
@@ -26,4 +27,12 @@ pub(super) fn address(tensor: &Tensor) -> Result<u64> {
 pub(super) fn empty(shape: impl Into<Shape>, dtype: DType, device: &CudaDevice) -> Result<Tensor> {
     // SAFETY: the callers are operators of this module, each of which writes every number of its output.
     unsafe { Tensor::empty(shape, dtype, &Device::Cuda(device.clone())) }
+}
+
+/// Takes a storage's memory out of it and leaves one byte, which nobody reads, in its place.
+pub fn take(storage: &mut CudaStorage) -> Result<CudaStorage> {
+    let device = storage.device.clone();
+    // SAFETY: who takes a tensor's memory lets go of the tensor.
+    let nothing = unsafe { device.alloc::<u8>(1)? };
+    Ok(std::mem::replace(storage, CudaStorage::wrap_cuda_slice(nothing, device)))
 }

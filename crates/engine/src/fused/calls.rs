@@ -2,9 +2,10 @@
 
 use candle_core::{DType, Result, Tensor, bail};
 
-use super::{
+use super::widths;
+use crate::call::{
     Argument::{self, Memory, Null, Number, Size},
-    Call, widths,
+    Call,
 };
 use crate::tables::{Lookup, Modulation, ToImage};
 

@@ -1,108 +1,39 @@
 //! The kernels on a processor: their very source, compiled as C with the address sanitizer and run thread after thread,
 //! against candle's operators and, as a whole network, against the model.
 
-use std::{
-    collections::HashMap,
-    io::Write as _,
-    path::PathBuf,
-    process::{Command, Stdio},
-};
+use std::collections::HashMap;
 
 use candle_core::{DType, Device, Result, Tensor};
 use proptest::{prelude::*, test_runner::TestCaseError};
 
-use super::{Argument, Call, NAMES, add, gather, lookup, modulate, picture, source, widths};
+use super::{add, gather, lookup, modulate, picture, source, widths};
 use crate::{
     End, Input,
+    as_c::Program,
+    call::Call,
     made_up::{Numbers, architectures, difference, input, weights},
     pending::Download,
     plain::PlainGenerator,
     tables::{CandleOperators, Conv, Lookup, Modulation, Network, Operators, Target, ToImage},
 };
 
-/// What stands before the kernels instead of what CUDA has.
-const BEFORE: &str = "#include <math.h>\n#include <stdio.h>\n#include <stdlib.h>\nstatic size_t current_thread;\n\
-    #define KERNEL static void\n#define FUNCTION static inline\n#define THREAD current_thread\n";
-
 /// Kernels as programs, one for each width.
 struct OnCpu {
-    folder: tempfile::TempDir,
-    programs: HashMap<usize, PathBuf>,
+    programs: HashMap<usize, Program>,
     candle: CandleOperators,
 }
 
 impl OnCpu {
     fn compile(dtype: DType) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let programs = widths(dtype).map(|at_once| {
-            let program = folder.path().join(format!("kernels_{at_once}"));
-            let text = format!("{BEFORE}{}\n{}", source(dtype, at_once), include_str!("on_cpu.c"));
-            // Where a compiler has no sanitizer, wrong numbers still show.
-            let sanitized =
-                cc(&program, &text, &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
-            assert!(sanitized || cc(&program, &text, &[]), "the kernels do not compile as C");
-            (at_once, program)
-        });
-        let candle = CandleOperators { device: Device::Cpu };
-        Self { folder, programs: HashMap::from(programs), candle }
+        let programs = widths(dtype).map(|at_once| (at_once, Program::compile(&source(dtype, at_once))));
+        Self { programs: HashMap::from(programs), candle: CandleOperators { device: Device::Cpu } }
     }
 
     /// The last memory after the call, as a tensor like `out`.
     fn run(&self, call: &Call<'_>, out: &Tensor) -> Result<Tensor> {
-        let kernel = NAMES.iter().position(|name| *name == call.name).unwrap();
-        let mut request = words(&[kernel as u64, call.threads as u64, call.arguments.len() as u64]);
-        for argument in &call.arguments {
-            match argument {
-                Argument::Number(value) => request.extend(words(&[0, u64::from(*value)])),
-                Argument::Size(value) => request.extend(words(&[0, *value])),
-                Argument::Null => request.extend(words(&[0, 0])),
-                Argument::Memory(tensor) => {
-                    let bytes = bytes(tensor)?;
-                    request.extend(words(&[1, bytes.len() as u64]));
-                    request.extend(bytes);
-                }
-            }
-        }
-        let mut program = Command::new(&self.programs[&call.at_once])
-            .env("ASAN_OPTIONS", "detect_leaks=0") // the process ends right after
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdin = program.stdin.take().unwrap();
-        let writer = std::thread::spawn(move || stdin.write_all(&request));
-        let output = program.wait_with_output().unwrap();
-        assert!(output.status.success(), "{} failed: {}", call.name, output.status);
-        writer.join().unwrap().unwrap();
-        Tensor::from_raw_buffer(&output.stdout, out.dtype(), out.dims(), &Device::Cpu)
+        let bytes = self.programs[&call.at_once].run(call)?;
+        Tensor::from_raw_buffer(&bytes, out.dtype(), out.dims(), &Device::Cpu)
     }
-}
-
-fn cc(program: &PathBuf, text: &str, flags: &[&str]) -> bool {
-    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
-    let mut command = Command::new(compiler);
-    command.args(["-O1", "-w", "-xc", "-"]).args(flags).args(["-lm", "-o"]).arg(program);
-    let mut compiling = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a C compiler");
-    compiling.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    compiling.wait().unwrap().success()
-}
-
-fn words(numbers: &[u64]) -> Vec<u8> {
-    numbers.iter().flat_map(|number| number.to_ne_bytes()).collect()
-}
-
-fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
-    let tensor = tensor.flatten_all()?;
-    Ok(match tensor.dtype() {
-        DType::F32 => bytemuck::cast_slice(&tensor.to_vec1::<f32>()?).to_vec(),
-        DType::U32 => bytemuck::cast_slice(&tensor.to_vec1::<u32>()?).to_vec(),
-        DType::U8 => tensor.to_vec1::<u8>()?,
-        // The upper half of the f32 of the same value.
-        _ => {
-            let wide = tensor.to_dtype(DType::F32)?.to_vec1::<f32>()?;
-            wide.iter().flat_map(|value| ((value.to_bits() >> 16) as u16).to_ne_bytes()).collect()
-        }
-    })
 }
 
 /// As `CudaOperators`, with a conv that fuses nothing.
@@ -203,7 +134,6 @@ fn every_kernel_does_what_candle_s_operator_does() {
             any::<[bool; 3]>(),
         );
         runner.run(&inputs, |inputs| every_kernel(&on_cpu, dtype, inputs)).unwrap();
-        assert!(on_cpu.folder.path().exists(), "the programs are there until the last has run");
     }
 }
 

@@ -8,6 +8,8 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    compute::{self, DeviceArgs},
+    distributed::Place,
     networks::{Initialisation, Networks, initialise},
     objective::Objective,
     outcome::Mistake,
@@ -26,6 +28,8 @@ pub struct BenchArgs {
     /// Steps that are timed, after one that is not.
     #[arg(long, value_name = "COUNT", default_value_t = 5, env = "SPADEWORK_ROUNDS")]
     rounds: usize,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 #[derive(Deserialize)]
@@ -53,9 +57,10 @@ pub(super) fn run(args: &BenchArgs) -> Result<()> {
         .map_err(|error| Mistake::error(format!("{}: {error}", args.run.display())))?;
     let tensors = candle_core::safetensors::load(&args.batch, &Device::Cpu)
         .map_err(|error| Mistake::error(format!("read {}: {error}", args.batch.display())))?;
-    let (batch, draws) = read_batch(&tensors)?;
-    let state = initialise(&run.networks, Initialisation::Default, 0, &Device::Cpu)?;
-    let mut trainer = Trainer::new(run.networks, run.objective, state, None, None)?;
+    let backend = compute::open(args.device.device, args.device.precision, &Place::alone(), |_| None)?;
+    let (batch, draws) = read_batch(&tensors, backend.device())?;
+    let state = initialise(&run.networks, Initialisation::Default, 0, backend.device())?;
+    let mut trainer = Trainer::new(run.networks, run.objective, state, None, None, backend)?;
     for round in 0..=args.rounds {
         let timing = step(&mut trainer, &batch, &draws).context("a step")?;
         if round > 0 {
@@ -79,12 +84,15 @@ fn step(trainer: &mut Trainer, batch: &Batch, draws: &Draws) -> Result<Timing> {
     })
 }
 
-fn read_batch(tensors: &HashMap<String, Tensor>) -> Result<(Batch, Draws)> {
+/// Pictures and draws on `device`; masks stay.
+fn read_batch(tensors: &HashMap<String, Tensor>, device: &Device) -> Result<(Batch, Draws)> {
     let get = |name: &str| {
         tensors.get(name).cloned().ok_or_else(|| Mistake::error(format!("the batch has no `{name}`")))
     };
-    let batch =
-        Batch { labels: get("labels")?, edges: tensors.get("edges").cloned(), pictures: get("pictures")? };
-    let noise = (0..).map_while(|index| tensors.get(&format!("noise.{index}")).cloned()).collect();
-    Ok((batch, Draws { eps: tensors.get("eps").cloned(), noise }))
+    let pictures = get("pictures")?.to_device(device)?;
+    let batch = Batch { labels: get("labels")?, edges: tensors.get("edges").cloned(), pictures };
+    let noise = (0..).map_while(|index| tensors.get(&format!("noise.{index}")));
+    let noise = noise.map(|plane| plane.to_device(device)).collect::<candle_core::Result<_>>()?;
+    let eps = tensors.get("eps").map(|eps| eps.to_device(device)).transpose()?;
+    Ok((batch, Draws { eps, noise }))
 }

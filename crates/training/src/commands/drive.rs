@@ -12,10 +12,11 @@ use signal_hook::{
     flag,
 };
 
-use super::device;
 use crate::{
+    compute,
     data::Source,
     distributed::{Group, Place, place_from_environment},
+    ops::Backend,
     outcome::Mistake,
     run::{Ending, RunConfig, RunFolder, Start, Stored, begin_from, build, checkpoints, shown},
 };
@@ -63,15 +64,17 @@ pub(super) fn drive(job: Job, folder: &Path) -> anyhow::Result<ExitCode> {
     if from > 0 && job.place.rank == 0 {
         eprintln!("going on after step {from} of {}", job.config.total_steps());
     }
-    let device = device::open(&job.config.compute.device)?;
-    let group = Arc::new(Group::meet(&job.place, job.config.fingerprint()?, job.patience)?);
-    let learner = build(&job.config, &device, &group)?;
+    let compute = &job.config.compute;
+    let backend =
+        compute::open(compute.device, compute.precision, &job.place, |name| std::env::var(name).ok())?;
+    let group = Arc::new(meet(&job, &backend)?);
+    let learner = build(&job.config, &backend, &group)?;
     if let Some(model) = job.config.warm_start.as_ref().filter(|_| job.stored.is_none()) {
         begin_from(model, &learner.state)?;
     }
     let Job { config, source, stored, stopped, folder: held, .. } = job;
     let shown = if held.is_some() { shown(&*source)? } else { Vec::new() };
-    let start = Start { config, learner, device, source, shown, group, stored, folder: held };
+    let start = Start { config, learner, backend, source, shown, group, stored, folder: held };
     let mut training = start.training()?;
     let leads = training.group.leads();
     let ending = training.run(&stop);
@@ -92,6 +95,19 @@ pub(super) fn drive(job: Job, folder: &Path) -> anyhow::Result<ExitCode> {
         Ending::Finished => ExitCode::SUCCESS,
         Ending::Stopped => ExitCode::from(stopped),
     })
+}
+
+/// The others, and their devices where this process has one.
+#[cfg_attr(not(feature = "cuda"), expect(unused_variables, reason = "a CPU is all there is"))]
+fn meet(job: &Job, backend: &Backend) -> anyhow::Result<Group> {
+    let group = Group::meet(&job.place, job.config.fingerprint()?, job.patience)?;
+    #[cfg(feature = "cuda")]
+    if !backend.device().is_cpu() {
+        let mut group = group;
+        group.connect_devices(backend.device())?;
+        return Ok(group);
+    }
+    Ok(group)
 }
 
 /// The first signal asks for a checkpoint and an end, the second ends at once.

@@ -14,11 +14,12 @@ use spadework_engine::{Engine, Posterior, Settings};
 use spadework_imaging::{Limits, RgbImage, Size, decode_picture};
 use spadework_model::Norm;
 
-use super::{device, drive::newest};
+use super::{drive::newest, threads};
 use crate::{
     data::Source,
     distributed::Group,
     export::{Averaged, ModelTensors, reestimate},
+    ops::Backend,
     outcome::Mistake,
     run::{
         Learner as _, Learning, RunConfig, Stored, Use, batch_of, build, checkpoints, draws, read_config,
@@ -89,7 +90,7 @@ impl std::str::FromStr for StyleFile {
 /// When there is no checkpoint, or a file cannot be used; then nothing is written.
 pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let config = read_config(&args.run)?;
-    device::set_threads(config.compute.threads)?;
+    threads::set_threads(config.compute.threads)?;
     let stored = find(args, &config)?;
     let (step, seconds) = (stored.position.step, stored.position.seconds);
     let tensors = tensors(args, &config, stored)?;
@@ -132,8 +133,8 @@ fn find(args: &ExportArgs, config: &RunConfig) -> anyhow::Result<Stored> {
 
 /// The averaged weights of a checkpoint, with statistics of their own.
 fn tensors(args: &ExportArgs, config: &RunConfig, mut stored: Stored) -> anyhow::Result<ModelTensors> {
-    let trainer = build(config, &Device::Cpu, &Arc::new(Group::alone()))?;
-    let mut learning = Learning::new(config.optimization.betas, trainer.state())?;
+    let trainer = build(config, &Backend::Cpu, &Arc::new(Group::alone()))?;
+    let mut learning = Learning::new(config.optimization.betas, trainer.state(), &Backend::Cpu)?;
     restore(&mut stored, trainer.state(), &mut learning)?;
     let averaged = Averaged::of(trainer.state(), &learning)?;
     let architecture = &config.networks.architecture;

@@ -1,13 +1,13 @@
 //! The command line.
 
 mod bench;
-mod device;
 mod drive;
 mod evaluate;
 mod export;
 mod fit;
 mod render_dataset;
 mod resume;
+mod threads;
 mod verify;
 
 use std::process::ExitCode;

@@ -5,10 +5,11 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Args;
 
 use super::{
-    device,
     drive::{Job, drive, newest, place},
+    threads,
 };
 use crate::{
+    compute::{DeviceChoice, Precision},
     outcome::Mistake,
     run::{RunFolder, read_config},
 };
@@ -22,6 +23,12 @@ pub struct ResumeArgs {
     /// Threads on a CPU, if not as many as before; 0 is one for each core
     #[arg(long, env = "SPADEWORK_TRAIN_THREADS")]
     pub threads: Option<usize>,
+    /// Where to compute, if not where it did before: auto, cpu, cuda or cuda:N
+    #[arg(long, env = "SPADEWORK_TRAIN_DEVICE")]
+    pub device: Option<DeviceChoice>,
+    /// What convs and tables multiply, if not what they did before: auto, f32 or bf16
+    #[arg(long, env = "SPADEWORK_TRAIN_PRECISION", value_enum)]
+    pub precision: Option<Precision>,
     /// With several processes: how long to wait for one another
     #[arg(long, env = "SPADEWORK_TRAIN_PEER_TIMEOUT", default_value = "10m")]
     pub peer_timeout: humantime::Duration,
@@ -43,7 +50,9 @@ pub(super) fn run(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
         (None, read_config(&args.run)?)
     };
     config.compute.threads = args.threads.unwrap_or(config.compute.threads);
-    device::set_threads(config.compute.threads)?;
+    config.compute.device = args.device.unwrap_or(config.compute.device);
+    config.compute.precision = args.precision.unwrap_or(config.compute.precision);
+    threads::set_threads(config.compute.threads)?;
     if config.optimization.part(place.world).is_none() {
         return Err(Mistake::error(format!(
             "the run's batch of {} does not divide evenly among {} processes; start another number of them",

@@ -7,6 +7,8 @@ use candle_core::Device;
 use clap::Args;
 
 use crate::{
+    compute::{self, DeviceArgs, Precision},
+    distributed::Place,
     networks::Vgg19,
     outcome::Mistake,
     reference::{Deviation, ReferenceStep},
@@ -24,6 +26,8 @@ pub struct Verify {
     /// Print the worst this many comparisons only.
     #[arg(long, value_name = "COUNT", env = "SPADEWORK_TRAIN_WORST")]
     worst: Option<usize>,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 impl Verify {
@@ -32,12 +36,18 @@ impl Verify {
     /// # Errors
     /// When a bound is exceeded, or the reference cannot be read.
     pub fn run(self) -> Result<()> {
+        // The bounds are f32's.
+        let precision = match self.device.precision {
+            Precision::Auto => Precision::F32,
+            chosen => chosen,
+        };
+        let backend = compute::open(self.device.device, precision, &Place::alone(), |_| None)?;
         let vgg = self.vgg.as_ref().map(|path| {
             let tensors = candle_core::safetensors::load(path, &Device::Cpu)
                 .map_err(|error| Mistake::error(format!("read {}: {error}", path.display())))?;
-            Vgg19::new(&tensors.into_iter().collect::<BTreeMap<_, _>>()).context("VGG19")
+            Vgg19::new(&tensors.into_iter().collect::<BTreeMap<_, _>>(), &backend).context("VGG19")
         });
-        let deviations = ReferenceStep::read(&self.reference)?.compare(vgg.transpose()?)?;
+        let deviations = ReferenceStep::read(&self.reference)?.compare(vgg.transpose()?, &backend)?;
         for deviation in deviations.iter().take(self.worst.unwrap_or(usize::MAX)) {
             println!("{}", line(deviation));
         }

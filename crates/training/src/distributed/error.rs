@@ -60,6 +60,9 @@ pub enum DistributedError {
         #[source]
         source: io::Error,
     },
+    /// Their devices cannot be connected.
+    #[error("connect the devices of several processes: {0}")]
+    Devices(String),
     /// Two processes are not in the same place of the program.
     #[error(
         "rank {rank} sends {found} bytes where {expected} are due: the processes do not run the same settings or release"

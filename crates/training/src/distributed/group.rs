@@ -14,6 +14,11 @@ use std::{
 };
 
 use bytemuck::{Pod, Zeroable};
+#[cfg(feature = "cuda")]
+use candle_core::Device;
+use candle_core::{DType, Tensor};
+#[cfg(feature = "cuda")]
+use spadework_engine::training::{Communicator, Nccl, NcclId};
 
 use super::{
     DistributedError, Place,
@@ -34,6 +39,8 @@ pub struct Group {
     world: usize,
     /// Rank 0 has one to each of the others, in their order; the others have one to rank 0.
     links: Mutex<Vec<TcpStream>>,
+    #[cfg(feature = "cuda")]
+    devices: Option<Communicator>,
 }
 
 /// The first frame of a process.
@@ -49,7 +56,13 @@ struct Hello {
 impl Group {
     /// A group of one, for which every sum is what it was.
     pub fn alone() -> Self {
-        Self { rank: 0, world: 1, links: Mutex::default() }
+        Self {
+            rank: 0,
+            world: 1,
+            links: Mutex::default(),
+            #[cfg(feature = "cuda")]
+            devices: None,
+        }
     }
 
     /// Meets the others; `run` is the same number in processes with the same settings. Waits at most `patience` for
@@ -133,7 +146,66 @@ impl Group {
                 .and_then(|()| link.set_write_timeout(Some(patience)))
                 .map_err(|source| DistributedError::Gone { rank: other(rank, index), source })?;
         }
-        Ok(Self { rank, world, links: Mutex::new(links) })
+        Ok(Self {
+            rank,
+            world,
+            links: Mutex::new(links),
+            #[cfg(feature = "cuda")]
+            devices: None,
+        })
+    }
+
+    /// Lets tensors on `device` be added up where they lie, by NCCL: a device of each process, and another one in each.
+    ///
+    /// # Errors
+    /// When NCCL is not there in every process, or does not connect them.
+    #[cfg(feature = "cuda")]
+    pub fn connect_devices(&mut self, device: &Device) -> Result<(), DistributedError> {
+        let failed = |error: spadework_engine::EngineError| DistributedError::Devices(error.to_string());
+        if self.world == 1 {
+            return Ok(());
+        }
+        // One without the library tells the others, which would wait for it.
+        let nccl = Nccl::load();
+        let mut ready = [u32::from(nccl.is_ok())];
+        self.sum(&mut ready)?;
+        let nccl = nccl.map_err(failed)?;
+        if ready[0] as usize != self.world {
+            return Err(DistributedError::Devices(
+                "NCCL is not there in another process, whose log says why".to_owned(),
+            ));
+        }
+        let mut id = if self.leads() { nccl.new_id().map_err(failed)?.0 } else { [0; 128] };
+        self.broadcast(&mut id)?;
+        let joined = Communicator::join(nccl, device, NcclId(id), self.rank, self.world);
+        self.devices = Some(joined.map_err(failed)?);
+        Ok(())
+    }
+
+    /// The sum of a tensor in f32 or f64 over all processes, where it lies. Without a connection of devices it travels
+    /// through host memory.
+    ///
+    /// # Errors
+    /// As [`sum`](Self::sum), and NCCL's.
+    pub fn sum_tensor(&self, tensor: &Tensor) -> candle_core::Result<Tensor> {
+        #[cfg(feature = "cuda")]
+        if let Some(devices) = &self.devices {
+            return devices.sum(tensor);
+        }
+        let flat = tensor.flatten_all()?;
+        let wrap = candle_core::Error::wrap;
+        match tensor.dtype() {
+            DType::F64 => {
+                let mut values = flat.to_vec1::<f64>()?;
+                self.sum(&mut values).map_err(wrap)?;
+                Tensor::from_vec(values, tensor.shape(), tensor.device())
+            }
+            _ => {
+                let mut values = flat.to_vec1::<f32>()?;
+                self.sum(&mut values).map_err(wrap)?;
+                Tensor::from_vec(values, tensor.shape(), tensor.device())
+            }
+        }
     }
 
     /// This process's number.

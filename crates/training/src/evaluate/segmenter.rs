@@ -13,7 +13,7 @@ use spadework_imaging::{LabelMap, RgbImage, Size};
 
 use crate::{
     data::{Loader, Sample, Source},
-    ops::{Conv, conv2d, upsample_twice},
+    ops::{Backend, Conv, conv2d, upsample_twice},
     optimizer::{Adam, Betas},
 };
 
@@ -68,7 +68,7 @@ impl Segmenter {
         mut progress: impl FnMut(u64, f32),
     ) -> anyhow::Result<Self> {
         let network = Self::new(classes, seed).context("build the segmenter")?;
-        let mut adam = Adam::new(Betas { first: 0.9, second: 0.999 }, &network.parameters)?;
+        let mut adam = Adam::new(Betas { first: 0.9, second: 0.999 }, &network.parameters, &Backend::Cpu)?;
         let mut loader = Loader::start(source.clone(), 0, 2, 4 * BATCH)?;
         for step in 0..steps {
             let batch = (0..BATCH).map(|_| loader.next_sample()).collect::<anyhow::Result<Vec<_>>>()?;

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     networks::{Initialisation, Mode, Networks, initialise},
     objective::Objective,
-    ops::{finite_differences::numbers, power_iteration, tests::architecture},
+    ops::{Backend, finite_differences::numbers, power_iteration, tests::architecture},
     state::Variables,
     step::Trainer,
 };
@@ -113,7 +113,7 @@ fn an_exported_model_makes_the_pictures_of_the_trained_one() -> anyhow::Result<(
         let architecture = networks.architecture.clone();
         let state = initialise(&networks, Initialisation::Default, 5, &Device::Cpu)?;
         let averaged = Averaged { generator: state.generator.clone(), encoder: state.encoder.clone() };
-        let trainer = Trainer::new(networks, Objective::default(), state, None, None)?;
+        let trainer = Trainer::new(networks, Objective::default(), state, None, None, Backend::Cpu)?;
         // Passes as in training move the running statistics away from 0 and 1.
         for seed in 0..30 {
             let _ = Batch::new(&architecture, 100 * seed)?.trained(&trainer, &averaged, Mode::Frozen)?;

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor, bail};
 
 use crate::{
     networks::{Features, Vgg19},
-    ops::mean_distance,
+    ops::Backend,
 };
 
 /// Weights of VGG19's five features.
@@ -18,12 +18,12 @@ const SQUARE: usize = 8;
 ///
 /// # Errors
 /// When both do not come from one discriminator.
-pub fn feature_matching(fake: &Features, real: &Features) -> Result<Tensor> {
+pub fn feature_matching(backend: &Backend, fake: &Features, real: &Features) -> Result<Tensor> {
     let maps = fake.iter().zip(real).flat_map(|(fake, real)| {
         let inner = fake.len().saturating_sub(1);
         fake.iter().zip(real).take(inner)
     });
-    let distances = maps.map(|(fake, real)| mean_distance(fake, real)).collect::<Result<Vec<_>>>()?;
+    let distances = maps.map(|(fake, real)| backend.mean_distance(fake, real)).collect::<Result<Vec<_>>>()?;
     if distances.is_empty() {
         bail!("there are no features to match")
     }
@@ -34,10 +34,10 @@ pub fn feature_matching(fake: &Features, real: &Features) -> Result<Tensor> {
 ///
 /// # Errors
 /// When sizes differ.
-pub fn perceptual(vgg: &Vgg19, fake: &Tensor, real: &Tensor) -> Result<Tensor> {
+pub fn perceptual(backend: &Backend, vgg: &Vgg19, fake: &Tensor, real: &Tensor) -> Result<Tensor> {
     let (fake, real) = (vgg.features(fake)?, vgg.features(&real.detach())?);
     let pairs = fake.iter().zip(&real).zip(PERCEPTUAL);
-    let distances = pairs.map(|((fake, real), weight)| mean_distance(fake, real)? * weight);
+    let distances = pairs.map(|((fake, real), weight)| backend.mean_distance(fake, real)? * weight);
     Tensor::stack(&distances.collect::<Result<Vec<_>>>()?, 0)?.sum_all()
 }
 
@@ -45,8 +45,8 @@ pub fn perceptual(vgg: &Vgg19, fake: &Tensor, real: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 /// When the sides are not multiples of 8.
-pub fn low_resolution(fake: &Tensor, real: &Tensor) -> Result<Tensor> {
-    mean_distance(&squares(fake)?, &squares(&real.detach())?)
+pub fn low_resolution(backend: &Backend, fake: &Tensor, real: &Tensor) -> Result<Tensor> {
+    backend.mean_distance(&squares(fake)?, &squares(&real.detach())?)
 }
 
 fn squares(pictures: &Tensor) -> Result<Tensor> {

@@ -7,7 +7,10 @@ use super::*;
 use crate::{
     networks::{Features, Vgg19},
     objective::{GanMode, KlReduction},
-    ops::finite_differences::{check, numbers},
+    ops::{
+        Backend,
+        finite_differences::{check, numbers},
+    },
 };
 
 const MODES: [GanMode; 4] = [GanMode::Hinge, GanMode::LeastSquares, GanMode::Original, GanMode::Wasserstein];
@@ -47,7 +50,7 @@ fn feature_matching_has_the_gradients_of_finite_differences() {
     check("feature matching", &maps(1), |fake| {
         let real: Vec<Tensor> =
             real.iter().map(|map| map.to_dtype(fake[0].dtype())).collect::<Result<_>>()?;
-        feature_matching(&features(fake, 9)?, &features(&real, 10)?)
+        feature_matching(&Backend::Cpu, &features(fake, 9)?, &features(&real, 10)?)
     });
 }
 
@@ -64,7 +67,7 @@ fn the_kl_divergence_has_the_gradients_of_finite_differences() {
 fn the_low_resolution_distance_has_the_gradients_of_finite_differences() {
     let real = numbers(&[2, 16, 8, 3], 2);
     check("low-resolution L1", &[numbers(&[2, 16, 8, 3], 1)], |x| {
-        low_resolution(&x[0], &real.to_dtype(x[0].dtype())?)
+        low_resolution(&Backend::Cpu, &x[0], &real.to_dtype(x[0].dtype())?)
     });
 }
 
@@ -82,6 +85,6 @@ fn the_perceptual_loss_has_the_gradients_of_finite_differences() {
         let vgg = &networks[usize::from(dtype == DType::F32)];
         let shown = (fake.to_dtype(dtype)? + x[0].matmul(&directions.to_dtype(dtype)?)?)?;
         let picture = |row: &Tensor| row.reshape((1, SIDE, SIDE, 3));
-        perceptual(vgg, &picture(&shown)?, &picture(&real.to_dtype(dtype)?)?)? * 1e4
+        perceptual(&Backend::Cpu, vgg, &picture(&shown)?, &picture(&real.to_dtype(dtype)?)?)? * 1e4
     });
 }

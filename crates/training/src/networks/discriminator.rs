@@ -7,7 +7,7 @@ use super::{
     pass::Pass,
     specification::{ConvNorm, Discriminator, Networks, Normalisation},
 };
-use crate::ops::{Conv, SLOPE, average_pool, conv2d, leaky_relu};
+use crate::ops::{Conv, SLOPE};
 
 const KERNEL: usize = 4;
 const PADDING: usize = 2;
@@ -75,7 +75,7 @@ impl MultiscaleDiscriminator {
         let mut scales = Vec::new();
         for scale in 0..self.specification.scales {
             if scale > 0 {
-                semantics = average_pool(&semantics)?;
+                semantics = pass.backend.average_pool(&semantics)?;
             }
             let layers = self.layers(scale);
             let weights = layers
@@ -87,7 +87,7 @@ impl MultiscaleDiscriminator {
             let bias = pass.parameter(&format!("{}.bias", layers[0].0), &layers[0].1[..1])?;
             let first = |start, count| weights[0].narrow(1, start, count)?.contiguous();
             let conv = Conv { padding: PADDING, stride: layers[0].2, slope: 1.0 };
-            let masks = conv2d(&semantics, &first(0, self.semantic_nc)?, Some(&bias), conv)?;
+            let masks = pass.backend.conv2d(&semantics, &first(0, self.semantic_nc)?, Some(&bias), conv)?;
             scales.push(Scale { masks, picture: first(self.semantic_nc, 3)?, weights });
         }
         Ok(Condition { discriminator: self, pass, scales })
@@ -122,7 +122,7 @@ impl Condition<'_> {
         let mut features = Features::new();
         for (index, scale) in self.scales.iter().enumerate() {
             if index > 0 {
-                pictures = average_pool(&pictures)?;
+                pictures = self.pass.backend.average_pool(&pictures)?;
             }
             features.push(self.run_scale(index, scale, &pictures)?);
         }
@@ -132,13 +132,13 @@ impl Condition<'_> {
     fn run_scale(&self, index: usize, scale: &Scale, pictures: &Tensor) -> Result<Vec<Tensor>> {
         let layers = self.discriminator.layers(index);
         let conv = Conv { padding: PADDING, stride: layers[0].2, slope: 1.0 };
-        let shown = conv2d(pictures, &scale.picture, None, conv)?;
+        let shown = self.pass.backend.conv2d(pictures, &scale.picture, None, conv)?;
         let masks = if shown.dim(0)? == scale.masks.dim(0)? {
             scale.masks.clone()
         } else {
             Tensor::cat(&[&scale.masks, &scale.masks], 0)?
         };
-        let mut x = leaky_relu(&shown.add(&masks)?)?;
+        let mut x = self.pass.backend.leaky_relu(&shown.add(&masks)?)?;
         let mut maps = vec![x.clone()];
         for (index, (name, shape, stride, norm)) in layers.iter().enumerate().skip(1) {
             let slope = if index + 1 == layers.len() { 1.0 } else { SLOPE };

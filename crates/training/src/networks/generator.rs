@@ -9,10 +9,7 @@ use super::{
     layers::{channels_first, channels_last, linear},
     pass::Pass,
 };
-use crate::ops::{
-    Conv, Moments, Neighbourhoods, Span, add_noise, conv2d, hidden, leaky_relu, modulate, table,
-    upsample_twice,
-};
+use crate::ops::{Conv, Moments, Neighbourhoods, Span, upsample_twice};
 
 /// A generator that is trained.
 #[derive(Clone, Debug)]
@@ -60,7 +57,8 @@ impl Generator {
         }
         let weight = pass.parameter("conv_img.weight", &[3, self.architecture.final_width(), 3, 3])?;
         let bias = pass.parameter("conv_img.bias", &[3])?;
-        conv2d(&leaky_relu(&x)?, &weight, Some(&bias), Conv::same(3))?.tanh()
+        let x = pass.backend.leaky_relu(&x)?;
+        pass.backend.conv2d(&x, &weight, Some(&bias), Conv::same(3))?.tanh()
     }
 
     fn start(&self, pass: Pass<'_>, inputs: Inputs<'_>) -> Result<Tensor> {
@@ -74,7 +72,12 @@ impl Generator {
                 let planes = channels_first(inputs.semantics)?;
                 let small = channels_last(&resize_nearest(&planes, grid.height, grid.width)?)?;
                 let weight = pass.parameter("fc.weight", &[width, self.architecture.semantic_nc(), 3, 3])?;
-                conv2d(&small, &weight, Some(&pass.parameter("fc.bias", &[width])?), Conv::same(3))
+                pass.backend.conv2d(
+                    &small,
+                    &weight,
+                    Some(&pass.parameter("fc.bias", &[width])?),
+                    Conv::same(3),
+                )
             }
             (Some(_), None) => bail!("this model takes a latent `z`; none was given"),
             (None, Some(_)) => bail!("this model has no latent; `z` was given"),
@@ -122,7 +125,7 @@ impl<'a> Tables<'a> {
         let shape = [width, self.architecture.semantic_nc(), kernel, kernel];
         let weight = self.pass.parameter(&format!("{part}.mlp_shared.0.weight"), &shape)?;
         let bias = self.pass.parameter(&format!("{part}.mlp_shared.0.bias"), &[width])?;
-        hidden(&weight, &bias, mask, self.architecture.label_planes())
+        self.pass.backend.hidden(&weight, &bias, mask, self.architecture.label_planes())
     }
 
     /// The table (neighbourhoods, 2C) of the layer `name`; layers must ask in network order.
@@ -137,7 +140,7 @@ impl<'a> Tables<'a> {
             let (start, rows) = (shared.next, 2 * channels);
             shared.next += rows;
             let (weight, bias) = (shared.weight.narrow(0, start, rows)?, shared.bias.narrow(0, start, rows)?);
-            return table(&shared.hidden[level], &weight, &bias, mask);
+            return self.pass.backend.table(&shared.hidden[level], &weight, &bias, mask);
         }
         let Architecture { hidden, kernel, .. } = *self.architecture;
         let both = |leaf: &str, shape: &[usize]| {
@@ -147,7 +150,7 @@ impl<'a> Tables<'a> {
         };
         let (weight, bias) =
             (both("weight", &[channels, hidden, kernel, kernel])?, both("bias", &[channels])?);
-        table(&self.hidden(name, mask)?, &weight, &bias, mask)
+        self.pass.backend.table(&self.hidden(name, mask)?, &weight, &bias, mask)
     }
 }
 
@@ -171,19 +174,23 @@ impl Block<'_> {
         let moments = self.moments(&names, x, repeats)?;
 
         let rows = tables.layer(&format!("{name}.norm_0"), input, self.mask, self.level)?;
-        let dx = modulate(x, &rows, self.mask, &moments[0], true)?;
+        let dx = self.pass.backend.modulate(x, &rows, self.mask, &moments[0], true)?;
         let mut dx = self.conv("conv_0", &dx, [middle, input, 3, 3], true)?;
         if let Some(noise) = noise {
-            dx = add_noise(&dx, &self.pass.parameter(&format!("{name}.noise_w"), &[middle])?, noise)?;
+            dx = self.pass.backend.add_noise(
+                &dx,
+                &self.pass.parameter(&format!("{name}.noise_w"), &[middle])?,
+                noise,
+            )?;
         }
         let inner = self.moments(&["norm_1"], &dx, 1)?;
         let rows = tables.layer(&format!("{name}.norm_1"), middle, self.mask, self.level)?;
-        let dx = modulate(&dx, &rows, self.mask, &inner[0], true)?;
+        let dx = self.pass.backend.modulate(&dx, &rows, self.mask, &inner[0], true)?;
         let dx = self.conv("conv_1", &dx, [output, middle, 3, 3], true)?;
 
         if shortcut_norm.is_some() {
             let rows = tables.layer(&format!("{name}.norm_s"), input, self.mask, self.level)?;
-            let shortcut = modulate(x, &rows, self.mask, &moments[1], false)?; // no activation
+            let shortcut = self.pass.backend.modulate(x, &rows, self.mask, &moments[1], false)?; // no activation
             self.conv("conv_s", &shortcut, [output, input, 1, 1], false)?.add(&dx)
         } else if doubled {
             upsample_twice(x)?.add(&dx)
@@ -196,14 +203,14 @@ impl Block<'_> {
         let name = format!("{}.{conv}", self.stage.name);
         let weight = self.pass.weight(&name, &shape, self.generator.spectral)?;
         let bias = if bias { Some(self.pass.parameter(&format!("{name}.bias"), &shape[..1])?) } else { None };
-        conv2d(x, &weight, bias.as_ref(), Conv::same(shape[2]))
+        self.pass.backend.conv2d(x, &weight, bias.as_ref(), Conv::same(shape[2]))
     }
 
     /// The statistics that the block's norms called `names`, which all read `x`, normalise by.
     fn moments(&self, names: &[&str], x: &Tensor, repeats: usize) -> Result<Vec<Arc<Moments>>> {
         let norm = self.generator.architecture.norm;
         if norm == Norm::Instance {
-            let moments = Arc::new(Moments::of(x, Span::Picture)?);
+            let moments = Arc::new(self.pass.backend.moments(x, Span::Picture)?);
             return Ok(vec![moments; names.len()]);
         }
         let names: Vec<String> =

@@ -53,9 +53,11 @@ pub fn initialise(
     let network = |stream: u64, build: &dyn Fn(&mut Builder<'_>) -> Result<()>| {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream);
-        let mut builder = Builder { initialisation, rng, device, tensors: BTreeMap::new() };
+        let mut builder = Builder { initialisation, rng, device: &Device::Cpu, tensors: BTreeMap::new() };
         build(&mut builder)?;
-        Variables::from_tensors(builder.tensors)
+        // Drawn on a CPU, so that they have the same bits wherever they go.
+        let there = |(name, tensor): (String, Tensor)| Ok((name, tensor.to_device(device)?));
+        Variables::from_tensors(builder.tensors.into_iter().map(there).collect::<Result<Vec<_>>>()?)
     };
     let encoder = Encoder::new(networks)
         .map(|encoder| network(1, &|builder| builder.encoder(networks, &encoder)))

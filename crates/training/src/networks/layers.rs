@@ -8,7 +8,7 @@ use super::{
     pass::Pass,
     specification::{ConvNorm, Normalisation},
 };
-use crate::ops::{Conv, Moments, Span, conv2d, leaky_relu, normalize};
+use crate::ops::{Conv, Span};
 
 /// A conv with its norm and the leaky ReLU behind it, as the encoder and the discriminator have them.
 pub(super) struct ConvLayer<'a> {
@@ -41,19 +41,22 @@ impl ConvLayer<'_> {
         let activate = self.conv.slope != 1.0;
         if self.norm.norm == Normalisation::None {
             let bias = pass.parameter(&format!("{}.bias", self.conv_name()), &self.shape[..1])?;
-            return conv2d(x, weight, Some(&bias), self.conv);
+            return pass.backend.conv2d(x, weight, Some(&bias), self.conv);
         }
-        let x = conv2d(x, weight, None, Conv { slope: 1.0, ..self.conv })?;
+        let x = pass.backend.conv2d(x, weight, None, Conv { slope: 1.0, ..self.conv })?;
         if self.norm.norm == Normalisation::Instance {
-            return normalize(&x, Arc::new(Moments::of(&x, Span::Picture)?), activate);
+            let moments = Arc::new(pass.backend.moments(&x, Span::Picture)?);
+            return pass.backend.normalize(&x, moments, activate);
         }
         let (name, channels) = (format!("{}.1", self.name), &self.shape[..1]);
         let synchronised = self.norm.norm == Normalisation::SyncBatch;
         let moments = pass.batch_moments(std::slice::from_ref(&name), &x, 1, synchronised)?.remove(0);
-        let x = normalize(&x, moments, false)?
+        let x = pass
+            .backend
+            .normalize(&x, moments, false)?
             .broadcast_mul(&pass.parameter(&format!("{name}.weight"), channels)?)?
             .broadcast_add(&pass.parameter(&format!("{name}.bias"), channels)?)?;
-        if activate { leaky_relu(&x) } else { Ok(x) }
+        if activate { pass.backend.leaky_relu(&x) } else { Ok(x) }
     }
 }
 

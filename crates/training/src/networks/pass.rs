@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::{DType, Result, Tensor, Var};
 
 use crate::{
-    ops::{Collective, Moments, Span, power_iteration, spectral_weight},
+    ops::{Backend, Collective, Moments, Span},
     state::Variables,
 };
 
@@ -31,12 +31,20 @@ pub struct Pass<'a> {
     variables: &'a Variables,
     mode: Mode,
     collective: Option<&'a Arc<dyn Collective>>,
+    /// Where the network is computed.
+    pub(super) backend: &'a Backend,
 }
 
 impl<'a> Pass<'a> {
-    /// A pass through the network of `variables`; `collective` spans the processes that train together.
-    pub fn new(variables: &'a Variables, mode: Mode, collective: Option<&'a Arc<dyn Collective>>) -> Self {
-        Self { variables, mode, collective }
+    /// A pass through the network of `variables`, which are where `backend` computes; `collective` spans the processes
+    /// that train together.
+    pub fn new(
+        variables: &'a Variables,
+        mode: Mode,
+        collective: Option<&'a Arc<dyn Collective>>,
+        backend: &'a Backend,
+    ) -> Self {
+        Self { variables, mode, collective, backend }
     }
 
     /// The parameter `name`.
@@ -61,11 +69,11 @@ impl<'a> Pass<'a> {
         let u = self.variables.buffer(&format!("{name}.weight_u"), &shape[..1])?;
         let v = self.variables.buffer(&format!("{name}.weight_v"), &[shape[1..].iter().product()])?;
         if self.mode != Mode::Evaluate {
-            let (new_u, new_v) = power_iteration(weight.as_tensor(), u.as_tensor())?;
+            let (new_u, new_v) = self.backend.power_iteration(weight.as_tensor(), u.as_tensor())?;
             u.set(&new_u)?;
             v.set(&new_v)?;
         }
-        spectral_weight(&self.tensor(weight), u.as_tensor(), v.as_tensor())
+        self.backend.spectral_weight(&self.tensor(weight), u.as_tensor(), v.as_tensor())
     }
 
     /// The statistics that batch norms called `names` normalise `x` (N, H, W, C) by: the batch's, which move the running
@@ -86,7 +94,9 @@ impl<'a> Pass<'a> {
         if matches!(self.mode, Mode::Evaluate | Mode::FixedStatistics) {
             let fixed = |name| {
                 let (mean, variance) = running(name)?;
-                Ok(Arc::new(Moments::fixed(numbers(mean)?, numbers(variance)?)))
+                let fixed =
+                    self.backend.fixed_moments(&mean.as_detached_tensor(), &variance.as_detached_tensor());
+                fixed.map(Arc::new)
             };
             return names.iter().map(fixed).collect();
         }
@@ -94,12 +104,18 @@ impl<'a> Pass<'a> {
             Some(collective) if synchronised => Span::Processes(Arc::clone(collective)),
             _ => Span::Batch,
         };
-        let moments = Arc::new(Moments::of(x, span)?);
+        let moments = Arc::new(self.backend.moments(x, span)?);
         let count = moments.count * repeats as f64;
         for name in names {
             let (mean, variance) = running(name)?;
-            advance(mean, &moments.mean, 1.0)?;
-            advance(variance, &moments.variance, count / (count - 1.0).max(1.0))?;
+            let unbiased = count / (count - 1.0).max(1.0);
+            if let Some(statistics) = moments.statistics() {
+                advance_tensor(mean, &statistics.get(0)?.get(0)?, 1.0)?;
+                advance_tensor(variance, &statistics.get(0)?.get(2)?, unbiased)?;
+            } else {
+                advance(mean, &moments.mean, 1.0)?;
+                advance(variance, &moments.variance, unbiased)?;
+            }
             if let Some(batches) = self.variables.buffers.get(&format!("{name}.num_batches_tracked")) {
                 batches.set(&(batches.as_tensor() + 1.0)?)?;
             }
@@ -117,6 +133,12 @@ fn advance(running: &Var, observed: &[f64], factor: f64) -> Result<()> {
         .map(|(old, observed)| (1.0 - MOMENTUM) * old + MOMENTUM * factor * observed)
         .collect();
     running.set(&Tensor::new(new, running.device())?.to_dtype(running.dtype())?)
+}
+
+/// The same where both are on a device.
+fn advance_tensor(running: &Var, observed: &Tensor, factor: f64) -> Result<()> {
+    let old = running.as_detached_tensor().affine(1.0 - MOMENTUM, 0.0)?;
+    running.set(&(old + observed.affine(MOMENTUM * factor, 0.0)?)?)
 }
 
 fn numbers(var: &Var) -> Result<Vec<f64>> {

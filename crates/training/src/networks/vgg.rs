@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::ops::{Conv, conv2d, max_pool};
+use crate::ops::{Backend, Conv};
 
 /// Index in torchvision's `features`, input and output channels of the convs up to relu5_1.
 const CONVS: [(usize, usize, usize); 13] = [
@@ -30,16 +30,20 @@ const POOLED: [usize; 4] = [5, 10, 19, 28];
 #[derive(Clone, Debug)]
 pub struct Vgg19 {
     convs: Vec<(Tensor, Tensor)>,
+    backend: Backend,
 }
 
 impl Vgg19 {
-    /// Takes `features.N.weight` and `features.N.bias`, torchvision's names; other tensors are left alone.
+    /// Takes `features.N.weight` and `features.N.bias`, torchvision's names, to where `backend` computes; other tensors are
+    /// left alone.
     ///
     /// # Errors
     /// When one is missing or has another shape.
-    pub fn new(tensors: &BTreeMap<String, Tensor>) -> Result<Self> {
+    pub fn new(tensors: &BTreeMap<String, Tensor>, backend: &Backend) -> Result<Self> {
         let get = |name: String, shape: &[usize]| match tensors.get(&name) {
-            Some(tensor) if tensor.dims() == shape => tensor.detach().contiguous(),
+            Some(tensor) if tensor.dims() == shape => {
+                tensor.detach().to_device(backend.device())?.contiguous()
+            }
             Some(tensor) => bail!("VGG19's `{name}` has shape {:?}, expected {shape:?}", tensor.dims()),
             None => bail!("VGG19's `{name}` is missing; expected one of shape {shape:?}"),
         };
@@ -47,7 +51,7 @@ impl Vgg19 {
             let weight = get(format!("features.{index}.weight"), &[output, input, 3, 3])?;
             Ok((weight, get(format!("features.{index}.bias"), &[output])?))
         });
-        Ok(Self { convs: convs.collect::<Result<_>>()? })
+        Ok(Self { convs: convs.collect::<Result<_>>()?, backend: backend.clone() })
     }
 
     /// relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1 of pictures (N, H, W, 3).
@@ -60,9 +64,9 @@ impl Vgg19 {
         for ((weight, bias), &(index, ..)) in self.convs.iter().zip(&CONVS) {
             let pooled = POOLED.contains(&index);
             if pooled {
-                x = max_pool(&x)?;
+                x = self.backend.max_pool(&x)?;
             }
-            x = conv2d(&x, weight, Some(bias), Conv { slope: 0.0, ..Conv::same(3) })?;
+            x = self.backend.conv2d(&x, weight, Some(bias), Conv { slope: 0.0, ..Conv::same(3) })?;
             if pooled || index == 0 {
                 features.push(x.clone());
             }
@@ -82,6 +86,6 @@ impl Vgg19 {
             let bias = (numbers(&[output], index as u64) * 0.1)?;
             Ok((weight.to_dtype(dtype)?, bias.to_dtype(dtype)?))
         };
-        Ok(Self { convs: CONVS.iter().map(conv).collect::<Result<_>>()? })
+        Ok(Self { convs: CONVS.iter().map(conv).collect::<Result<_>>()?, backend: Backend::Cpu })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use rayon::prelude::*;
 
 use super::{
@@ -19,11 +19,20 @@ pub(super) const CELLS: usize = 256;
 
 /// Adds numbers up over several processes.
 pub trait Collective: fmt::Debug + Send + Sync {
+    /// How many processes there are.
+    fn processes(&self) -> usize;
+
     /// Replaces every number by its sum over the processes. All of them call it, in the same order.
     ///
     /// # Errors
     /// When another process cannot be reached.
     fn sum(&self, values: &mut [f64]) -> Result<()>;
+
+    /// The sum of a tensor in f64 over the processes, where it lies.
+    ///
+    /// # Errors
+    /// When another process cannot be reached.
+    fn sum_tensor(&self, tensor: &Tensor) -> Result<Tensor>;
 }
 
 /// What statistics are taken over.
@@ -41,14 +50,32 @@ pub enum Span {
 /// Mean and variance of every channel, (pictures or 1) × C, row-major.
 #[derive(Clone, Debug)]
 pub struct Moments {
-    /// Means.
+    /// Means; none where they are on a device.
     pub mean: Vec<f64>,
-    /// Biased variances.
+    /// Biased variances, likewise.
     pub variance: Vec<f64>,
     /// Cells that each was taken over.
     pub count: f64,
     pub(super) span: Option<Span>,
     pub(super) channels: usize,
+    statistics: Option<Tensor>,
+}
+
+/// [`Moments::of`]
+///
+/// # Errors
+/// Where the tensor is not in the memory of a CPU, or another process cannot be reached.
+pub fn moments(x: &Tensor, span: Span) -> Result<Moments> {
+    Moments::of(x, span)
+}
+
+/// [`Moments::fixed`] of two vectors (C).
+///
+/// # Errors
+/// When they are no vectors of numbers.
+pub fn fixed_moments(mean: &Tensor, variance: &Tensor) -> Result<Moments> {
+    let numbers = |tensor: &Tensor| tensor.to_dtype(DType::F64)?.to_vec1();
+    Ok(Moments::fixed(numbers(mean)?, numbers(variance)?))
 }
 
 impl Moments {
@@ -69,13 +96,30 @@ impl Moments {
         let (first, second) = sums.split_at(pictures * channels);
         let mean: Vec<f64> = first.iter().map(|sum| sum / count).collect();
         let variance = second.iter().zip(&mean).map(|(sum, mean)| (sum / count - mean * mean).max(0.0));
-        Ok(Self { variance: variance.collect(), mean, count, span: Some(span), channels })
+        Ok(Self { variance: variance.collect(), mean, count, span: Some(span), channels, statistics: None })
     }
 
     /// Statistics from elsewhere, such as running ones: constants.
     pub fn fixed(mean: Vec<f64>, variance: Vec<f64>) -> Self {
         let channels = mean.len();
-        Self { mean, variance, count: 1.0, span: None, channels }
+        Self { mean, variance, count: 1.0, span: None, channels, statistics: None }
+    }
+
+    /// Statistics on a device: mean, `1 / √(variance + ε)` and variance, (pictures or 1, 3, C).
+    pub(super) fn on_device(statistics: Tensor, count: f64, span: Option<Span>) -> Self {
+        let channels = statistics.dims()[2];
+        let (mean, variance) = (Vec::new(), Vec::new());
+        Self { mean, variance, count, span, channels, statistics: Some(statistics) }
+    }
+
+    /// Mean, `1 / √(variance + ε)` and variance, (pictures or 1, 3, C), where they are on a device.
+    pub fn statistics(&self) -> Option<&Tensor> {
+        self.statistics.as_ref()
+    }
+
+    /// What they were taken over; none for constants.
+    pub(super) fn span(&self) -> Option<&Span> {
+        self.span.as_ref()
     }
 
     /// `1 / √(variance + ε)` of every channel.

@@ -1,9 +1,13 @@
 //! The distinct neighbourhoods of a batch's masks at one resolution, and where each occurs.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use candle_core::{Result, Tensor, bail};
-use spadework_engine::kernels::{CodeMap, Level, NO_PATCH};
+use rayon::prelude::*;
+use spadework_engine::{
+    kernels::{CodeMap, Level, NO_PATCH, decode},
+    training::{Mask, MaskLists, Operators},
+};
 use spadework_model::{Architecture, Grid, Modulation};
 
 /// Most cells that one segment holds.
@@ -32,6 +36,8 @@ pub struct Neighbourhoods {
     pub(super) segments: Vec<Segment>,
     /// The segments of every neighbourhood.
     pub(super) segments_of: Vec<u32>,
+    /// The same on a device.
+    mask: Option<Arc<Mask>>,
 }
 
 /// Which items have each key: those at `items[starts[key]..starts[key + 1]]`.
@@ -112,10 +118,42 @@ impl Neighbourhoods {
             Modulation::PerLayer => Level::new(&map.resized(grid), side),
             Modulation::Shared => Level::sampled(map, side, grid),
         };
-        Ok(grids
-            .into_iter()
-            .map(|grid| Self::merge(grid, side * side, maps.iter().map(|map| level(map, grid)).collect()))
-            .collect())
+        // A device waits for its masks: pictures and resolutions are read side by side.
+        let levels = |grid: Grid| maps.par_iter().map(|map| level(map, grid)).collect();
+        Ok(grids.into_par_iter().map(|grid| Self::merge(grid, side * side, levels(grid))).collect())
+    }
+
+    /// The same masks, on a device too.
+    pub(super) fn on_device(mut self, operators: &Operators, architecture: &Architecture) -> Result<Self> {
+        let area = self.area;
+        let mut read = Vec::with_capacity(self.patches.len());
+        for (patch, codes) in self.patches.chunks_exact(area).enumerate() {
+            for_each_column(codes, area, architecture.label_planes(), |column| {
+                read.push((patch as u32, column as u32));
+            });
+        }
+        let segments: Vec<[u32; 4]> =
+            self.segments.iter().map(|one| [one.id, one.picture, one.start, one.end]).collect();
+        let lists = MaskLists {
+            pictures: self.ids.len() / (self.grid.height * self.grid.width),
+            size: [self.grid.height, self.grid.width],
+            area,
+            columns: architecture.semantic_nc() * area,
+            read: &read,
+            ids: &self.ids,
+            taps: &self.taps,
+            patches: self.patches.len() / area,
+            cells: &self.cells,
+            segments: &segments,
+        };
+        self.mask = Some(Arc::new(Mask::new(operators, &lists)?));
+        Ok(self)
+    }
+
+    /// The masks on the device that they were taken to.
+    pub(super) fn mask(&self) -> Result<&Arc<Mask>> {
+        let Some(mask) = &self.mask else { bail!("the masks are not on the device") };
+        Ok(mask)
     }
 
     /// Number of distinct neighbourhoods.
@@ -177,7 +215,19 @@ impl Neighbourhoods {
             }
             segments_of.push(segments.len() as u32);
         }
-        Self { grid, area, patches, ids, taps, users, cells, segments, segments_of }
+        Self { grid, area, patches, ids, taps, users, cells, segments, segments_of, mask: None }
+    }
+}
+
+/// Calls `add` with the index of plane and tap, `plane · area + tap`, of every one of a patch's weight columns.
+#[inline(always)]
+pub(super) fn for_each_column(patch: &[u16], area: usize, label_planes: usize, mut add: impl FnMut(usize)) {
+    for (tap, &code) in patch.iter().enumerate() {
+        let Some((label, edge)) = decode(code) else { continue };
+        add(label * area + tap);
+        if edge {
+            add(label_planes * area + tap);
+        }
     }
 }
 

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
-use spadework_engine::kernels::{NO_PATCH, Store, decode};
+use spadework_engine::kernels::{NO_PATCH, Store};
 
 use super::{
     conv::{ConvGeometry, outer_sums, sum_columns},
     element::Element,
     lanes::{update, vectorized},
-    neighbourhoods::Neighbourhoods,
+    neighbourhoods::{Neighbourhoods, for_each_column},
     panels::{Matrix, Panels, multiply_rows},
     storage::{by_dtype, dtype, slice, stored, tensor, with_values},
 };
@@ -82,17 +82,9 @@ struct Hidden {
 }
 
 impl Hidden {
-    /// Calls `add` with the index of plane and tap, `plane · area + tap`, of every one of a patch's weight columns.
     #[inline(always)]
-    fn for_each_column(&self, patch: &[u16], mut add: impl FnMut(usize)) {
-        let area = self.neighbourhoods.area;
-        for (tap, &code) in patch.iter().enumerate() {
-            let Some((label, edge)) = decode(code) else { continue };
-            add(label * area + tap);
-            if edge {
-                add(self.label_planes * area + tap);
-            }
-        }
+    fn for_each_column(&self, patch: &[u16], add: impl FnMut(usize)) {
+        for_each_column(patch, self.neighbourhoods.area, self.label_planes, add);
     }
 
     fn forward<T: Element>(&self, weight: &[T], bias: &[T]) -> Vec<T> {

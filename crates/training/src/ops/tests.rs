@@ -134,10 +134,19 @@ fn a_distance_has_the_gradients_of_finite_differences() {
     }
 }
 
+/// A group of one process.
 #[derive(Debug)]
-struct Alone;
+pub(super) struct Alone;
 
 impl Collective for Alone {
+    fn processes(&self) -> usize {
+        1
+    }
+
+    fn sum_tensor(&self, tensor: &Tensor) -> Result<Tensor> {
+        Ok(tensor.clone())
+    }
+
     fn sum(&self, _: &mut [f64]) -> Result<()> {
         Ok(())
     }
@@ -206,7 +215,7 @@ pub(crate) fn architecture(kernel: usize, modulation: Modulation) -> Architectur
 }
 
 /// Rectangles of labels, and edges here and there.
-fn masks(architecture: &Architecture) -> (Tensor, Tensor) {
+pub(super) fn masks(architecture: &Architecture) -> (Tensor, Tensor) {
     let (h, w) = (architecture.mask.height, architecture.mask.width);
     let cell = |i: usize| (i / (h * w), i / w % h, i % w);
     let labels =

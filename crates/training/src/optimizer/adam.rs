@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{Device, Result, Tensor, Var, bail};
+use candle_core::{Result, Tensor, Var, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::elementwise::{CHUNK, change_by};
+use crate::ops::Backend;
 
 /// Added to the root of the second moment, as PyTorch does.
 const EPSILON: f64 = 1e-8;
@@ -28,19 +29,21 @@ pub struct Adam {
     steps: u64,
     /// By parameter, (2, ...): the mean of gradients, then the mean of squared gradients.
     moments: BTreeMap<String, Tensor>,
+    backend: Backend,
 }
 
 impl Adam {
-    /// Moments of zero for `parameters`.
+    /// Moments of zero for `parameters`, which are where `backend` computes.
     ///
     /// # Errors
     /// When there is no memory for them.
-    pub fn new(betas: Betas, parameters: &BTreeMap<String, Var>) -> Result<Self> {
+    pub fn new(betas: Betas, parameters: &BTreeMap<String, Var>, backend: &Backend) -> Result<Self> {
         let zeros = |(name, parameter): (&String, &Var)| {
             let zero = parameter.zeros_like()?;
             Ok((name.clone(), Tensor::stack(&[&zero, &zero], 0)?))
         };
-        Ok(Self { betas, steps: 0, moments: parameters.iter().map(zeros).collect::<Result<_>>()? })
+        let moments = parameters.iter().map(zeros).collect::<Result<_>>()?;
+        Ok(Self { betas, steps: 0, moments, backend: backend.clone() })
     }
 
     /// Changes every parameter by its gradient at the learning rate `lr`.
@@ -63,7 +66,7 @@ impl Adam {
             if gradient.shape() != parameter.shape() {
                 bail!("the gradient of `{name}` has shape {:?}, not {:?}", gradient.dims(), parameter.dims())
             }
-            update.apply(parameter, moments, &gradient.contiguous()?)?;
+            update.apply(&self.backend, parameter, moments, &gradient.contiguous()?)?;
         }
         Ok(())
     }
@@ -113,9 +116,13 @@ impl Update {
         }
     }
 
-    fn apply(self, parameter: &Var, moments: &mut Tensor, gradient: &Tensor) -> Result<()> {
-        if !matches!(parameter.device(), Device::Cpu) {
-            return self.apply_as_tensors(parameter, moments, gradient);
+    fn apply(self, backend: &Backend, parameter: &Var, moments: &Tensor, gradient: &Tensor) -> Result<()> {
+        if let Backend::Device(operators) = backend {
+            let factors = |keep: f64| [keep as f32, (1.0 - keep) as f32];
+            let factors = [factors(self.betas.first), factors(self.betas.second)];
+            operators.adam_moments(gradient, moments, factors)?;
+            let (step, correction) = (self.step_size as f32, self.second_correction as f32);
+            return operators.adam_step(moments, parameter.as_tensor(), step, correction);
         }
         change_by("adam_moments", moments, gradient, |moments, gradient| {
             let (first, second) = moments.split_at_mut(gradient.len());
@@ -146,22 +153,17 @@ impl Update {
             *p -= step_size * (m / (v.sqrt() / correction + EPSILON as f32));
         }
     }
-
-    /// The same where there is no fused form.
-    fn apply_as_tensors(self, parameter: &Var, moments: &mut Tensor, gradient: &Tensor) -> Result<()> {
-        let Betas { first, second } = self.betas;
-        let m = (moments.get(0)?.affine(first, 0.0)? + gradient.affine(1.0 - first, 0.0)?)?;
-        let v = (moments.get(1)?.affine(second, 0.0)? + gradient.sqr()?.affine(1.0 - second, 0.0)?)?;
-        let scale = v.sqrt()?.affine(1.0 / self.second_correction, EPSILON)?;
-        parameter.set(&(parameter.as_tensor() - (&m / scale)?.affine(self.step_size, 0.0)?)?)?;
-        *moments = Tensor::stack(&[m, v], 0)?;
-        Ok(())
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use candle_core::Device;
+    use spadework_engine::training::Operators;
+
     use super::*;
+    use crate::optimizer::MovingAverage;
 
     const PUBLISHED: Betas = Betas { first: 0.0, second: 0.9 };
 
@@ -182,7 +184,7 @@ mod tests {
             (Betas { first: 0.9, second: 0.999 }, [0.902_983_4, -1.900_000_1, 0.433_586_45]),
         ] {
             let parameters = one_parameter(&[1.0, -2.0, 0.5]);
-            let mut adam = Adam::new(betas, &parameters).unwrap();
+            let mut adam = Adam::new(betas, &parameters, &Backend::Cpu).unwrap();
             (0..5).for_each(|t| step(&mut adam, &parameters, t as f32));
             for (found, expected) in parameters["p"].to_vec1::<f32>().unwrap().iter().zip(expected) {
                 assert!((found - expected).abs() < 2e-7, "{betas:?}: {found}, PyTorch has {expected}");
@@ -191,30 +193,33 @@ mod tests {
     }
 
     #[test]
-    fn the_fused_form_agrees_with_the_one_in_tensors() {
-        let update = Update::new(Betas { first: 0.5, second: 0.9 }, 3, 0.01);
-        let gradient = Tensor::new(&[0.3f32, -2.0, 0.0, 5e-4], &Device::Cpu).unwrap();
-        let moments = Tensor::new(&[[0.1f32, 0.0, -1.0, 2.0], [0.2, 0.5, 1.0, 0.1]], &Device::Cpu).unwrap();
-        let results = [Update::apply, Update::apply_as_tensors].map(|form| {
-            let parameter = Var::new(&[1f32, 2.0, 3.0, -4.0], &Device::Cpu).unwrap();
-            let mut moments = moments.copy().unwrap();
-            form(update, &parameter, &mut moments, &gradient).unwrap();
-            (parameter.to_vec1::<f32>().unwrap(), moments.flatten_all().unwrap().to_vec1::<f32>().unwrap())
+    fn a_device_s_step_and_average_are_those_of_a_cpu() {
+        let device = Backend::Device(Arc::new(Operators::on_cpu(false)));
+        let results = [Backend::Cpu, device].map(|backend| {
+            let parameters = one_parameter(&[1.0, -2.0, 0.5]);
+            let mut adam = Adam::new(Betas { first: 0.5, second: 0.9 }, &parameters, &backend).unwrap();
+            let mut average = MovingAverage::new(&parameters, &backend).unwrap();
+            for t in 0..3 {
+                step(&mut adam, &parameters, t as f32);
+                average.update(&parameters, 0.75).unwrap();
+            }
+            let tensors = [parameters["p"].as_tensor(), &adam.moments()["p"], &average.tensors()["p"]];
+            tensors.map(|tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap()).concat()
         });
-        let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
-        assert!(close(&results[0].0, &results[1].0) && close(&results[0].1, &results[1].1), "{results:?}");
+        let close = results[0].iter().zip(&results[1]).all(|(a, b)| (a - b).abs() < 1e-6);
+        assert!(close && results[0].len() == 12, "{results:?}");
     }
 
     #[test]
     fn restored_moments_continue_as_if_there_had_been_no_stop() {
         let whole = one_parameter(&[1.0, -2.0, 0.5]);
-        let mut adam = Adam::new(PUBLISHED, &whole).unwrap();
+        let mut adam = Adam::new(PUBLISHED, &whole, &Backend::Cpu).unwrap();
         (0..2).for_each(|t| step(&mut adam, &whole, t as f32));
         let stored = (adam.steps(), adam.moments()["p"].copy().unwrap());
         let resumed = one_parameter(&whole["p"].to_vec1::<f32>().unwrap());
         step(&mut adam, &whole, 2.0);
 
-        let mut adam = Adam::new(PUBLISHED, &resumed).unwrap();
+        let mut adam = Adam::new(PUBLISHED, &resumed, &Backend::Cpu).unwrap();
         adam.restore(stored.0, |_| Ok(stored.1.clone())).unwrap();
         step(&mut adam, &resumed, 2.0);
         assert_eq!(resumed["p"].to_vec1::<f32>().unwrap(), whole["p"].to_vec1::<f32>().unwrap());
@@ -223,7 +228,7 @@ mod tests {
     #[test]
     fn a_missing_or_misshapen_gradient_is_named() {
         let parameters = one_parameter(&[1.0]);
-        let mut adam = Adam::new(PUBLISHED, &parameters).unwrap();
+        let mut adam = Adam::new(PUBLISHED, &parameters, &Backend::Cpu).unwrap();
         let missing = adam.step(&parameters, &BTreeMap::new(), 0.1).unwrap_err();
         assert!(missing.to_string().contains("`p` has no gradient"), "{missing}");
         let two = Tensor::new(&[1f32, 2.0], &Device::Cpu).unwrap();

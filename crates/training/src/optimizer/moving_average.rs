@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{Device, Result, Tensor, Var, bail};
+use candle_core::{Result, Tensor, Var, bail};
 use rayon::prelude::*;
 
 use super::elementwise::{CHUNK, change_by};
+use crate::ops::Backend;
 
 /// The share that step `step`, counted from 0, keeps of the average: it rises towards `decay`, so that the first
 /// weights are soon forgotten.
@@ -17,16 +18,18 @@ pub fn decay_at(step: u64, decay: f64) -> f64 {
 #[derive(Debug)]
 pub struct MovingAverage {
     average: BTreeMap<String, Tensor>,
+    backend: Backend,
 }
 
 impl MovingAverage {
-    /// Begins at `parameters`.
+    /// Begins at `parameters`, which are where `backend` computes.
     ///
     /// # Errors
     /// When there is no memory for it.
-    pub fn new(parameters: &BTreeMap<String, Var>) -> Result<Self> {
+    pub fn new(parameters: &BTreeMap<String, Var>, backend: &Backend) -> Result<Self> {
         let copy = |(name, parameter): (&String, &Var)| Ok((name.clone(), parameter.copy()?.detach()));
-        Ok(Self { average: parameters.iter().map(copy).collect::<Result<_>>()? })
+        let average = parameters.iter().map(copy).collect::<Result<_>>()?;
+        Ok(Self { average, backend: backend.clone() })
     }
 
     /// average ← decay·average + (1 − decay)·parameter.
@@ -36,11 +39,11 @@ impl MovingAverage {
     pub fn update(&mut self, parameters: &BTreeMap<String, Var>, decay: f64) -> Result<()> {
         for (name, average) in &mut self.average {
             let Some(parameter) = parameters.get(name) else { bail!("parameter `{name}` is gone") };
-            if !matches!(average.device(), Device::Cpu) {
-                *average = (average.affine(decay, 0.0)? + parameter.affine(1.0 - decay, 0.0)?)?;
+            let take = (1.0 - decay) as f32;
+            if let Backend::Device(operators) = &self.backend {
+                operators.move_average(parameter, average, take)?;
                 continue;
             }
-            let take = (1.0 - decay) as f32;
             change_by("moving_average", average, parameter, |average, parameter| {
                 average.par_chunks_mut(CHUNK).zip(parameter.par_chunks(CHUNK)).for_each(
                     |(average, parameter)| {
@@ -75,6 +78,8 @@ impl MovingAverage {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
 
     #[test]
@@ -87,7 +92,7 @@ mod tests {
     #[test]
     fn an_update_moves_it_by_its_share_and_leaves_the_parameters() {
         let parameters = BTreeMap::from([("p".to_owned(), Var::new(&[1f32, 2.0], &Device::Cpu).unwrap())]);
-        let mut average = MovingAverage::new(&parameters).unwrap();
+        let mut average = MovingAverage::new(&parameters, &Backend::Cpu).unwrap();
         parameters["p"].set(&Tensor::new(&[3f32, -2.0], &Device::Cpu).unwrap()).unwrap();
         average.update(&parameters, 0.75).unwrap();
         assert_eq!(average.tensors()["p"].to_vec1::<f32>().unwrap(), [1.5, 1.0]);

@@ -1,6 +1,6 @@
 //! How far a number is from what it should be.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
 /// What is smaller than this share of its scale is nothing but rounding.
 const VANISHING: f64 = 1e-4;
@@ -59,7 +59,8 @@ impl Deviation {
     /// # Errors
     /// When shapes differ.
     pub fn between(kind: Kind, name: &str, ours: &Tensor, theirs: &Tensor, scale: f64) -> Result<Self> {
-        let (ours, theirs) = (ours.to_dtype(DType::F64)?, theirs.to_dtype(DType::F64)?);
+        let ours = ours.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
+        let theirs = theirs.to_dtype(DType::F64)?;
         let theirs = if ours.elem_count() == 1 { theirs.reshape(ours.shape())? } else { theirs };
         let (difference, size) = (norm(&(ours - &theirs)?)?, norm(&theirs)?);
         let vanishing = size < VANISHING * scale;
@@ -84,14 +85,12 @@ impl Deviation {
 }
 
 /// The Euclidean norm of all elements.
-pub(super) fn norm(tensor: &Tensor) -> Result<f64> {
+pub(crate) fn norm(tensor: &Tensor) -> Result<f64> {
     tensor.to_dtype(DType::F64)?.sqr()?.sum_all()?.sqrt()?.to_scalar()
 }
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
-
     use super::*;
 
     #[test]

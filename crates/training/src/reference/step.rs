@@ -17,6 +17,7 @@ use super::{
 use crate::{
     networks::{Networks, Vgg19},
     objective::Objective,
+    ops::Backend,
     outcome::Mistake,
     state::{State, Variables},
     step::{Batch, Draws, Gradients, Losses, Trainer},
@@ -69,19 +70,21 @@ impl ReferenceStep {
         Ok(step)
     }
 
-    /// Runs both passes of the step and compares everything, worst first.
+    /// Runs both passes of the step where `backend` computes, and compares everything, worst first.
     ///
     /// # Errors
     /// When the reference does not fit its own options, or has what we do not compute.
-    pub fn compare(&self, vgg: Option<Vgg19>) -> Result<Vec<Deviation>> {
+    pub fn compare(&self, vgg: Option<Vgg19>, backend: &Backend) -> Result<Vec<Deviation>> {
+        let device = backend.device();
         let encoder = self.networks.architecture.encoder.is_some();
         let state = State {
-            generator: self.before("G")?,
-            encoder: if encoder { Some(self.before("E")?) } else { None },
-            discriminator: self.before("D")?,
+            generator: self.before("G", device)?,
+            encoder: if encoder { Some(self.before("E", device)?) } else { None },
+            discriminator: self.before("D", device)?,
         };
-        let (batch, draws) = (self.batch()?, self.draws()?);
-        let mut trainer = Trainer::new(self.networks.clone(), self.objective, state, vgg, None)?;
+        let (batch, draws) = (self.batch(device)?, self.draws(device)?);
+        let mut trainer =
+            Trainer::new(self.networks.clone(), self.objective, state, vgg, None, backend.clone())?;
         let generator = trainer.generator_step(&batch, &draws)?;
         let discriminator = trainer.discriminator_step(&batch, &draws)?;
 
@@ -116,13 +119,14 @@ impl ReferenceStep {
         self.tensors.iter().filter_map(move |(name, tensor)| Some((name.strip_prefix(prefix)?, tensor)))
     }
 
-    fn before(&self, network: &str) -> Result<Variables> {
+    fn before(&self, network: &str, device: &Device) -> Result<Variables> {
         let prefix = format!("before.{network}.");
-        let tensors = self.below(&prefix).map(|(name, tensor)| (name.to_owned(), tensor.clone()));
+        let there = |(name, tensor): (&str, &Tensor)| Ok((name.to_owned(), tensor.to_device(device)?));
+        let tensors = self.below(&prefix).map(there).collect::<candle_core::Result<Vec<_>>>()?;
         Ok(Variables::from_tensors(tensors)?)
     }
 
-    fn batch(&self) -> Result<Batch> {
+    fn batch(&self, device: &Device) -> Result<Batch> {
         let architecture = &self.networks.architecture;
         let labels = self.get("label")?;
         let ids = labels.flatten_all()?.to_dtype(DType::I64)?.to_vec1::<i64>()?;
@@ -136,7 +140,7 @@ impl ReferenceStep {
         Ok(Batch {
             labels: Tensor::from_vec(ids, labels.shape(), &Device::Cpu)?,
             edges: if architecture.instance_edges { Some(self.edges()?) } else { None },
-            pictures: self.get("image")?.to_dtype(DType::F32)?,
+            pictures: self.get("image")?.to_dtype(DType::F32)?.to_device(device)?,
         })
     }
 
@@ -152,13 +156,14 @@ impl ReferenceStep {
         Ok(Tensor::from_vec(edges, instances.shape(), &Device::Cpu)?)
     }
 
-    fn draws(&self) -> Result<Draws> {
+    fn draws(&self, device: &Device) -> Result<Draws> {
         let eps = match self.networks.architecture.z_dim {
-            Some(_) => Some(self.get("noise")?.clone()),
+            Some(_) => Some(self.get("noise")?.to_device(device)?),
             None => None,
         };
-        let plane = |index: usize| self.tensors.get(&format!("plane.{index}")).cloned();
-        Ok(Draws { eps, noise: (0..).map_while(plane).collect() })
+        let planes = (0..).map_while(|index| self.tensors.get(&format!("plane.{index}")));
+        let noise = planes.map(|plane| plane.to_device(device)).collect::<candle_core::Result<_>>()?;
+        Ok(Draws { eps, noise })
     }
 
     fn compare_losses(&self, prefix: &str, ours: &Losses, into: &mut Vec<Deviation>) -> Result<()> {

@@ -17,6 +17,7 @@ use crate::{
     distributed::{Group, as_group},
     networks::{Discriminator, Networks},
     objective::{KlReduction, Objective},
+    ops::Backend,
     run::{Report, RunConfig},
     step::Gradients,
 };
@@ -50,10 +51,10 @@ fn sample(position: u64) -> Sample {
 }
 
 /// What one process of `group` has after both steps: losses and gradients, averaged over the group.
-fn both_steps(group: Group) -> (Report, Gradients) {
+fn both_steps(group: Group, backend: &Backend) -> (Report, Gradients) {
     let group = Arc::new(group);
     let config = run_config();
-    let mut learner = build(&config, &Device::Cpu, &group).unwrap();
+    let mut learner = build(&config, backend, &group).unwrap();
     let share = BATCH / group.world() as u64;
     let positions = group.rank() as u64 * share..(group.rank() as u64 + 1) * share;
     let batch = batch_of(&positions.clone().map(sample).collect::<Vec<_>>(), &Device::Cpu).unwrap();
@@ -86,10 +87,10 @@ fn norm(tensor: &Tensor) -> f64 {
     f64::from(tensor.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap()).sqrt()
 }
 
-#[test]
-fn two_processes_compute_the_gradients_of_one() {
-    let (whole_losses, whole) = both_steps(Group::alone());
-    for (losses, halves) in as_group(2, both_steps) {
+/// Holds two processes with half a batch each to one with the whole.
+fn agree(backend: &Backend) {
+    let (whole_losses, whole) = both_steps(Group::alone(), backend);
+    for (losses, halves) in as_group(2, |group| both_steps(group, backend)) {
         for (name, loss) in &whole_losses {
             assert!((losses[name] - loss).abs() <= 1e-5 * loss.abs(), "{name}: {} and {loss}", losses[name]);
         }
@@ -106,4 +107,14 @@ fn two_processes_compute_the_gradients_of_one() {
             );
         }
     }
+}
+
+#[test]
+fn two_processes_compute_the_gradients_of_one() {
+    agree(&Backend::Cpu);
+}
+
+#[test]
+fn two_processes_with_devices_compute_the_gradients_of_one() {
+    agree(&crate::ops::device::tests::twin());
 }

@@ -10,6 +10,7 @@ use spadework_checkpoint::LabelConfig;
 
 use super::every::Every;
 use crate::{
+    compute::{DeviceChoice, Precision},
     data::DataArgs,
     networks::{Initialisation, Networks},
     objective::Objective,
@@ -92,8 +93,11 @@ pub struct Output {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Compute {
-    /// `cpu`.
-    pub device: String,
+    /// The device.
+    pub device: DeviceChoice,
+    /// What convs and tables multiply there.
+    #[serde(default)]
+    pub precision: Precision,
     /// Threads on a CPU; 0 is one for each core.
     pub threads: usize,
     /// Threads that read or render samples; 0 is one for each core.
@@ -114,7 +118,12 @@ impl RunConfig {
                 keep: 1,
                 metrics_textfile: None,
             },
-            compute: Compute { device: String::new(), threads: 0, loader_threads: 0 },
+            compute: Compute {
+                device: DeviceChoice::Auto,
+                precision: Precision::Auto,
+                threads: 0,
+                loader_threads: 0,
+            },
             ..self.clone()
         };
         let mut hasher = DefaultHasher::new();

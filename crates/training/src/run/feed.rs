@@ -113,7 +113,7 @@ impl Feed {
     }
 }
 
-/// Samples of one size as tensors.
+/// Samples of one size as tensors, the pictures on `device`.
 ///
 /// # Errors
 /// When they differ in size, or there is none.
@@ -130,8 +130,8 @@ pub fn batch_of(samples: &[Sample], device: &Device) -> candle_core::Result<Batc
     let pictures = samples.iter().flat_map(|sample| planes(sample.picture.pixels())).collect();
     let size = first.picture.size();
     Ok(Batch {
-        labels: Tensor::from_vec(labels, shape, device)?,
-        edges: edges.map(|edges| Tensor::from_vec(edges, shape, device)).transpose()?,
+        labels: Tensor::from_vec(labels, shape, &Device::Cpu)?,
+        edges: edges.map(|edges| Tensor::from_vec(edges, shape, &Device::Cpu)).transpose()?,
         pictures: Tensor::from_vec(pictures, (n, 3, size.height, size.width), device)?,
     })
 }

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     distributed::{DistributedError, Group},
+    ops::Backend,
     optimizer::{Adam, Betas, MovingAverage, Rates, decay_at},
     state::State,
     step::{Batch, Draws, Gradients, Losses},
@@ -95,18 +96,18 @@ pub struct Pace {
 pub type Report = BTreeMap<String, f32>;
 
 impl Learning {
-    /// Fresh optimisers, and averages that begin at the weights.
+    /// Fresh optimisers, and averages that begin at the weights, which are where `backend` computes.
     ///
     /// # Errors
     /// When there is no memory for them.
-    pub fn new(betas: Betas, state: &State) -> candle_core::Result<Self> {
+    pub fn new(betas: Betas, state: &State, backend: &Backend) -> candle_core::Result<Self> {
         let encoder = state.encoder.as_ref().map(|encoder| &encoder.parameters);
         Ok(Self {
-            generator: Adam::new(betas, &state.generator.parameters)?,
-            encoder: encoder.map(|parameters| Adam::new(betas, parameters)).transpose()?,
-            discriminator: Adam::new(betas, &state.discriminator.parameters)?,
-            generator_average: MovingAverage::new(&state.generator.parameters)?,
-            encoder_average: encoder.map(MovingAverage::new).transpose()?,
+            generator: Adam::new(betas, &state.generator.parameters, backend)?,
+            encoder: encoder.map(|parameters| Adam::new(betas, parameters, backend)).transpose()?,
+            discriminator: Adam::new(betas, &state.discriminator.parameters, backend)?,
+            generator_average: MovingAverage::new(&state.generator.parameters, backend)?,
+            encoder_average: encoder.map(|parameters| MovingAverage::new(parameters, backend)).transpose()?,
         })
     }
 

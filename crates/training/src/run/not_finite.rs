@@ -1,6 +1,6 @@
 //! Numbers that are none: found before they reach a weight.
 
-use candle_core::Result as TensorResult;
+use candle_core::{Result as TensorResult, Tensor};
 
 use super::learning::{Report, StepError};
 use crate::step::Gradients;
@@ -22,8 +22,7 @@ pub(super) fn check(network: &str, gradients: &Gradients, losses: &Report) -> Re
         return Err(NotFinite { what: format!("the loss `{name}` is {value}: it") }.into());
     }
     let mut squares = 0.0;
-    for (name, gradient) in gradients {
-        let square = sum_of_squares(gradient)?;
+    for (name, square) in gradients.keys().zip(sums_of_squares(gradients)?) {
         if !square.is_finite() {
             return Err(NotFinite { what: format!("the gradient of the {network}'s `{name}`") }.into());
         }
@@ -32,6 +31,16 @@ pub(super) fn check(network: &str, gradients: &Gradients, losses: &Report) -> Re
     Ok(squares.sqrt() as f32)
 }
 
-fn sum_of_squares(gradient: &candle_core::Tensor) -> TensorResult<f64> {
-    Ok(f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?))
+/// Of each gradient. A device is asked for all of them at once, and adds up row by row, which many of its threads can do
+/// together.
+fn sums_of_squares(gradients: &Gradients) -> TensorResult<Vec<f64>> {
+    let on_cpu = |gradient: &Tensor| gradient.sqr()?.sum_all();
+    let on_device = |gradient: &Tensor| gradient.reshape((gradient.dim(0)?, ()))?.sqr()?.sum(1)?.sum_all();
+    let sum =
+        |gradient: &Tensor| if gradient.device().is_cpu() { on_cpu(gradient) } else { on_device(gradient) };
+    let sums = gradients.values().map(sum).collect::<TensorResult<Vec<_>>>()?;
+    if sums.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(Tensor::stack(&sums, 0)?.to_vec1::<f32>()?.into_iter().map(f64::from).collect())
 }

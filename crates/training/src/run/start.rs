@@ -19,6 +19,7 @@ use super::{
 use crate::{
     data::{Sample, Source},
     distributed::Group,
+    ops::Backend,
     outcome::Mistake,
 };
 
@@ -34,7 +35,7 @@ pub struct Start<L> {
     /// The networks at their beginning.
     pub learner: L,
     /// Where they compute.
-    pub device: Device,
+    pub backend: Backend,
     /// The pairs.
     pub source: Arc<dyn Source>,
     /// What previews show.
@@ -58,9 +59,9 @@ impl<L: Learner> Start<L> {
         let part = optimization.part(world).context("the batch does not divide among the processes")?;
         let sharing = Sharing { batch: optimization.batch, world, rank: self.group.rank(), part };
         if self.group.leads() {
-            tell_memory(&self.config, &self.learner, part, &self.device);
+            tell_memory(&self.config, &self.learner, part, self.backend.device());
         }
-        let mut learning = Learning::new(optimization.betas, self.learner.state())?;
+        let mut learning = Learning::new(optimization.betas, self.learner.state(), &self.backend)?;
         let position = match self.stored {
             Some(mut stored) => {
                 snapshot::restore(&mut stored, self.learner.state(), &mut learning)?;
@@ -83,7 +84,7 @@ impl<L: Learner> Start<L> {
             architecture,
             sharing,
             self.config.seed,
-            self.device,
+            self.backend.device().clone(),
             position.step,
             threads,
         )?;

@@ -15,10 +15,12 @@ use spadework_imaging::{LabelMap, RgbImage};
 
 use super::*;
 use crate::{
+    compute::{DeviceChoice, Precision},
     data::{DataArgs, Sample, Source},
     distributed::Group,
     networks::{ConvNorm, Discriminator, Initialisation, Networks},
     objective::Objective,
+    ops::Backend,
     optimizer::{Betas, Rates, Schedule},
     state::{State, Variables},
     step::{Batch, Draws, Gradients, Losses},
@@ -130,15 +132,27 @@ pub(super) fn config(total: u64) -> RunConfig {
             keep: 2,
             metrics_textfile: None,
         },
-        compute: Compute { device: "cpu".to_owned(), threads: 1, loader_threads: 2 },
+        compute: Compute {
+            device: DeviceChoice::Cpu,
+            precision: Precision::F32,
+            threads: 1,
+            loader_threads: 2,
+        },
     }
+}
+
+/// A process that another test starts holds this one's locks until it runs a program of its own.
+fn reopened(folder: &Path) -> RunFolder {
+    let pause = || std::thread::sleep(std::time::Duration::from_millis(10));
+    let open = |_| RunFolder::open(folder).map_err(|_| pause()).ok();
+    (0..200).find_map(open).unwrap().0
 }
 
 /// Goes on with the run in `folder`, or begins it.
 fn start(folder: &Path, total: u64, learner: Toy, source: Greys) -> Training<Toy> {
     let config = config(total);
     let held = if folder.join("config.json").exists() {
-        RunFolder::open(folder).unwrap().0
+        reopened(folder)
     } else {
         RunFolder::create(folder, &config).unwrap()
     };
@@ -154,8 +168,8 @@ fn part(
     stored: Option<Stored>,
     folder: Option<RunFolder>,
 ) -> Training<Toy> {
-    let (device, source, shown) = (Device::Cpu, Arc::new(source), Vec::new());
-    Start { config, learner, device, source, shown, group, stored, folder }.training().unwrap()
+    let (backend, source, shown) = (Backend::Cpu, Arc::new(source), Vec::new());
+    Start { config, learner, backend, source, shown, group, stored, folder }.training().unwrap()
 }
 
 fn go(training: &mut Training<Toy>) -> anyhow::Result<Ending> {

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
-use candle_core::{Device, Result as TensorResult, bail};
+use candle_core::{Device, Result as TensorResult, Tensor, bail};
 use spadework_checkpoint::{Model, read_model, read_tensors};
 use spadework_model::Tensors;
 
@@ -11,7 +11,7 @@ use super::{config::RunConfig, learning::Learner};
 use crate::{
     distributed::Group,
     networks::{Vgg19, initialise},
-    ops::{Collective, power_iteration},
+    ops::{Backend, Collective, power_iteration},
     state::{State, Variables},
     step::{Batch, Draws, Gradients, Losses, Trainer},
 };
@@ -44,8 +44,16 @@ impl Learner for Trainer {
 }
 
 impl Collective for Group {
+    fn processes(&self) -> usize {
+        self.world()
+    }
+
     fn sum(&self, values: &mut [f64]) -> TensorResult<()> {
         Self::sum(self, values).map_err(candle_core::Error::wrap)
+    }
+
+    fn sum_tensor(&self, tensor: &Tensor) -> TensorResult<Tensor> {
+        Self::sum_tensor(self, tensor)
     }
 }
 
@@ -53,11 +61,11 @@ impl Collective for Group {
 ///
 /// # Errors
 /// When a file cannot be read or does not fit.
-pub fn build(config: &RunConfig, device: &Device, group: &Arc<Group>) -> anyhow::Result<Trainer> {
-    let state = initialise(&config.networks, config.initialisation, config.seed, device)?;
-    let vgg = config.vgg.as_deref().map(|path| read_vgg(path, device)).transpose()?;
+pub fn build(config: &RunConfig, backend: &Backend, group: &Arc<Group>) -> anyhow::Result<Trainer> {
+    let state = initialise(&config.networks, config.initialisation, config.seed, backend.device())?;
+    let vgg = config.vgg.as_deref().map(|path| read_vgg(path, backend)).transpose()?;
     let collective = (group.world() > 1).then(|| Arc::clone(group) as Arc<dyn Collective>);
-    Ok(Trainer::new(config.networks.clone(), config.objective, state, vgg, collective)?)
+    Ok(Trainer::new(config.networks.clone(), config.objective, state, vgg, collective, backend.clone())?)
 }
 
 /// Puts the generator and encoder of the model directory at `path` in the place of drawn ones.
@@ -84,15 +92,17 @@ fn set(network: &Variables, tensors: &Tensors) -> TensorResult<()> {
     for (name, parameter) in &network.parameters {
         let base = name.strip_suffix("weight_orig");
         let folded = base.map_or_else(|| name.clone(), |base| format!("{base}weight"));
-        parameter.set(&find(&folded)?.to_device(parameter.device())?)?;
+        let weight = find(&folded)?;
+        parameter.set(&weight.to_device(parameter.device())?)?;
         let Some(base) = base else { continue };
         let [u, v] = ["weight_u", "weight_v"].map(|vector| network.buffers.get(&format!("{base}{vector}")));
         let (Some(u), Some(v)) = (u, v) else { bail!("`{name}` has no vectors") };
+        let mut vectors = (u.to_device(&Device::Cpu)?, v.to_device(&Device::Cpu)?);
         for _ in 0..POWER_ITERATIONS {
-            let (new_u, new_v) = power_iteration(parameter.as_tensor(), u.as_tensor())?;
-            u.set(&new_u)?;
-            v.set(&new_v)?;
+            vectors = power_iteration(weight, &vectors.0)?;
         }
+        u.set(&vectors.0.to_device(u.device())?)?;
+        v.set(&vectors.1.to_device(v.device())?)?;
     }
     for (name, buffer) in &network.buffers {
         if name.ends_with("running_mean") || name.ends_with("running_var") {
@@ -102,9 +112,8 @@ fn set(network: &Variables, tensors: &Tensors) -> TensorResult<()> {
     Ok(())
 }
 
-fn read_vgg(path: &Path, device: &Device) -> anyhow::Result<Vgg19> {
-    let tensors = read_tensors(path)?.into_iter();
-    let tensors = tensors.map(|(name, tensor)| Ok((name, tensor.to_device(device)?)));
-    let vgg = tensors.collect::<TensorResult<_>>().and_then(|tensors| Vgg19::new(&tensors));
-    vgg.with_context(|| format!("{} does not hold torchvision's VGG19", path.display()))
+fn read_vgg(path: &Path, backend: &Backend) -> anyhow::Result<Vgg19> {
+    let tensors = read_tensors(path)?.into_iter().collect();
+    Vgg19::new(&tensors, backend)
+        .with_context(|| format!("{} does not hold torchvision's VGG19", path.display()))
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use candle_core::{Device, Tensor};
 
 use super::{
     checkpoint::Position,
@@ -113,7 +114,9 @@ impl<L: Learner> Training<L> {
 
     fn write_checkpoint(&mut self) -> anyhow::Result<()> {
         let Some(record) = &mut self.record else { return Ok(()) };
-        let tensors = snapshot::tensors(self.learner.state(), &self.learning);
+        let on_cpu = |(name, tensor): (String, Tensor)| Ok((name, tensor.to_device(&Device::Cpu)?));
+        let tensors = snapshot::tensors(self.learner.state(), &self.learning).into_iter().map(on_cpu);
+        let tensors = tensors.collect::<candle_core::Result<Vec<_>>>()?;
         record.checkpoint(&self.position, &tensors).map(drop)
     }
 

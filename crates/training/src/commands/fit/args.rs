@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use spadework_model::{Modulation, Norm, Upsampling};
 
-use crate::{data::DataArgs, networks::Initialisation, objective::GanMode, run::Every};
+use crate::{compute::DeviceArgs, data::DataArgs, networks::Initialisation, objective::GanMode, run::Every};
 
 /// Train a generator from label maps and pictures
 #[derive(Clone, Debug, Args)]
@@ -236,9 +236,9 @@ pub struct OutputArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Compute")]
 pub struct ComputeArgs {
-    /// Where to train; the operations of a step have kernels for cpu alone
-    #[arg(long, env = "SPADEWORK_TRAIN_DEVICE", default_value = "cpu")]
-    pub device: String,
+    /// Where, and with which products.
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Threads on a CPU; 0 is one for each core
     #[arg(long, env = "SPADEWORK_TRAIN_THREADS", default_value_t = 0)]
     pub threads: usize,

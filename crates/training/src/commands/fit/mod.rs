@@ -9,8 +9,8 @@ pub use args::FitArgs;
 use std::{path::Path, process::ExitCode};
 
 use super::{
-    device,
     drive::{Job, drive, newest, place},
+    threads,
 };
 use crate::{
     outcome::Mistake,
@@ -23,7 +23,7 @@ use crate::{
 /// With every mistake in the settings at once, before any work; later when the run cannot go on.
 pub(super) fn run(args: &FitArgs) -> anyhow::Result<ExitCode> {
     let place = place()?;
-    device::set_threads(args.compute.threads)?;
+    threads::set_threads(args.compute.threads)?;
     let say = |line: &str| {
         if place.rank == 0 {
             eprintln!("{line}");

@@ -77,7 +77,8 @@ pub(super) fn resolve(
         warm_start: args.networks.warm_start.as_deref().map(absolute),
         output,
         compute: Compute {
-            device: args.compute.device.clone(),
+            device: args.compute.device.device,
+            precision: args.compute.device.precision,
             threads: args.compute.threads,
             loader_threads: args.compute.loader_threads,
         },

@@ -1,4 +1,5 @@
-// Runs one call of a kernel on a processor, thread after thread. Compiled behind the kernels' source by the tests.
+// Runs one call of a kernel on a processor, thread after thread. Compiled behind the kernels' source, with a case of the
+// switch for each of them.
 //
 // stdin: the kernel's number, its threads, the number of arguments, then for each argument its kind and its value or, for
 // memory, its length and bytes; all but the bytes are 64-bit. stdout: the bytes of the last memory.
@@ -9,6 +10,15 @@ static size_t number_of(FILE *file) {
     unsigned long long number;
     if (fread(&number, sizeof number, 1, file) != 1) exit(2);
     return (size_t)number;
+}
+
+static float float_of(size_t bits) {
+    union {
+        unsigned bits;
+        float number;
+    } both;
+    both.bits = (unsigned)bits;
+    return both.number;
 }
 
 int main(void) {
@@ -26,17 +36,11 @@ int main(void) {
         if (fread(memory[i], 1, value, stdin) != value) return 2;
         written = i, length = value;
     }
-#define N(i) ((unsigned)number[i])
-#define M(i) (memory[i])
     // Blocks are whole, so there are more threads than there is work.
     threads = (threads + 255) / 256 * 256;
     for (current_thread = 0; current_thread < threads; current_thread++) {
         switch (kernel) {
-        case 0: lookup(N(0), N(1), N(2), N(3), M(4), M(5), M(6), M(7)); break;
-        case 1: gather(number[0], N(1), N(2), M(3), M(4), M(5)); break;
-        case 2: modulate(N(0), N(1), N(2), N(3), N(4), N(5), N(6), N(7), M(8), M(9), M(10), M(11), M(12), M(13)); break;
-        case 3: add(N(0), N(1), N(2), N(3), N(4), M(5), M(6), M(7), M(8), M(9)); break;
-        case 4: picture(N(0), N(1), N(2), N(3), M(4), M(5), M(6), M(7), M(8)); break;
+            CASES
         default: return 2;
         }
     }
