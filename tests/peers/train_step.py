@@ -69,6 +69,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
     torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = True
     networks, objective, count = CASES[args.case]
     count = args.batch or count
     forms, ours_in = FORMS[args.device]
@@ -131,19 +132,18 @@ def make_batch(architecture: spade.Architecture, labels: Tensor) -> dict[str, Te
 
 def pytorch_step(models: Models, batch: dict[str, Tensor], memory: torch.memory_format, kind: torch.dtype) -> None:
     device = batch["labels"].device.type
-    with torch.autocast(device, kind, enabled=kind != torch.float32):
-        pytorch_losses(models, batch, memory)
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def pytorch_losses(models: Models, batch: dict[str, Tensor], memory: torch.memory_format) -> None:
     planes = spade.semantics(models.networks.architecture, batch["labels"]).contiguous(memory_format=memory)
     pictures = batch["pictures"].contiguous(memory_format=memory)
     noise = [batch[name] for name in sorted(batch) if name.startswith("noise.")]
-    losses, _ = models.generator_losses(planes, pictures, batch.get("eps"), noise)
+    forward = lambda: torch.autocast(device, kind, enabled=kind != torch.float32)
+    with forward():
+        losses, _ = models.generator_losses(planes, pictures, batch.get("eps"), noise)
     models.gradients(losses, "GE")
-    models.gradients(models.discriminator_losses(planes, pictures, batch.get("eps"), noise), "D")
+    with forward():
+        losses = models.discriminator_losses(planes, pictures, batch.get("eps"), noise)
+    models.gradients(losses, "D")
+    if device == "cuda":
+        torch.cuda.synchronize()
 
 
 def spadework(args, folder: Path, networks: Networks, objective: Objective, batch: dict[str, Tensor], kind: str):
@@ -165,10 +165,10 @@ def spadework(args, folder: Path, networks: Networks, objective: Objective, batc
 
 
 def report(args: argparse.Namespace, count: int, medians: dict[str, float]) -> None:
-    ours = next(iter(medians.values()))
     where = torch.cuda.get_device_name() if args.device == "cuda" else f"{args.threads} threads"
-    print(f"{args.case}, batch {count}, {where}, median of {args.rounds}; beside {next(iter(medians))}")
+    print(f"{args.case}, batch {count}, {where}, median of {args.rounds}; each beside Spadework in the same type")
     for name, value in medians.items():
+        ours = medians["Spadework bf16" if "bf16" in name else "Spadework f32"]
         print(f"  {name:<28}{value:8.0f} ms {count / value * 1e3:7.2f} pictures/s   {value / ours:5.2f}x")
 
 

@@ -1,6 +1,6 @@
 //! The operations of a training step on a device, forward and backward: numbers only, no graph.
 //!
-//! [`Operators`] belongs to one device and works in its one stream; nothing here waits for it. Tensors are f32 and lie on
+//! [`Operators`] belongs to one device and works in its one stream; nothing here waits for its results. Tensors are f32 and lie on
 //! that device, feature maps are N H W C. Every sum has an order that depends on sizes and masks alone, so the same
 //! numbers give the same bits. What a device runs is `training/kernels.cu`, cuBLAS and cuDNN; `Operators::on_cpu` runs the
 //! same kernels on a processor, for tests.

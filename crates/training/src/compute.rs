@@ -2,10 +2,15 @@
 
 use std::{fmt, str::FromStr};
 
+use candle_core::{DType, DeviceLocation};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use crate::{distributed::Place, ops::Backend, outcome::Mistake};
+use crate::{
+    distributed::{Group, Place},
+    ops::Backend,
+    outcome::Mistake,
+};
 
 /// Where a step is computed.
 #[derive(Clone, Copy, Debug, Args)]
@@ -15,7 +20,8 @@ pub struct DeviceArgs {
     #[arg(long, env = "SPADEWORK_TRAIN_DEVICE", default_value = "auto")]
     pub device: DeviceChoice,
     /// What convs and tables multiply: f32, bf16 with sums in f32, or auto, which is bf16 on a CUDA device that has it
-    /// and f32 elsewhere. Weights, statistics, losses and optimiser are in f32 either way
+    /// and f32 elsewhere. In bf16 what convs give is rounded too; maps between them, weights, statistics, losses and optimiser
+    /// are in f32 either way
     #[arg(long, env = "SPADEWORK_TRAIN_PRECISION", value_enum, default_value_t)]
     pub precision: Precision,
 }
@@ -99,33 +105,70 @@ pub fn open(
     variable: impl Fn(&str) -> Option<String>,
 ) -> anyhow::Result<Backend> {
     let device = match device {
-        DeviceChoice::Auto if spadework_engine::devices().is_ok_and(|devices| !devices.is_empty()) => {
-            DeviceChoice::Cuda(None)
-        }
-        DeviceChoice::Auto => DeviceChoice::Cpu,
+        DeviceChoice::Auto => automatic(),
         chosen => chosen,
     };
     match device {
         DeviceChoice::Cuda(Some(ordinal)) => cuda(ordinal, precision),
         DeviceChoice::Cuda(None) => cuda(local_rank(place, variable)?, precision),
         DeviceChoice::Auto | DeviceChoice::Cpu if precision == Precision::Bf16 => Err(Mistake::error(
-            "--precision bf16 needs a CUDA device: on a CPU a step is computed in f32; leave it out or give f32",
+            "bf16 needs a CUDA device: on a CPU a step is computed in f32; give --precision f32",
         )),
         DeviceChoice::Auto | DeviceChoice::Cpu => Ok(Backend::Cpu),
     }
 }
 
-/// The number of this process among those of its machine.
+/// A CUDA device where there is one. A build for CUDA that finds none says why.
+fn automatic() -> DeviceChoice {
+    match spadework_engine::devices() {
+        Ok(devices) if !devices.is_empty() => DeviceChoice::Cuda(None),
+        Err(error) if cfg!(feature = "cuda") => {
+            eprintln!("on the CPU, since {error}");
+            DeviceChoice::Cpu
+        }
+        _ => DeviceChoice::Cpu,
+    }
+}
+
+/// The number of this process among those of its machine; where it sees one device alone, that one's.
 fn local_rank(place: &Place, variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<usize> {
     match variable("LOCAL_RANK").as_deref().map(str::parse) {
         Some(Ok(rank)) => Ok(rank),
         Some(Err(_)) => Err(Mistake::error("LOCAL_RANK is no number")),
         None if place.world == 1 => Ok(0),
+        None if spadework_engine::devices().is_ok_and(|devices| devices.len() == 1) => Ok(0),
         None => Err(Mistake::error(
             "WORLD_SIZE is set and LOCAL_RANK is not, which says whose device is whose; launchers set both, or give \
              each process its own --device cuda:N",
         )),
     }
+}
+
+/// Refuses processes that would not compute alike: their sums would differ, or wait for one another in different places.
+///
+/// # Errors
+/// When some compute on a CUDA device and others do not, or some in bf16 and others in f32; or a process has gone.
+pub fn agree(group: &Group, backend: &Backend) -> anyhow::Result<()> {
+    let own = [!backend.device().is_cpu(), backend.multiplied() == DType::BF16];
+    let mut all = own.map(u64::from);
+    group.sum(&mut all)?;
+    let world = group.world() as u64;
+    if all.iter().all(|count| *count == 0 || *count == world) {
+        return Ok(());
+    }
+    Err(Mistake::error(format!(
+        "of {world} processes {} compute on a CUDA device and {} in bf16; give all of them the same --device and --precision",
+        all[0], all[1]
+    )))
+}
+
+/// Where a step is computed and in what, for a line of the log.
+pub fn described(backend: &Backend) -> String {
+    let place = match backend.device().location() {
+        DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
+        _ => "the CPU".to_owned(),
+    };
+    format!("computing on {place} in {}", backend.multiplied().as_str())
 }
 
 #[cfg(feature = "cuda")]

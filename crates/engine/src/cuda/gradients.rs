@@ -6,7 +6,7 @@ use std::{
 };
 
 use candle_core::{
-    CudaDevice, CudaStorage, DType, Result, Storage, Tensor, WithDType, bail, cuda_backend::CudaDType,
+    CudaDevice, CudaStorage, DType, Result, Storage, Tensor, WithDType, cuda_backend::CudaDType,
     op::BackpropOp,
 };
 use cudarc::{
@@ -56,8 +56,8 @@ impl From<Direction<'_>> for Wanted {
 /// Convs in one type.
 pub(super) trait TrainingConvs: Send + Sync {
     /// What is wanted of a conv, from its operands: channels last, all three. They are input and weight, gradient of the
-    /// output and weight, or input and gradient of the output.
-    fn run(&self, conv: &Convolution, wanted: Wanted, operands: &[Tensor; 2]) -> Result<Tensor>;
+    /// output and weight, or input and gradient of the output. None where cuDNN has no algorithm of one order for it.
+    fn run(&self, conv: &Convolution, wanted: Wanted, operands: &[Tensor; 2]) -> Result<Option<Tensor>>;
 }
 
 /// cuDNN's convs on a device; in f32 without rounding to TF32.
@@ -188,7 +188,7 @@ impl<T> TrainingConvs for Convs<T>
 where
     T: CudnnDataType + WithDType + CudaDType + DeviceRepr,
 {
-    fn run(&self, conv: &Convolution, wanted: Wanted, operands: &[Tensor; 2]) -> Result<Tensor> {
+    fn run(&self, conv: &Convolution, wanted: Wanted, operands: &[Tensor; 2]) -> Result<Option<Tensor>> {
         let used = &mut *self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let [n, h, w, c] = match wanted {
             Wanted::Output => conv.output_shape(),
@@ -216,12 +216,13 @@ where
                     let storage = Storage::Cuda(CudaStorage::wrap_cuda_slice(out, self.device.clone()));
                     let shape = if first { (n, c, h, w) } else { (n, h, w, c) };
                     let out = Tensor::from_storage(storage, shape, BackpropOp::none(), false);
-                    return if first { out.permute((0, 2, 3, 1))?.contiguous() } else { Ok(out) };
+                    let out = if first { out.permute((0, 2, 3, 1))?.contiguous()? } else { out };
+                    return Ok(Some(out));
                 }
                 Err(error) if is_missing(&error) => {}
                 Err(error) => return Err(cuda_error(error)),
             }
         }
-        bail!("cuDNN has no algorithm of one order for the {wanted:?} of {conv:?}")
+        Ok(None)
     }
 }

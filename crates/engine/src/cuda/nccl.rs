@@ -15,7 +15,7 @@ use super::{
 };
 use crate::EngineError;
 
-/// Where the library is looked for, besides where the system looks anyhow.
+/// The library's names.
 const NAMES: [&str; 2] = ["libnccl.so.2", "libnccl.so"];
 
 /// NCCL's numbers for types and for a sum.
@@ -85,7 +85,7 @@ impl Nccl {
     pub fn new_id(&self) -> std::result::Result<NcclId, EngineError> {
         let mut id = NcclId([0; 128]);
         // SAFETY: NCCL writes the 128 bytes.
-        self.check(unsafe { (self.unique_id)(&raw mut id) }).map_err(|reason| refuse(&reason))?;
+        self.check(unsafe { (self.unique_id)(&raw mut id) }).map_err(|reason| unconnected(&reason))?;
         Ok(id)
     }
 
@@ -99,6 +99,18 @@ impl Nccl {
     }
 }
 
+/// NCCL is there and does not connect.
+fn unconnected(reason: &str) -> EngineError {
+    EngineError::Device {
+        name: "NCCL".to_owned(),
+        reason: format!(
+            "{reason}; every process needs a CUDA device of its own, and a network on which all reach one another: \
+             NCCL_DEBUG=INFO tells more"
+        ),
+    }
+}
+
+/// There is no NCCL.
 fn refuse(reason: &str) -> EngineError {
     EngineError::Device {
         name: "NCCL".to_owned(),
@@ -121,13 +133,13 @@ impl Communicator {
         rank: usize,
         world: usize,
     ) -> std::result::Result<Self, EngineError> {
-        let Device::Cuda(device) = device else { return Err(refuse("this is no CUDA device")) };
+        let Device::Cuda(device) = device else { return Err(unconnected("this is no CUDA device")) };
         let context = device.cuda_stream().context().clone();
-        context.bind_to_thread().map_err(|error| refuse(&error.to_string()))?;
+        context.bind_to_thread().map_err(|error| unconnected(&error.to_string()))?;
         let mut handle = std::ptr::null_mut();
         // SAFETY: the context of the device is this thread's, and `handle` is written before it is read.
         let code = unsafe { (nccl.init)(&raw mut handle, world as c_int, id, rank as c_int) };
-        nccl.check(code).map_err(|reason| refuse(&reason))?;
+        nccl.check(code).map_err(|reason| unconnected(&reason))?;
         Ok(Self { nccl: Arc::new(nccl), handle, device: device.clone() })
     }
 

@@ -1,6 +1,6 @@
 //! What a training step is made of on a CUDA device: kernels of our own, cuBLAS and cuDNN.
 
-use candle_core::{CudaDevice, DType, Device, Result, Tensor};
+use candle_core::{CudaDevice, DType, Device, Result, Tensor, bail};
 
 use super::{
     device::{has_bf16, open},
@@ -44,6 +44,7 @@ struct CudaTraining {
     kernels: Kernels,
     gemm: Gemm,
     convs: Box<dyn TrainingConvs>,
+    convs_in_f32: Option<Box<dyn TrainingConvs>>, // where the others are in bf16
 }
 
 impl CudaTraining {
@@ -54,6 +55,10 @@ impl CudaTraining {
             kernels: Kernels::of_training(device)?,
             gemm: Gemm::new(device, dtype, false),
             convs: training_convs(device, dtype)?,
+            convs_in_f32: match dtype {
+                DType::BF16 => Some(training_convs(device, DType::F32)?),
+                _ => None,
+            },
             cuda: device.clone(),
         })
     }
@@ -66,6 +71,10 @@ impl CudaTraining {
 impl Backend for CudaTraining {
     fn device(&self) -> &Device {
         &self.device
+    }
+
+    fn multiplied(&self) -> DType {
+        self.dtype
     }
 
     fn empty(&self, shape: &[usize], dtype: DType) -> Result<Tensor> {
@@ -87,6 +96,18 @@ impl Backend for CudaTraining {
             Direction::Weight { x, dy } => (x, dy),
         };
         let operands = [self.rounded(one)?, self.rounded(other)?];
-        self.convs.run(conv, direction.into(), &operands)?.to_dtype(DType::F32)
+        let wanted = direction.into();
+        if let Some(out) = self.convs.run(conv, wanted, &operands)? {
+            return out.to_dtype(DType::F32);
+        }
+        // What cuDNN does not have in bf16 it may have in f32, of the same numbers.
+        if let Some(convs) = &self.convs_in_f32 {
+            let [one, other] = operands;
+            let operands = [one.to_dtype(DType::F32)?, other.to_dtype(DType::F32)?];
+            if let Some(out) = convs.run(conv, wanted, &operands)? {
+                return Ok(out);
+            }
+        }
+        bail!("cuDNN has no algorithm that gives the same bits every time for the {wanted:?} of {conv:?}")
     }
 }

@@ -18,6 +18,9 @@ pub(crate) trait Backend: Send + Sync {
     /// Where tensors lie.
     fn device(&self) -> &Device;
 
+    /// What products and convs multiply.
+    fn multiplied(&self) -> DType;
+
     /// A tensor that is written whole before it is read.
     fn empty(&self, shape: &[usize], dtype: DType) -> Result<Tensor>;
 
@@ -62,6 +65,11 @@ impl Operators {
     /// Where tensors lie.
     pub fn device(&self) -> &Device {
         self.backend.device()
+    }
+
+    /// What products and convs multiply: f32, or bf16 with sums in f32.
+    pub fn multiplied(&self) -> DType {
+        self.backend.multiplied()
     }
 
     pub(super) fn empty(&self, shape: &[usize]) -> Result<Tensor> {

@@ -35,6 +35,10 @@ impl Backend for Twin {
         &Device::Cpu
     }
 
+    fn multiplied(&self) -> DType {
+        if self.rounded { DType::BF16 } else { DType::F32 }
+    }
+
     fn empty(&self, shape: &[usize], dtype: DType) -> Result<Tensor> {
         // What is not written shows.
         Tensor::full(f32::NAN, shape, &Device::Cpu)?.to_dtype(dtype)

@@ -67,6 +67,7 @@ pub(super) fn drive(job: Job, folder: &Path) -> anyhow::Result<ExitCode> {
     let compute = &job.config.compute;
     let backend =
         compute::open(compute.device, compute.precision, &job.place, |name| std::env::var(name).ok())?;
+    eprintln!("{}", compute::described(&backend));
     let group = Arc::new(meet(&job, &backend)?);
     let learner = build(&job.config, &backend, &group)?;
     if let Some(model) = job.config.warm_start.as_ref().filter(|_| job.stored.is_none()) {
@@ -98,9 +99,9 @@ pub(super) fn drive(job: Job, folder: &Path) -> anyhow::Result<ExitCode> {
 }
 
 /// The others, and their devices where this process has one.
-#[cfg_attr(not(feature = "cuda"), expect(unused_variables, reason = "a CPU is all there is"))]
 fn meet(job: &Job, backend: &Backend) -> anyhow::Result<Group> {
     let group = Group::meet(&job.place, job.config.fingerprint()?, job.patience)?;
+    compute::agree(&group, backend)?;
     #[cfg(feature = "cuda")]
     if !backend.device().is_cpu() {
         let mut group = group;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use spadework_engine::training::Operators;
 use spadework_model::Architecture;
 
@@ -73,6 +73,14 @@ impl Backend {
         match self {
             Self::Cpu => &Device::Cpu,
             Self::Device(operators) => operators.device(),
+        }
+    }
+
+    /// What is multiplied: f32, or bf16 with sums in f32.
+    pub fn multiplied(&self) -> DType {
+        match self {
+            Self::Cpu => DType::F32,
+            Self::Device(operators) => operators.multiplied(),
         }
     }
 

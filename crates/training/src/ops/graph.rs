@@ -84,8 +84,9 @@ impl<const N: usize> CustomOp3 for Node<N> {
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let inputs = [first, second, third];
-        let gradients =
-            (self.backward)(std::array::from_fn(|index| inputs[index]), y, &gradient.contiguous()?)?;
+        // Outside the graph, so that a gradient does not hold on to it.
+        let (y, gradient) = (y.detach(), gradient.detach().contiguous()?);
+        let gradients = (self.backward)(std::array::from_fn(|index| inputs[index]), &y, &gradient)?;
         let mut gradients = gradients.into_iter();
         let mut next = || gradients.next().flatten();
         Ok((next(), next(), next()))
