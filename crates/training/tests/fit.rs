@@ -292,6 +292,16 @@ fn every_mistake_is_told_at_once_and_no_folder_is_made() {
 }
 
 #[test]
+fn a_device_that_cannot_be_had_leaves_no_folder() {
+    let workshop = Workshop::new();
+    // No machine has so many; without CUDA there is none at all.
+    let output = workshop.fit("run", "--niter 1 --device cuda:99").output().unwrap();
+    assert!(!output.status.success());
+    assert!(said(&output).contains("cuda:99"), "{}", said(&output));
+    assert!(!workshop.path("run").exists());
+}
+
+#[test]
 fn a_run_becomes_a_model_directory_that_the_checkpoint_crate_reads() {
     let workshop = Workshop::new();
     succeed(workshop.fit("run", "--samples 16"));

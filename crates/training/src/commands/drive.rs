@@ -29,6 +29,7 @@ pub(super) struct Job {
     pub(super) config: RunConfig,
     pub(super) source: Arc<dyn Source>,
     pub(super) place: Place,
+    pub(super) backend: Backend,
     pub(super) patience: std::time::Duration,
     /// How the process ends when it was told to stop before all steps were done.
     pub(super) stopped: u8,
@@ -42,6 +43,12 @@ pub(super) struct Job {
 pub(super) fn place() -> anyhow::Result<Place> {
     place_from_environment(|name| std::env::var(name).ok())
         .map_err(|mistakes| Mistake::error(mistakes.join("\n")))
+}
+
+/// What the run is computed on, opened before anything is written.
+pub(super) fn open_device(config: &RunConfig, place: &Place) -> anyhow::Result<Backend> {
+    let compute = &config.compute;
+    compute::open(compute.device, compute.precision, place, |name| std::env::var(name).ok())
 }
 
 /// The newest whole checkpoint of the run in `folder`.
@@ -64,16 +71,13 @@ pub(super) fn drive(job: Job, folder: &Path) -> anyhow::Result<ExitCode> {
     if from > 0 && job.place.rank == 0 {
         eprintln!("going on after step {from} of {}", job.config.total_steps());
     }
-    let compute = &job.config.compute;
-    let backend =
-        compute::open(compute.device, compute.precision, &job.place, |name| std::env::var(name).ok())?;
-    eprintln!("{}", compute::described(&backend));
-    let group = Arc::new(meet(&job, &backend)?);
-    let learner = build(&job.config, &backend, &group)?;
+    eprintln!("{}", compute::described(&job.backend));
+    let group = Arc::new(meet(&job)?);
+    let learner = build(&job.config, &job.backend, &group)?;
     if let Some(model) = job.config.warm_start.as_ref().filter(|_| job.stored.is_none()) {
         begin_from(model, &learner.state)?;
     }
-    let Job { config, source, stored, stopped, folder: held, .. } = job;
+    let Job { config, source, backend, stored, stopped, folder: held, .. } = job;
     let shown = if held.is_some() { shown(&*source)? } else { Vec::new() };
     let start = Start { config, learner, backend, source, shown, group, stored, folder: held };
     let mut training = start.training()?;
@@ -99,7 +103,8 @@ pub(super) fn drive(job: Job, folder: &Path) -> anyhow::Result<ExitCode> {
 }
 
 /// The others, and their devices where this process has one.
-fn meet(job: &Job, backend: &Backend) -> anyhow::Result<Group> {
+fn meet(job: &Job) -> anyhow::Result<Group> {
+    let backend = &job.backend;
     let group = Group::meet(&job.place, job.config.fingerprint()?, job.patience)?;
     compute::agree(&group, backend)?;
     #[cfg(feature = "cuda")]

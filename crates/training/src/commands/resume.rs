@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Args;
 
 use super::{
-    drive::{Job, drive, newest, place},
+    drive::{Job, drive, newest, open_device, place},
     threads,
 };
 use crate::{
@@ -59,9 +59,13 @@ pub(super) fn run(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
             config.optimization.batch, place.world
         )));
     }
+    let backend = open_device(&config, &place)?;
     let stored = newest(&args.run, &config)?;
     let architecture = &config.networks.architecture;
     let source = config.data.open(architecture, &config.labels, config.seed, |line| eprintln!("{line}"))?;
     let patience = args.peer_timeout.into();
-    drive(Job { config, source, place, patience, stopped: args.stopped_exit_code, stored, folder }, &args.run)
+    drive(
+        Job { config, source, place, backend, patience, stopped: args.stopped_exit_code, stored, folder },
+        &args.run,
+    )
 }

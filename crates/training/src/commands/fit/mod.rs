@@ -9,7 +9,7 @@ pub use args::FitArgs;
 use std::{path::Path, process::ExitCode};
 
 use super::{
-    drive::{Job, drive, newest, place},
+    drive::{Job, drive, newest, open_device, place},
     threads,
 };
 use crate::{
@@ -30,6 +30,7 @@ pub(super) fn run(args: &FitArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let (config, source) = resolve::resolve(args, place.world, say)?;
+    let backend = open_device(&config, &place)?;
     let earlier = args.resume && is_run(&args.out);
     let stored = if earlier { earlier_checkpoint(&args.out, &config)? } else { None };
     let folder = match (place.rank, earlier) {
@@ -38,7 +39,7 @@ pub(super) fn run(args: &FitArgs) -> anyhow::Result<ExitCode> {
         _ => None,
     };
     let (patience, stopped) = (args.compute.peer_timeout.into(), args.compute.stopped_exit_code);
-    drive(Job { config, source, place, patience, stopped, stored, folder }, &args.out)
+    drive(Job { config, source, place, backend, patience, stopped, stored, folder }, &args.out)
 }
 
 /// The newest checkpoint of the run in `out`, which must be the run that the settings describe.
