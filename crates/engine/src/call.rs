@@ -1,6 +1,6 @@
 //! A kernel's call as a value: a GPU gets it as it is, tests run it on a processor.
 
-use candle_core::Tensor;
+use candle_core::{Error, Result, Tensor};
 
 /// One kernel's run.
 pub(crate) struct Call<'a> {
@@ -31,4 +31,14 @@ pub(crate) enum Argument<'a> {
     Memory(&'a Tensor),
     /// A pointer to nothing.
     Null,
+}
+
+/// A kernel counts in 32 bits.
+pub(crate) fn number(n: usize) -> Result<Argument<'static>> {
+    u32::try_from(n).map(Argument::Number).map_err(Error::wrap)
+}
+
+/// A tensor, or nothing.
+pub(crate) fn memory(tensor: Option<&Tensor>) -> Argument<'_> {
+    tensor.map_or(Argument::Null, Argument::Memory)
 }

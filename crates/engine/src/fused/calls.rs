@@ -4,8 +4,8 @@ use candle_core::{DType, Result, Tensor, bail};
 
 use super::widths;
 use crate::call::{
-    Argument::{self, Memory, Null, Number, Size},
-    Call,
+    Argument::{Memory, Null, Number, Size},
+    Call, memory, number,
 };
 use crate::tables::{Lookup, Modulation, ToImage};
 
@@ -199,13 +199,4 @@ fn expect(tensor: &Tensor, dtype: DType, shape: &[usize]) -> Result<()> {
         bail!("expected {dtype:?} {shape:?}, there is {:?} {:?}", tensor.dtype(), tensor.shape())
     }
     Ok(())
-}
-
-fn memory(tensor: Option<&Tensor>) -> Argument<'_> {
-    tensor.map_or(Null, Memory)
-}
-
-/// A kernel counts in 32 bits.
-fn number(n: usize) -> Result<Argument<'static>> {
-    u32::try_from(n).map(Number).map_err(candle_core::Error::wrap)
 }

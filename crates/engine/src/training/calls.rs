@@ -1,25 +1,14 @@
 //! A kernel's call as a value, and what is checked before there is one.
 
-use candle_core::{DType, Error, Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 
-use crate::call::{
-    Argument::{self, Null, Number},
-    Call,
-};
+use crate::call::{Argument, Call};
+pub(super) use crate::call::{memory, number};
 
 /// A call of `threads` threads, whose numbers fit 32 bits.
 pub(super) fn call<'a>(name: &'static str, threads: usize, arguments: Vec<Argument<'a>>) -> Result<Call<'a>> {
     number(threads + 255)?; // as many as make the last block whole
     Ok(Call { name, at_once: 1, threads, arguments })
-}
-
-/// A kernel counts in 32 bits.
-pub(super) fn number(n: usize) -> Result<Argument<'static>> {
-    u32::try_from(n).map(Number).map_err(Error::wrap)
-}
-
-pub(super) fn memory(tensor: Option<&Tensor>) -> Argument<'_> {
-    tensor.map_or(Null, Argument::Memory)
 }
 
 /// Refuses a tensor of another type or shape, or one that does not lie in one piece.

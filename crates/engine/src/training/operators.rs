@@ -5,7 +5,7 @@ use std::fmt;
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::{
-    calls::{call, expect, expect_f32, number},
+    calls::{call, expect, expect_f32, memory, number},
     convs::Convolution,
 };
 use crate::call::{
@@ -98,12 +98,8 @@ impl Operators {
         if let Some(bias) = bias {
             expect(bias, DType::F32, &[channels])?;
         }
-        let arguments = vec![
-            number(y.elem_count() / channels.max(1))?,
-            number(channels)?,
-            Float(slope),
-            super::calls::memory(bias),
-        ];
+        let arguments =
+            vec![number(y.elem_count() / channels.max(1))?, number(channels)?, Float(slope), memory(bias)];
         self.run("activate", y.elem_count(), arguments, y)
     }
 
