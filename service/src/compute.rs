@@ -2,7 +2,7 @@
 
 use std::{fmt, num::NonZeroUsize, str::FromStr, thread};
 
-use clap::Args;
+use clap::{Args, builder::BoolishValueParser};
 use spadework_engine::{DEFAULT_CACHE_BYTES, Device, InstructionSet, Precision, Settings};
 
 use crate::outcome::Mistake;
@@ -27,6 +27,9 @@ pub struct ComputeArgs {
     /// Memory for modulation tables and pictures of masks that come again, in MiB, of each model on a CPU
     #[arg(long, env = "SPADEWORK_TABLE_CACHE_MIB", default_value_t = DEFAULT_CACHE_BYTES >> 20)]
     pub table_cache_mib: usize,
+    /// Give batches of a size that has run before to a CUDA device as CUDA graphs, each of them in one call; takes memory
+    #[arg(long, env = "SPADEWORK_CUDA_GRAPHS", value_parser = BoolishValueParser::new())]
+    pub cuda_graphs: bool,
 }
 
 impl ComputeArgs {
@@ -42,6 +45,7 @@ impl ComputeArgs {
             threads: self.threads,
             instruction_set: self.instruction_set,
             cache_bytes: self.table_cache_mib << 20,
+            cuda_graphs: self.cuda_graphs,
         };
         devices.into_iter().map(setting).collect()
     }
@@ -125,7 +129,25 @@ pub fn cores() -> usize {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        compute: ComputeArgs,
+    }
+
+    #[test]
+    fn cuda_graphs_are_for_all_devices_where_they_are_asked_for() {
+        let asked = |args: &[&str]| -> Vec<bool> {
+            let command = Command::parse_from([&["", "--device=cuda:0,1"], args].concat());
+            command.compute.settings().iter().map(|settings| settings.cuda_graphs).collect()
+        };
+        assert_eq!(asked(&[]), [false, false]);
+        assert_eq!(asked(&["--cuda-graphs"]), [true, true]);
+    }
 
     #[test]
     fn devices_are_named_as_pytorch_names_them() {

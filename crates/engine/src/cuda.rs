@@ -9,6 +9,7 @@ mod convs;
 mod device;
 mod gemm;
 mod gradients;
+mod graph;
 mod launch;
 mod memory;
 mod nccl;
@@ -29,13 +30,15 @@ use crate::{
 };
 use operators::CudaOperators;
 
-/// A generator on a device that was opened here.
+/// A generator on a device that was opened here, which runs its batches as graphs where `graphs` says so; and sentences for
+/// a log.
 pub(crate) fn network(
     architecture: &Architecture,
     generator: &Tensors,
     device: &CudaDevice,
     precision: Precision,
-) -> Result<Network, EngineError> {
+    graphs: bool,
+) -> Result<(Network, Vec<String>), EngineError> {
     let dtype = match precision {
         Precision::Highest | Precision::High => DType::F32,
         Precision::Medium => DType::BF16,
@@ -46,7 +49,14 @@ pub(crate) fn network(
     }
     let operators = CudaOperators::new(device, dtype, precision == Precision::High)?;
     let target = Target { device: Device::Cuda(device.clone()), dtype };
-    Network::load(architecture, generator, target, Box::new(operators))
+    let mut network = Network::load(architecture, generator, target, Box::new(operators))?;
+    let reason = match graphs {
+        false => None,
+        true if !graph::possible(device) => Some("the device takes no memory in a stream's order"),
+        true => network.use_graphs(architecture).err(),
+    };
+    let remarks = reason.map(|reason| format!("`--cuda-graphs` has no effect: {reason}"));
+    Ok((network, remarks.into_iter().collect()))
 }
 
 /// An error of CUDA's libraries as candle's.

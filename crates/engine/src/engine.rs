@@ -27,12 +27,13 @@ pub struct Engine {
     encoder: Option<PlainEncoder>,
     pictures: Pictures,
     cache_use: Arc<CacheUse>,
+    remarks: Vec<String>,
 }
 
 /// Who makes the pictures.
 enum AnyGenerator {
     /// Exact tables and packed convs, on the processor.
-    Cpu { network: Box<Network>, instructions: Instructions, precision: Precision },
+    Cpu { network: Box<Network>, precision: Precision },
     /// Exact tables and whole batches, on a GPU.
     #[cfg(feature = "cuda")]
     Cuda(Box<tables::Network>, Precision),
@@ -49,10 +50,10 @@ impl Engine {
         encoder: Option<&Tensors>,
         settings: Settings,
     ) -> Result<Self, EngineError> {
-        let generator = match settings.device {
+        let (generator, remarks) = match settings.device {
             Device::Cpu => on_cpu(architecture, generator, settings)?,
             #[cfg(feature = "cuda")]
-            Device::Cuda(ordinal) => on_cuda(architecture, generator, ordinal, settings.precision)?,
+            Device::Cuda(ordinal) => on_cuda(architecture, generator, ordinal, settings)?,
             #[cfg(not(feature = "cuda"))]
             Device::Cuda(_) => return Err(crate::devices::without_cuda(&settings.device.to_string())),
         };
@@ -63,6 +64,7 @@ impl Engine {
             encoder: encoder.transpose()?,
             pictures: Pictures::new(settings.cache_bytes / PICTURES_SHARE),
             cache_use: Arc::default(),
+            remarks,
         })
     }
 
@@ -89,12 +91,14 @@ impl Engine {
         }
     }
 
-    /// Kernels that are not used although the processor has their instructions, and why; sentences for a log.
-    pub fn remarks(&self) -> &[String] {
+    /// What could not be used and why, since it was asked for the last time: sentences for a log. There may be some when the
+    /// engine was loaded and after every batch that it has begun.
+    pub fn take_remarks(&mut self) -> Vec<String> {
+        let remarks = std::mem::take(&mut self.remarks);
         match &self.generator {
-            AnyGenerator::Cpu { instructions, .. } => &instructions.remarks,
+            AnyGenerator::Cpu { .. } => remarks,
             #[cfg(feature = "cuda")]
-            AnyGenerator::Cuda(..) => &[],
+            AnyGenerator::Cuda(network, _) => [remarks, network.take_remarks()].concat(),
         }
     }
 
@@ -219,12 +223,16 @@ fn on_cpu(
     architecture: &Architecture,
     generator: &Tensors,
     settings: Settings,
-) -> Result<AnyGenerator, EngineError> {
+) -> Result<(AnyGenerator, Vec<String>), EngineError> {
     let instructions = Instructions::choose(settings.instruction_set);
     let (policy, precision) = Policy::new(settings.precision, &instructions);
     let tables = settings.cache_bytes - settings.cache_bytes / PICTURES_SHARE;
     let network = Network::load(architecture, generator, policy, settings.threads, tables)?;
-    Ok(AnyGenerator::Cpu { network: Box::new(network), instructions, precision })
+    let mut remarks = instructions.remarks;
+    if settings.cuda_graphs {
+        remarks.push("`--cuda-graphs` has no effect on a processor".to_owned());
+    }
+    Ok((AnyGenerator::Cpu { network: Box::new(network), precision }, remarks))
 }
 
 /// The generator on a CUDA device of its own stream.
@@ -233,15 +241,16 @@ fn on_cuda(
     architecture: &Architecture,
     generator: &Tensors,
     ordinal: usize,
-    precision: Option<Precision>,
-) -> Result<AnyGenerator, EngineError> {
+    settings: Settings,
+) -> Result<(AnyGenerator, Vec<String>), EngineError> {
     let device = cuda::open(ordinal)?;
-    let precision = match precision {
+    let precision = match settings.precision {
         Some(precision) => precision,
         None => cuda::best_precision(&device)?,
     };
-    let network = cuda::network(architecture, generator, &device, precision)?;
-    Ok(AnyGenerator::Cuda(Box::new(network), precision))
+    let (network, remarks) =
+        cuda::network(architecture, generator, &device, precision, settings.cuda_graphs)?;
+    Ok((AnyGenerator::Cuda(Box::new(network), precision), remarks))
 }
 
 /// The encoder. On a CUDA device it is waited for, which on the generator's stream would be for the batch that runs.

@@ -64,6 +64,8 @@ pub struct Settings {
     pub instruction_set: Option<InstructionSet>,
     /// Bytes of modulation tables and pictures that are kept for masks that come again.
     pub cache_bytes: usize,
+    /// Whether batches of a size that has run before are given to a CUDA device as graphs.
+    pub cuda_graphs: bool,
 }
 
 /// Room for the tables of one or two masks of a published network.
@@ -77,6 +79,7 @@ impl Default for Settings {
             threads: 0,
             instruction_set: None,
             cache_bytes: DEFAULT_CACHE_BYTES,
+            cuda_graphs: false,
         }
     }
 }

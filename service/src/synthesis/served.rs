@@ -47,12 +47,10 @@ impl ServedModel {
         let planner = Planner::new(&config.architecture);
         let model = entry.load()?;
         let build = |settings: &Settings| {
-            let engine =
+            let mut engine =
                 Engine::load(&config.architecture, &model.generator, model.encoder.as_ref(), *settings)
                     .with_context(|| format!("load model `{}` on {}", entry.name(), settings.device))?;
-            for remark in engine.remarks() {
-                tracing::warn!(model = entry.name(), device = %settings.device, "{remark}");
-            }
+            log_remarks(entry.name(), settings, &mut engine);
             let description = EngineDescription {
                 device: settings.device.to_string(),
                 precision: engine.precision(),
@@ -166,7 +164,20 @@ impl ServedModel {
         let mut engine = self.engine(index)?;
         let start = Instant::now();
         super::run_jobs(&mut engine, jobs)?;
-        Ok(start.elapsed())
+        let took = start.elapsed();
+        self.log_remarks(index, &mut engine);
+        Ok(took)
+    }
+
+    /// Logs what the engine of device `index` could not use since the last time.
+    pub fn log_remarks(&self, index: usize, engine: &mut Engine) {
+        log_remarks(self.name(), &self.engines[index].0, engine);
+    }
+}
+
+fn log_remarks(model: &str, settings: &Settings, engine: &mut Engine) {
+    for remark in engine.take_remarks() {
+        tracing::warn!(model, device = %settings.device, "{remark}");
     }
 }
 

@@ -103,8 +103,9 @@ impl EngineWorker {
                 Err(error) => BatchError::Failed(error.into()),
             })?;
         let inputs = inputs(&mut engine, jobs).map_err(batch_error)?;
-        let begun = engine.begin(&inputs, &self.last).map_err(batch_error)?;
-        Ok((begun, inputs.into_iter().map(|input| input.z).collect()))
+        let begun = engine.begin(&inputs, &self.last);
+        model.log_remarks(self.device, &mut engine);
+        Ok((begun.map_err(batch_error)?, inputs.into_iter().map(|input| input.z).collect()))
     }
 }
 

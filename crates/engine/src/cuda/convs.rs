@@ -1,6 +1,10 @@
 //! Convs by cuDNN, channels last, with bias and residual in the same call where cuDNN has that.
 
-use std::{cell::RefCell, collections::HashMap, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    sync::Arc,
+};
 
 use candle_core::{
     CudaDevice, CudaStorage, DType, Result, Storage, StorageRef, Tensor, WithDType, bail,
@@ -14,7 +18,7 @@ use cudarc::{
     driver::{CudaSlice, CudaView, DeviceRepr},
 };
 
-use super::cuda_error;
+use super::{cuda_error, graph::forbid};
 use crate::tables::Conv;
 
 /// What was added to a conv's output, besides the conv.
@@ -31,6 +35,9 @@ pub(super) trait Convolve: Send {
     /// The conv of `x` (N, H, W, in), alone or with its bias and `onto` of the output's shape; none where cuDNN has no
     /// such conv.
     fn run(&self, x: &Tensor, conv: &Conv, onto: Option<&Tensor>) -> Result<Option<(Tensor, Added)>>;
+
+    /// How often working memory has moved, which graphs that were captured before do not know of.
+    fn moves(&self) -> usize;
 }
 
 /// cuDNN's convs on a device. In f32 they round products to TF32 only where `tf32` says so.
@@ -67,6 +74,7 @@ struct Convs<T> {
     math: sys::cudnnMathType_t,
     prepared: RefCell<HashMap<Shape, Prepared<T>>>,
     workspace: RefCell<Option<CudaSlice<u8>>>,
+    moves: Cell<usize>,
 }
 
 // SAFETY: a cuDNN handle and its descriptors may move between threads as long as two do not use them at once; nothing here
@@ -118,7 +126,15 @@ where
             )
             .map_err(cuda_error)?;
         let (prepared, workspace) = (RefCell::default(), RefCell::default());
-        Ok(Self { device: device.clone(), cudnn, identity, math, prepared, workspace })
+        Ok(Self {
+            device: device.clone(),
+            cudnn,
+            identity,
+            math,
+            prepared,
+            workspace,
+            moves: Cell::default(),
+        })
     }
 
     fn prepare(&self, shape: Shape) -> std::result::Result<Prepared<T>, CudnnError> {
@@ -229,6 +245,8 @@ where
     fn workspace(&self, len: usize) -> Result<std::cell::RefMut<'_, Option<CudaSlice<u8>>>> {
         let mut memory = self.workspace.borrow_mut();
         if memory.as_ref().is_none_or(|memory| memory.len() < len) && len > 0 {
+            forbid(&self.device, "a conv whose working memory grows")?;
+            self.moves.set(self.moves.get() + 1);
             *memory = None; // first, so that both need not fit
             // SAFETY: cuDNN writes its working memory before it reads it.
             *memory = Some(unsafe { self.device.alloc::<u8>(len)? });
@@ -294,6 +312,10 @@ where
         let Some(added) = added else { return Ok(None) };
         let storage = Storage::Cuda(CudaStorage::wrap_cuda_slice(y, self.device.clone()));
         Ok(Some((Tensor::from_storage(storage, out_shape, BackpropOp::none(), false), added)))
+    }
+
+    fn moves(&self) -> usize {
+        self.moves.get()
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
     convs::{Added, Convolve, convs},
     cuda_error,
     gemm::Gemm,
+    graph::{self, forbid},
     launch::Kernels,
     memory::empty,
     staging::{self, Staging},
@@ -17,7 +18,7 @@ use crate::{
     End,
     fused::{self, add},
     pending::Download,
-    tables::{CandleOperators, Conv, Lookup, Modulation, Operators, ToImage},
+    tables::{CandleOperators, Conv, Graph, Lookup, Modulation, Operators, ToImage},
 };
 
 /// What a network on a CUDA device is made of.
@@ -39,7 +40,7 @@ impl CudaOperators {
         Ok(Self {
             dtype,
             kernels: Kernels::compile(device, dtype)?,
-            gemm: Gemm::new(device, dtype, tf32),
+            gemm: Gemm::new(device, dtype, tf32)?,
             convs: convs(device, dtype, tf32)?,
             candle: CandleOperators { device: Device::Cuda(device.clone()) },
             device: device.clone(),
@@ -61,6 +62,10 @@ impl Operators for CudaOperators {
         }
         *self.started.borrow_mut() = Some(staging::now(&stream)?);
         Ok(())
+    }
+
+    fn blank(&self, shape: &[usize], dtype: DType) -> Result<Tensor> {
+        empty(shape, dtype, &self.device)
     }
 
     fn upload(&self, len: usize, write: &mut dyn FnMut(&mut [u32])) -> Result<Tensor> {
@@ -86,8 +91,8 @@ impl Operators for CudaOperators {
         Ok(out)
     }
 
-    fn product(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-        self.gemm.run(a, b, false)
+    fn product(&self, a: &Tensor, b: &Tensor, out: &Tensor) -> Result<()> {
+        self.gemm.product_into(a, b, [false, false], out)
     }
 
     fn modulate(&self, x: &Tensor, modulation: &Modulation<'_>) -> Result<Tensor> {
@@ -109,7 +114,10 @@ impl Operators for CudaOperators {
         } else {
             match self.convs.run(x, conv, fits)? {
                 Some(done) => done,
-                None => return self.candle.conv(x, conv, onto),
+                None => {
+                    forbid(&self.device, "a conv that cuDNN does not have")?;
+                    return self.candle.conv(x, conv, onto);
+                }
             }
         };
         let (bias, onto) = match added {
@@ -127,15 +135,24 @@ impl Operators for CudaOperators {
         Ok(x)
     }
 
-    fn picture(&self, x: &Tensor, conv: &ToImage, dtype: DType) -> Result<Tensor> {
-        let (pictures, height, width, _) = x.dims4()?;
-        let out = empty((pictures, height, width, 3), dtype, &self.device)?;
-        self.kernels.launch(&fused::picture(x, conv, &out)?)?;
-        Ok(out)
+    fn picture(&self, x: &Tensor, conv: &ToImage, out: &Tensor) -> Result<()> {
+        self.kernels.launch(&fused::picture(x, conv, out)?)
     }
 
     fn download(&self, pictures: &Tensor) -> Result<Box<dyn Download>> {
         let Some(started) = self.started.borrow_mut().take() else { bail!("a download ends a batch") };
         Ok(Box::new(self.staging.borrow_mut().download(&self.device, pictures, started)?))
+    }
+
+    fn capture(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Box<dyn Graph>> {
+        graph::capture(&self.device, work)
+    }
+
+    fn moves(&self) -> usize {
+        self.convs.moves()
+    }
+
+    fn trim(&self) {
+        graph::trim(&self.device);
     }
 }

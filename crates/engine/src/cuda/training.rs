@@ -53,7 +53,7 @@ impl CudaTraining {
             device: Device::Cuda(device.clone()),
             dtype,
             kernels: Kernels::of_training(device)?,
-            gemm: Gemm::new(device, dtype, false),
+            gemm: Gemm::new(device, dtype, false)?,
             convs: training_convs(device, dtype)?,
             convs_in_f32: match dtype {
                 DType::BF16 => Some(training_convs(device, DType::F32)?),

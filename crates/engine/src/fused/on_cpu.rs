@@ -42,6 +42,10 @@ impl Operators for OnCpu {
         self.candle.begin(after)
     }
 
+    fn blank(&self, shape: &[usize], dtype: DType) -> Result<Tensor> {
+        self.candle.blank(shape, dtype)
+    }
+
     fn upload(&self, len: usize, write: &mut dyn FnMut(&mut [u32])) -> Result<Tensor> {
         self.candle.upload(len, write)
     }
@@ -61,8 +65,8 @@ impl Operators for OnCpu {
         self.run(&gather(hidden, taps, &out)?, &out)
     }
 
-    fn product(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-        self.candle.product(a, b)
+    fn product(&self, a: &Tensor, b: &Tensor, out: &Tensor) -> Result<()> {
+        self.candle.product(a, b, out)
     }
 
     fn modulate(&self, x: &Tensor, modulation: &Modulation<'_>) -> Result<Tensor> {
@@ -80,10 +84,8 @@ impl Operators for OnCpu {
         self.run(&add(&x, None, None, Some([plane, weight]))?, &x)
     }
 
-    fn picture(&self, x: &Tensor, conv: &ToImage, dtype: DType) -> Result<Tensor> {
-        let (pictures, height, width, _) = x.dims4()?;
-        let out = Tensor::zeros((pictures, height, width, 3), dtype, &Device::Cpu)?;
-        self.run(&picture(x, conv, &out)?, &out)
+    fn picture(&self, x: &Tensor, conv: &ToImage, out: &Tensor) -> Result<()> {
+        out.slice_set(&self.run(&picture(x, conv, out)?, out)?, 0, 0)
     }
 
     fn download(&self, pictures: &Tensor) -> Result<Box<dyn Download>> {
@@ -185,7 +187,12 @@ fn every_kernel(
     let weight = made_up(seed + 15, &[9, channels, 3], DType::F32).pad_with_zeros(2, 0, 1).unwrap();
     let to_image =
         ToImage { weight: (weight / channels as f64).unwrap(), bias: made_up(seed + 16, &[3], DType::F32) };
-    let picture = |dtype| (on_cpu.picture(&x, &to_image, dtype), candle.picture(&x, &to_image, dtype));
+    let picture_of = |operators: &dyn Operators, dtype| {
+        let out = operators.blank(&[pictures, h, w, 3], dtype)?;
+        operators.picture(&x, &to_image, &out)?;
+        Ok(out)
+    };
+    let picture = |dtype| (picture_of(on_cpu, dtype), picture_of(candle, dtype));
     let (kernel, candle) = picture(DType::F32);
     agree(kernel, candle)?;
     let (kernel, candle) = picture(DType::U8);

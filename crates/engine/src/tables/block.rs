@@ -5,7 +5,6 @@ use spadework_model::{Architecture, Prefixed, Stage};
 
 use super::{
     convs::Conv,
-    level::DeviceLevel,
     operators::Operators,
     spade::{SharedPredictor, Spade},
     tensors::{Target, read},
@@ -58,26 +57,34 @@ impl Block {
         })
     }
 
-    /// `x` (N, h, w, in), at the level's resolution or half of it, to (N, H, W, out). `noise` is (N, H, W) f32.
+    /// Its layers in the order that they run in.
+    pub(super) fn layers(&self) -> impl Iterator<Item = &Spade> {
+        let first = self.shortcut.as_ref().map(|(norm_s, _)| norm_s);
+        first.into_iter().chain([&self.norm_0, &self.norm_1])
+    }
+
+    /// `x` (N, h, w, in), at the resolution of `ids` (N, H, W) or half of it, to (N, H, W, out). `table` answers each
+    /// layer's table when it is the layer's turn, `noise` is (N, H, W) f32.
     pub(super) fn run(
         &self,
         operators: &dyn Operators,
-        level: &DeviceLevel,
+        ids: &Tensor,
+        table: &mut dyn FnMut(&Spade) -> Result<Tensor>,
         x: &Tensor,
         noise: Option<&Tensor>,
     ) -> Result<Tensor> {
+        let mut modulated =
+            |norm: &Spade, x: &Tensor, activate: bool| norm.run(operators, ids, &table(norm)?, x, activate);
         let shortcut = match &self.shortcut {
-            Some((norm_s, conv_s)) => {
-                operators.conv(&norm_s.run(operators, level, x, false)?, conv_s, None)?
-            }
+            Some((norm_s, conv_s)) => operators.conv(&modulated(norm_s, x, false)?, conv_s, None)?,
             None => x.clone(),
         };
-        let dx = self.norm_0.run(operators, level, x, true)?;
+        let dx = modulated(&self.norm_0, x, true)?;
         let mut dx = operators.conv(&dx, &self.conv_0, None)?;
         if let (Some(weight), Some(plane)) = (&self.noise, noise) {
             dx = operators.add_noise(dx, plane, weight)?;
         }
-        let dx = self.norm_1.run(operators, level, &dx, true)?;
+        let dx = modulated(&self.norm_1, &dx, true)?;
         operators.conv(&dx, &self.conv_1, Some(&shortcut))
     }
 }

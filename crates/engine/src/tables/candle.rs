@@ -21,6 +21,10 @@ impl Operators for CandleOperators {
         Ok(())
     }
 
+    fn blank(&self, shape: &[usize], dtype: DType) -> Result<Tensor> {
+        Tensor::zeros(shape, dtype, &self.device)
+    }
+
     fn upload(&self, len: usize, write: &mut dyn FnMut(&mut [u32])) -> Result<Tensor> {
         let mut numbers = vec![0; len];
         write(&mut numbers);
@@ -44,12 +48,14 @@ impl Operators for CandleOperators {
         chosen.reshape((taps.dim(0)?, ()))
     }
 
-    fn product(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    fn product(&self, a: &Tensor, b: &Tensor, out: &Tensor) -> Result<()> {
         // A processor has no bf16 product; it multiplies in f32 and rounds, as a GPU does.
-        if self.device.is_cpu() && a.dtype() == DType::BF16 {
-            return a.to_dtype(DType::F32)?.matmul(&b.to_dtype(DType::F32)?)?.to_dtype(DType::BF16);
-        }
-        a.matmul(b)
+        let product = if self.device.is_cpu() && a.dtype() == DType::BF16 {
+            a.to_dtype(DType::F32)?.matmul(&b.to_dtype(DType::F32)?)?.to_dtype(DType::BF16)?
+        } else {
+            a.matmul(b)?
+        };
+        out.slice_set(&product, 0, 0)
     }
 
     fn modulate(&self, x: &Tensor, modulation: &Modulation<'_>) -> Result<Tensor> {
@@ -96,16 +102,17 @@ impl Operators for CandleOperators {
         x.to_dtype(DType::F32)?.add(&noise)?.to_dtype(x.dtype())
     }
 
-    fn picture(&self, x: &Tensor, conv: &ToImage, dtype: DType) -> Result<Tensor> {
+    fn picture(&self, x: &Tensor, conv: &ToImage, out: &Tensor) -> Result<()> {
         let weight = conv.weight.narrow(2, 0, 3)?.permute((2, 1, 0))?.contiguous()?; // (3, C, 9)
         let weight = weight.reshape((3, x.dim(3)?, 3, 3))?;
         let planes = leaky_relu(&x.to_dtype(DType::F32)?)?.permute((0, 3, 1, 2))?.contiguous()?;
         let picture = planes.conv2d(&weight, 1, 1, 1, 1)?.permute((0, 2, 3, 1))?;
         let picture = picture.broadcast_add(&conv.bias)?.tanh()?.contiguous()?;
-        match dtype {
-            DType::U8 => (((picture + 1.0)? / 2.0)? * 255.0)?.clamp(0.0, 255.0)?.to_dtype(DType::U8),
-            _ => Ok(picture),
-        }
+        let picture = match out.dtype() {
+            DType::U8 => (((picture + 1.0)? / 2.0)? * 255.0)?.clamp(0.0, 255.0)?.to_dtype(DType::U8)?,
+            _ => picture,
+        };
+        out.slice_set(&picture, 0, 0)
     }
 
     fn download(&self, pictures: &Tensor) -> Result<Box<dyn Download>> {

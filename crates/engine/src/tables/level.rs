@@ -46,6 +46,11 @@ impl<'a> BatchLevel<'a> {
         batch
     }
 
+    /// Its neighbourhoods, each a row of a table.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// As tensors, with the patches as the rows that a [`Lookup`](super::lookup::Lookup) of `codes` codes reads.
     pub(super) fn upload(&self, operators: &dyn Operators, codes: usize) -> Result<DeviceLevel> {
         let Grid { height, width } = self.grid;
@@ -93,6 +98,13 @@ pub(super) struct DeviceLevel {
     pub(super) taps: Tensor,
     /// The neighbourhood of every cell, (N, H, W).
     pub(super) ids: Tensor,
+}
+
+impl DeviceLevel {
+    /// Its neighbourhoods, each a row of a table.
+    pub(super) fn rows(&self) -> Result<usize> {
+        self.taps.dim(0)
+    }
 }
 
 /// The rows of a lookup's weights that belong to patches of `area` codes: one for each tap and code.

@@ -1,11 +1,22 @@
 //! The whole generator.
 
+mod staged;
+
+use std::cell::RefCell;
+
 use candle_core::{DType, Tensor};
-use spadework_model::{Architecture, Grid, Prefixed, Stage, Tensors};
+use spadework_model::{Architecture, Grid, Norm, Prefixed, Stage, Tensors};
 
 use super::{
-    block::Block, convs::ToImage, level::BatchLevel, lookup::codes, operators::Operators,
-    spade::SharedPredictor, start::Start, tensors::Target,
+    block::Block,
+    convs::ToImage,
+    graphs::Graphs,
+    level::BatchLevel,
+    lookup::codes,
+    operators::Operators,
+    spade::{SharedPredictor, Spade},
+    start::Start,
+    tensors::Target,
 };
 use crate::{
     End, EngineError, Input,
@@ -25,6 +36,7 @@ pub(crate) struct Network {
     start: Start,
     blocks: Vec<(Stage, Block)>,
     to_image: ToImage,
+    graphs: Option<RefCell<Graphs>>,
 }
 
 impl Network {
@@ -56,7 +68,29 @@ impl Network {
             to_image: ToImage::read(&root, architecture.final_width(), &target)?,
             operators,
             target,
+            graphs: None,
         })
+    }
+
+    /// Runs batches as graphs from now on, where that can be.
+    ///
+    /// # Errors
+    /// When no batch of this model can; the network goes on without graphs.
+    pub(crate) fn use_graphs(&mut self, architecture: &Architecture) -> Result<(), &'static str> {
+        if architecture.norm == Norm::Instance {
+            return Err(
+                "a model with instance norm has statistics to compute, in a way that cannot be captured",
+            );
+        }
+        let columns = self.blocks.iter().map(|(_, block)| block.layers().map(Spade::columns).collect());
+        let columns = columns.collect();
+        self.graphs = Some(RefCell::new(Graphs::new(architecture, self.target.dtype, columns)));
+        Ok(())
+    }
+
+    /// What a log should be told of the batches since the last time.
+    pub(crate) fn take_remarks(&self) -> Vec<String> {
+        self.graphs.as_ref().map_or_else(Vec::new, |graphs| graphs.borrow_mut().take_remarks())
     }
 
     /// Begins pictures H W C as bytes, once the device has come to `after`; none of no inputs.
@@ -70,7 +104,10 @@ impl Network {
             return Ok(None);
         }
         self.operators.begin(after)?;
-        let pictures = self.run(inputs, DType::U8)?;
+        let pictures = match &self.graphs {
+            Some(graphs) => graphs.borrow_mut().run(self, inputs)?,
+            None => self.run(inputs, DType::U8)?,
+        };
         Ok(Some(self.operators.download(&pictures)?))
     }
 
@@ -95,7 +132,7 @@ impl Network {
     }
 
     /// (N, H, W, 3) as one batch on the device, of inputs that have been checked.
-    fn run(&self, inputs: &[Input], dtype: DType) -> Result<Tensor, EngineError> {
+    pub(super) fn run(&self, inputs: &[Input], dtype: DType) -> Result<Tensor, EngineError> {
         let operators = &*self.operators;
         let mut x = self.start.run(operators, inputs, self.grid, &self.target)?;
         let mut level = None;
@@ -107,17 +144,25 @@ impl Network {
             }
             let noise = self.noise(inputs, index)?;
             if let Some((_, level)) = &level {
-                x = block.run(operators, level, &x, noise.as_ref())?;
+                let mut table = |layer: &Spade| layer.table_of_its_own(operators, level);
+                x = block.run(operators, &level.ids, &mut table, &x, noise.as_ref())?;
             }
         }
-        Ok(operators.picture(&x, &self.to_image, dtype)?)
+        let (pictures, height, width, _) = x.dims4()?;
+        let picture = operators.blank(&[pictures, height, width, 3], dtype)?;
+        operators.picture(&x, &self.to_image, &picture)?;
+        Ok(picture)
     }
 
     /// Every input's level of `grid`.
     fn levels<'a>(&self, inputs: &'a [Input], grid: Grid) -> Vec<&'a Level> {
-        let index = self.resolutions.iter().position(|resolution| *resolution == grid);
-        let index = index.expect("every block's resolution is in the list made from the blocks");
-        inputs.iter().map(|input| &input.plan.levels[index]).collect()
+        let place = self.place(grid);
+        inputs.iter().map(|input| &input.plan.levels[place]).collect()
+    }
+
+    fn place(&self, grid: Grid) -> usize {
+        let place = self.resolutions.iter().position(|resolution| *resolution == grid);
+        place.expect("every block's resolution is in the list made from the blocks")
     }
 
     /// The noise planes of block `index`, (N, H, W).

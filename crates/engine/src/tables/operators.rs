@@ -1,6 +1,6 @@
 //! What the network is made of.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{DType, Result, Tensor, bail};
 
 use super::{
     convs::{Conv, ToImage},
@@ -18,6 +18,9 @@ pub(crate) trait Operators: Send {
     /// come to `after`.
     fn begin(&self, after: &End) -> Result<()>;
 
+    /// A tensor whose numbers are written before they are read.
+    fn blank(&self, shape: &[usize], dtype: DType) -> Result<Tensor>;
+
     /// `len` numbers that `write` writes to host memory, as a vector. May return before the device has them.
     fn upload(&self, len: usize, write: &mut dyn FnMut(&mut [u32])) -> Result<Tensor>;
 
@@ -32,8 +35,8 @@ pub(crate) trait Operators: Send {
     /// taps · width). A tap that is no patch's number reads zeros.
     fn gather(&self, hidden: &Tensor, taps: &Tensor) -> Result<Tensor>;
 
-    /// `a` (rows, k) × `b` (k, columns).
-    fn product(&self, a: &Tensor, b: &Tensor) -> Result<Tensor>;
+    /// `a` (rows, k) × `b` (k, columns) into `out` (rows, columns), which may be some rows of a larger tensor.
+    fn product(&self, a: &Tensor, b: &Tensor, out: &Tensor) -> Result<()>;
 
     /// One SPADE layer's modulation of `x` (N, h, w, C) as (N, H, W, C).
     fn modulate(&self, x: &Tensor, modulation: &Modulation<'_>) -> Result<Tensor>;
@@ -45,12 +48,35 @@ pub(crate) trait Operators: Send {
     /// `x + plane · weight`, of (N, H, W, C), (N, H, W) f32 and (C) f32.
     fn add_noise(&self, x: Tensor, plane: &Tensor, weight: &Tensor) -> Result<Tensor>;
 
-    /// The picture (N, H, W, 3) of `x` (N, H, W, C): leaky ReLU, conv 3×3, tanh. As f32 in [-1, 1], or as the bytes
-    /// `trunc(clip((x + 1) / 2 · 255, 0, 255))`.
-    fn picture(&self, x: &Tensor, conv: &ToImage, dtype: DType) -> Result<Tensor>;
+    /// The picture of `x` (N, H, W, C) into `out` (N, H, W, 3): leaky ReLU, conv 3×3, tanh. As f32 in [-1, 1], or where
+    /// `out` has bytes, as `trunc(clip((x + 1) / 2 · 255, 0, 255))`.
+    fn picture(&self, x: &Tensor, conv: &ToImage, out: &Tensor) -> Result<()>;
 
     /// The bytes of a batch's pictures (N, H, W, 3) to host memory. Does not wait for them.
     fn download(&self, pictures: &Tensor) -> Result<Box<dyn Download>>;
+
+    /// What `work` gives to the device, which does not begin it before the graph is launched. It may call only what makes
+    /// a network's body (`modulate`, `conv`, `add_noise`, `picture`), and lets go of all that it makes.
+    fn capture(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Box<dyn Graph>> {
+        let _ = work;
+        bail!("there are no graphs on this device")
+    }
+
+    /// Another number when memory that captured work uses, besides its tensors, has moved: graphs that were captured before
+    /// must not be launched again.
+    fn moves(&self) -> usize {
+        0
+    }
+
+    /// Gives back memory that graphs had and have no more.
+    fn trim(&self) {}
+}
+
+/// Captured work, which can be given to its device over and over. It reads and writes the tensors that it was captured
+/// with, which must still be there.
+pub(crate) trait Graph: Send {
+    /// Gives it to the device. Does not wait for it.
+    fn launch(&self) -> Result<()>;
 }
 
 /// `normalised · (gamma + bias) + (beta + bias)` with gamma and beta from a table, and a leaky ReLU where `activate` says

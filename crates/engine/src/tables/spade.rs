@@ -127,37 +127,50 @@ impl Spade {
         })
     }
 
-    /// Normalises and modulates `x` (N, h, w, C), with a leaky ReLU where `activate` says so.
-    pub(super) fn run(
+    /// Gamma and beta of every neighbourhood without their bias, (rows, 2·C), in `memory` (rows or more, 2·C).
+    pub(super) fn table(
         &self,
         operators: &dyn Operators,
         level: &DeviceLevel,
+        memory: &Tensor,
+    ) -> Result<()> {
+        let hidden = operators.lookup(&level.patches, &self.hidden, true)?;
+        let rows = level.rows()?;
+        for start in (0..rows).step_by(MOST_ROWS) {
+            let count = MOST_ROWS.min(rows - start);
+            let gathered = operators.gather(&hidden, &level.taps.narrow(0, start, count)?)?;
+            operators.product(&gathered, &self.second, &memory.narrow(0, start, count)?)?;
+        }
+        Ok(())
+    }
+
+    /// A table with exactly the level's rows.
+    pub(super) fn table_of_its_own(&self, operators: &dyn Operators, level: &DeviceLevel) -> Result<Tensor> {
+        let memory = operators.blank(&[level.rows()?, self.columns()], self.second.dtype())?;
+        self.table(operators, level, &memory)?;
+        Ok(memory)
+    }
+
+    /// Numbers in a row of its table, 2·C.
+    pub(super) fn columns(&self) -> usize {
+        self.second.dims()[1]
+    }
+
+    /// Normalises `x` (N, h, w, C) and modulates it by `table`, with a leaky ReLU where `activate` says so. `ids` (N, H, W)
+    /// are the rows of every cell.
+    pub(super) fn run(
+        &self,
+        operators: &dyn Operators,
+        ids: &Tensor,
+        table: &Tensor,
         x: &Tensor,
         activate: bool,
     ) -> Result<Tensor> {
-        let table = self.table(operators, level)?;
         let statistics = match &self.running {
             Some(running) => running.clone(),
             None => statistics(x)?,
         };
-        let modulation =
-            Modulation { ids: &level.ids, table: &table, bias: &self.bias, normalise: &statistics, activate };
-        operators.modulate(x, &modulation)
-    }
-
-    /// Gamma and beta of every neighbourhood without their bias, (rows, 2·C).
-    fn table(&self, operators: &dyn Operators, level: &DeviceLevel) -> Result<Tensor> {
-        let hidden = operators.lookup(&level.patches, &self.hidden, true)?;
-        let rows = level.taps.dim(0)?;
-        let portion = |start: usize| {
-            let taps = level.taps.narrow(0, start, MOST_ROWS.min(rows - start))?;
-            operators.product(&operators.gather(&hidden, &taps)?, &self.second)
-        };
-        let portions = (0..rows).step_by(MOST_ROWS).map(portion).collect::<Result<Vec<_>>>()?;
-        match &portions[..] {
-            [only] => Ok(only.clone()),
-            several => Tensor::cat(several, 0),
-        }
+        operators.modulate(x, &Modulation { ids, table, bias: &self.bias, normalise: &statistics, activate })
     }
 }
 

@@ -55,8 +55,9 @@ impl Start {
                 let latents = operators.upload_real(&latents)?.reshape((inputs.len(), ()))?;
                 let latents = latents.to_dtype(target.dtype)?;
                 let row = |place: usize| {
-                    let z = latents.narrow(0, place, 1)?;
-                    operators.product(&z, weight)?.to_dtype(DType::F32)?.broadcast_add(bias)
+                    let row = operators.blank(&[1, weight.dim(1)?], target.dtype)?;
+                    operators.product(&latents.narrow(0, place, 1)?, weight, &row)?;
+                    row.to_dtype(DType::F32)?.broadcast_add(bias)
                 };
                 let rows = (0..inputs.len()).map(row).collect::<Result<Vec<_>>>()?;
                 Tensor::cat(&rows, 0)?.to_dtype(target.dtype)?

@@ -1,0 +1,108 @@
+//! Work that is captured once and given to the device again in one call.
+//!
+//! Memory that is taken during a capture becomes a part of the graph: it lies at the same addresses in every launch, and
+//! graphs of one stream share what is behind them, since no two of them run at once. All that is taken within is given back
+//! within; nothing older may be given back there, nor anything allocated that stays.
+
+use std::sync::Arc;
+
+use candle_core::{CudaDevice, Result, bail};
+use cudarc::driver::{
+    CudaGraph, CudaStream,
+    sys::{self, CUgraphInstantiate_flags, CUstreamCaptureMode, CUstreamCaptureStatus},
+};
+
+use super::cuda_error;
+use crate::tables::Graph;
+
+/// A graph on its stream.
+struct Captured {
+    graph: CudaGraph,
+    stream: Arc<CudaStream>,
+}
+
+// SAFETY: a graph may be used from any thread as long as two do not use it at once; it is owned here alone and not `Sync`.
+unsafe impl Send for Captured {}
+
+impl Graph for Captured {
+    fn launch(&self) -> Result<()> {
+        self.graph.launch().map_err(cuda_error)
+    }
+}
+
+impl Drop for Captured {
+    fn drop(&mut self) {
+        // Its last launch may still run. An error is the device's; whoever uses it next is told.
+        let _ = self.stream.synchronize();
+    }
+}
+
+/// Captures what `work` gives to the device's stream. The stream goes on behind it as if nothing had been given to it.
+pub(super) fn capture(device: &CudaDevice, work: &mut dyn FnMut() -> Result<()>) -> Result<Box<dyn Graph>> {
+    let stream = device.cuda_stream();
+    // Of this thread alone: others go on allocating and copying on streams of theirs.
+    stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).map_err(cuda_error)?;
+    let capturing = Capturing { stream: &stream };
+    let done = work();
+    let ended = capturing.end();
+    done?; // first: it says more
+    let Some(graph) = ended? else { bail!("the capture has no work in it") };
+    let captured = Captured { graph, stream };
+    // Takes the memory now, where a lack of it can still be answered by running without the graph.
+    captured.graph.upload().map_err(cuda_error)?;
+    Ok(Box::new(captured))
+}
+
+/// A capture that goes on, and ends whatever happens.
+struct Capturing<'a> {
+    stream: &'a Arc<CudaStream>,
+}
+
+impl Capturing<'_> {
+    fn end(self) -> Result<Option<CudaGraph>> {
+        let ended = self.finish();
+        std::mem::forget(self);
+        ended
+    }
+
+    fn finish(&self) -> Result<Option<CudaGraph>> {
+        let context = self.stream.context();
+        // What was dropped in a capture that broke could not be freed and left an error, with which the end would fail.
+        let dropped = context.check_err();
+        let graph = self.stream.end_capture(CUgraphInstantiate_flags(0));
+        if graph.is_err() {
+            let _ = context.check_err();
+        }
+        let graph = graph.map_err(cuda_error)?;
+        dropped.map_err(cuda_error)?;
+        Ok(graph)
+    }
+}
+
+impl Drop for Capturing<'_> {
+    fn drop(&mut self) {
+        let _ = self.finish();
+    }
+}
+
+/// Refuses what must not happen during a capture: work of candle's, which uploads from memory that does not stay, and memory
+/// that is kept.
+pub(super) fn forbid(device: &CudaDevice, what: &str) -> Result<()> {
+    match device.cuda_stream().capture_status().map_err(cuda_error)? {
+        CUstreamCaptureStatus::CU_STREAM_CAPTURE_STATUS_NONE => Ok(()),
+        _ => bail!("{what} cannot be captured"),
+    }
+}
+
+/// Whether the device takes and frees memory in the order of a stream, without which nothing is captured.
+pub(super) fn possible(device: &CudaDevice) -> bool {
+    device.cuda_stream().context().has_async_alloc()
+}
+
+/// Gives memory of graphs that are gone back to the device.
+pub(super) fn trim(device: &CudaDevice) {
+    let stream = device.cuda_stream();
+    // SAFETY: the device is open; only memory that no graph uses goes.
+    let trimmed = unsafe { sys::cuDeviceGraphMemTrim(stream.context().cu_device()) };
+    let _ = trimmed.result(); // what stays is no harm
+}

@@ -1,0 +1,167 @@
+//! Which batches run as graphs. Decides by the number of pictures alone; knows nothing of devices.
+
+/// What to do with a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Run it as if there were no graphs.
+    Plainly,
+    /// Run it as a graph, which is captured first where none is kept.
+    AsGraph,
+}
+
+/// The graphs of batches of different sizes, one for each, and what is known of the sizes.
+pub(super) struct Shelf<G> {
+    /// Sizes that have run, the most recently used last.
+    sizes: Vec<(usize, State<G>)>,
+    /// Graphs that are kept at most.
+    most: usize,
+    /// Batches of more pictures run plainly.
+    largest: usize,
+}
+
+enum State<G> {
+    /// It has run plainly: libraries have chosen their algorithms and have working memory.
+    Warm,
+    Kept(G),
+    /// It cannot run as a graph.
+    Refused,
+}
+
+impl<G> Shelf<G> {
+    /// Keeps `most` graphs at most; the least recently used goes first.
+    pub(super) fn new(most: usize) -> Self {
+        Self { sizes: Vec::new(), most, largest: usize::MAX }
+    }
+
+    /// What to do with a batch of so many pictures: the first of a size runs plainly.
+    pub(super) fn step(&mut self, pictures: usize) -> Step {
+        let allowed = pictures <= self.largest;
+        match self.use_now(pictures) {
+            Some(State::Warm | State::Kept(_)) if allowed => Step::AsGraph,
+            _ => Step::Plainly,
+        }
+    }
+
+    /// A batch of so many pictures has run plainly.
+    pub(super) fn ran(&mut self, pictures: usize) {
+        if self.use_now(pictures).is_none() {
+            self.sizes.push((pictures, State::Warm));
+        }
+    }
+
+    /// The graph of batches of so many pictures.
+    pub(super) fn graph(&self, pictures: usize) -> Option<&G> {
+        self.sizes.iter().find_map(|(size, state)| match state {
+            State::Kept(graph) if *size == pictures => Some(graph),
+            _ => None,
+        })
+    }
+
+    /// Keeps a graph. Drops another one where that is one too many.
+    pub(super) fn keep(&mut self, pictures: usize, graph: G) {
+        self.set(pictures, State::Kept(graph));
+        let is_kept = |state: &State<G>| matches!(state, State::Kept(_));
+        if self.sizes.iter().filter(|(_, state)| is_kept(state)).count() > self.most
+            && let Some((_, oldest)) = self.sizes.iter_mut().find(|(_, state)| is_kept(state))
+        {
+            *oldest = State::Warm;
+        }
+    }
+
+    /// Runs batches of so many pictures plainly from now on.
+    pub(super) fn refuse(&mut self, pictures: usize) {
+        self.set(pictures, State::Refused);
+    }
+
+    /// Drops all graphs: what they work on has moved. They are captured again when their sizes come.
+    pub(super) fn drop_graphs(&mut self) {
+        for (_, state) in &mut self.sizes {
+            if matches!(state, State::Kept(_)) {
+                *state = State::Warm;
+            }
+        }
+    }
+
+    /// Runs batches of more than `largest` pictures plainly from now on. Answers whether that is new.
+    pub(super) fn lower_to(&mut self, largest: usize) -> bool {
+        let lower = largest < self.largest;
+        self.largest = self.largest.min(largest);
+        lower
+    }
+
+    fn set(&mut self, pictures: usize, state: State<G>) {
+        self.sizes.retain(|(size, _)| *size != pictures);
+        self.sizes.push((pictures, state));
+    }
+
+    fn use_now(&mut self, pictures: usize) -> Option<&State<G>> {
+        let index = self.sizes.iter().position(|(size, _)| *size == pictures)?;
+        let used = self.sizes.remove(index);
+        self.sizes.push(used);
+        self.sizes.last().map(|(_, state)| state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A shelf on which these sizes have run.
+    fn shelf(most: usize, sizes: &[usize]) -> Shelf<char> {
+        let mut shelf = Shelf::new(most);
+        sizes.iter().for_each(|&size| shelf.ran(size));
+        shelf
+    }
+
+    #[test]
+    fn the_first_batch_of_a_size_runs_plainly_and_the_next_as_a_graph() {
+        let mut shelf = shelf(2, &[]);
+        assert_eq!(shelf.step(3), Step::Plainly);
+        assert_eq!(shelf.step(3), Step::Plainly, "the first one has failed");
+        shelf.ran(3);
+        assert_eq!((shelf.step(3), shelf.step(4)), (Step::AsGraph, Step::Plainly));
+        assert_eq!(shelf.graph(3), None);
+        shelf.keep(3, 'a');
+        assert_eq!((shelf.step(3), shelf.graph(3)), (Step::AsGraph, Some(&'a')));
+    }
+
+    #[test]
+    fn the_least_recently_used_graph_goes_and_its_size_stays_warm() {
+        let mut shelf = shelf(2, &[1, 2, 3]);
+        shelf.keep(1, 'a');
+        shelf.keep(2, 'b');
+        shelf.step(1);
+        shelf.keep(3, 'c');
+        assert_eq!([1, 2, 3].map(|size| shelf.graph(size)), [Some(&'a'), None, Some(&'c')]);
+        assert_eq!(shelf.step(2), Step::AsGraph);
+    }
+
+    #[test]
+    fn a_refused_size_stays_plain_and_the_others_do_not() {
+        let mut shelf = shelf(2, &[1, 2]);
+        shelf.keep(1, 'a');
+        shelf.refuse(1);
+        shelf.ran(1);
+        shelf.drop_graphs();
+        assert_eq!((shelf.step(1), shelf.graph(1)), (Step::Plainly, None));
+        assert_eq!(shelf.step(2), Step::AsGraph);
+    }
+
+    #[test]
+    fn graphs_whose_memory_has_moved_are_captured_again() {
+        let mut shelf = shelf(2, &[1, 2]);
+        shelf.keep(1, 'a');
+        shelf.drop_graphs();
+        assert_eq!((shelf.step(1), shelf.graph(1)), (Step::AsGraph, None));
+    }
+
+    #[test]
+    fn what_had_no_room_once_is_not_tried_again() {
+        let mut shelf = shelf(2, &[4, 5]);
+        assert!(shelf.lower_to(4));
+        assert!(!shelf.lower_to(4) && !shelf.lower_to(8));
+        assert_eq!((shelf.step(4), shelf.step(5)), (Step::AsGraph, Step::Plainly));
+        assert!(shelf.lower_to(0));
+        assert_eq!(shelf.step(4), Step::Plainly);
+    }
+}
