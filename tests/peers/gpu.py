@@ -49,7 +49,7 @@ def main() -> None:
         for batch in args.batch:
             rows[batch] = measure(args, batch, peers, spadework, planes[:batch])
         accuracy = {name: psnr(pictures(make()(planes[:1])), expected) for name, make in peers.items() if "compile" not in name}
-        accuracy |= {name: psnr(spadework.picture(precision), expected) for name, precision in spadework.names().items()}
+        accuracy |= {name: psnr(spadework.picture(options), expected) for name, options in spadework.names().items()}
     report(args, rows, accuracy)
 
 
@@ -61,6 +61,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--repeat", type=int, default=20, help="batches of each engine in a round")
     parser.add_argument("--peers", default="eager,bf16,compile,onnxruntime,tensorrt")
     parser.add_argument("--precisions", default=",".join(PRECISIONS), help="of Spadework")
+    parser.add_argument("--cuda-graphs", action="store_true", help="time Spadework with CUDA graphs as well")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--ngf", type=int, default=64)
     parser.add_argument("--spadework", type=Path, default=compare.ROOT / "target/release/spadework")
@@ -80,22 +81,28 @@ class Spadework:
         self.model = model_directory(args, network, folder)
 
     def names(self) -> dict:
-        return {f"Spadework {precision}": precision for precision in self.args.precisions.split(",")}
+        """Each engine's name and its options."""
+        graphs = {"": [], " with graphs": ["--cuda-graphs"]} if self.args.cuda_graphs else {"": []}
+        precisions = self.args.precisions.split(",")
+        return {
+            f"Spadework {precision}{name}": ["--precision", precision, *options]
+            for precision in precisions
+            for name, options in graphs.items()
+        }
 
     def run(self, *command) -> str:
         command = [self.args.spadework, *command, "--device", self.args.device, "--model", self.model]
         return subprocess.run([*map(str, command)], check=True, capture_output=True, text=True).stdout
 
-    def times(self, precision: str, batch: int) -> dict:
+    def times(self, options: list, batch: int) -> dict:
         """Seconds of a batch of masks not seen before, and of the same masks again with other seeds."""
-        options = ["--mask", self.masks, "--batch", batch, "--repeat", self.args.repeat, "--precision", precision]
+        options = ["--mask", self.masks, "--batch", batch, "--repeat", self.args.repeat, *options]
         row = json.loads(self.run("bench", *options, "--json"))["rows"][0]
         return {"new": row["median_ms"] / 1e3, "same": row["same_masks_ms"] / 1e3}
 
-    def picture(self, precision: str) -> np.ndarray:
+    def picture(self, options: list) -> np.ndarray:
         out = self.folder / "picture.png"
-        options = ["--mask", self.masks / "000.png", "--precision", precision, "--seed", "1", "--out", out]
-        self.run("synthesize", *options)
+        self.run("synthesize", "--mask", self.masks / "000.png", "--seed", "1", "--out", out, *options)
         return np.asarray(Image.open(out))
 
 

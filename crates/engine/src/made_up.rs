@@ -73,6 +73,19 @@ pub(crate) fn input(architecture: &Architecture, seed: u64) -> Input {
             instances[cell] = shape + 1;
         }
     }
+    planned(architecture, numbers, ids, instances)
+}
+
+/// An input of a mask in which hardly any neighbourhood comes twice.
+pub(crate) fn noisy(architecture: &Architecture, seed: u64) -> Input {
+    let mut numbers = Numbers(seed);
+    let cells = architecture.mask.height * architecture.mask.width;
+    let ids = (0..cells).map(|_| numbers.below(architecture.label_planes()) as u8).collect();
+    planned(architecture, numbers, ids, vec![0; cells])
+}
+
+fn planned(architecture: &Architecture, mut numbers: Numbers, ids: Vec<u8>, instances: Vec<u32>) -> Input {
+    let Grid { height, width } = architecture.mask;
     let labels = LabelMap::new(width, height, ids, architecture.label_planes()).unwrap();
     let instances = InstanceMap::new(width, height, instances).unwrap();
     Input {

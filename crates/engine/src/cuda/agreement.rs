@@ -1,5 +1,7 @@
 //! What only a GPU can show. `deploy/cuda/check` runs these on one; elsewhere they are ignored.
 
+mod graphs;
+
 use std::time::Duration;
 
 use candle_core::{CudaDevice, DType, Device, Tensor};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use candle_core::{CudaDevice, Result, bail};
 use cudarc::driver::{
-    CudaGraph, CudaStream,
+    CudaGraph, CudaStream, DriverError, result,
     sys::{self, CUgraphInstantiate_flags, CUstreamCaptureMode, CUstreamCaptureStatus},
 };
 
@@ -49,8 +49,25 @@ pub(super) fn capture(device: &CudaDevice, work: &mut dyn FnMut() -> Result<()>)
     let Some(graph) = ended? else { bail!("the capture has no work in it") };
     let captured = Captured { graph, stream };
     // Takes the memory now, where a lack of it can still be answered by running without the graph.
-    captured.graph.upload().map_err(cuda_error)?;
+    match captured.graph.upload() {
+        Err(DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)) => {
+            give_back_unused(device)?;
+            captured.graph.upload().map_err(cuda_error)?;
+        }
+        done => done.map_err(cuda_error)?,
+    }
     Ok(Box::new(captured))
+}
+
+/// Gives back what was freed outside of graphs and is kept for later allocations, of which graphs can have nothing.
+fn give_back_unused(device: &CudaDevice) -> Result<()> {
+    let stream = device.cuda_stream();
+    stream.synchronize().map_err(cuda_error)?;
+    // SAFETY: the device is open; only memory that nothing uses goes.
+    unsafe {
+        let pool = result::device::get_default_mem_pool(stream.context().cu_device()).map_err(cuda_error)?;
+        result::mem_pool::trim_to(pool, 0).map_err(cuda_error)
+    }
 }
 
 /// A capture that goes on, and ends whatever happens.

@@ -75,6 +75,12 @@ impl Graphs {
         }
     }
 
+    /// Graphs that are kept.
+    #[cfg(all(test, feature = "cuda"))]
+    pub(super) fn kept(&self) -> usize {
+        self.shelf.kept()
+    }
+
     /// What a log should be told since the last time.
     pub(super) fn take_remarks(&mut self) -> Vec<String> {
         std::mem::take(&mut self.remarks)

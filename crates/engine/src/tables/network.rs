@@ -39,6 +39,15 @@ pub(crate) struct Network {
     graphs: Option<RefCell<Graphs>>,
 }
 
+impl Drop for Network {
+    fn drop(&mut self) {
+        if let Some(graphs) = self.graphs.take() {
+            drop(graphs);
+            self.operators.trim(); // what they had would stay with the device's graphs, of which there may be no others
+        }
+    }
+}
+
 impl Network {
     /// Reads the generator and moves it to the target's device, which `operators` work on.
     ///
@@ -86,6 +95,12 @@ impl Network {
         let columns = columns.collect();
         self.graphs = Some(RefCell::new(Graphs::new(architecture, self.target.dtype, columns)));
         Ok(())
+    }
+
+    /// Graphs that are kept.
+    #[cfg(all(test, feature = "cuda"))]
+    pub(crate) fn graphs(&self) -> usize {
+        self.graphs.as_ref().map_or(0, |graphs| graphs.borrow().kept())
     }
 
     /// What a log should be told of the batches since the last time.

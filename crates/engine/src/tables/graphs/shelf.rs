@@ -27,6 +27,12 @@ enum State<G> {
     Refused,
 }
 
+impl<G> State<G> {
+    fn is_kept(&self) -> bool {
+        matches!(self, Self::Kept(_))
+    }
+}
+
 impl<G> Shelf<G> {
     /// Keeps `most` graphs at most; the least recently used goes first.
     pub(super) fn new(most: usize) -> Self {
@@ -60,12 +66,16 @@ impl<G> Shelf<G> {
     /// Keeps a graph. Drops another one where that is one too many.
     pub(super) fn keep(&mut self, pictures: usize, graph: G) {
         self.set(pictures, State::Kept(graph));
-        let is_kept = |state: &State<G>| matches!(state, State::Kept(_));
-        if self.sizes.iter().filter(|(_, state)| is_kept(state)).count() > self.most
-            && let Some((_, oldest)) = self.sizes.iter_mut().find(|(_, state)| is_kept(state))
+        if self.kept() > self.most
+            && let Some((_, oldest)) = self.sizes.iter_mut().find(|(_, state)| state.is_kept())
         {
             *oldest = State::Warm;
         }
+    }
+
+    /// Graphs that are kept.
+    pub(super) fn kept(&self) -> usize {
+        self.sizes.iter().filter(|(_, state)| state.is_kept()).count()
     }
 
     /// Runs batches of so many pictures plainly from now on.
@@ -76,7 +86,7 @@ impl<G> Shelf<G> {
     /// Drops all graphs: what they work on has moved. They are captured again when their sizes come.
     pub(super) fn drop_graphs(&mut self) {
         for (_, state) in &mut self.sizes {
-            if matches!(state, State::Kept(_)) {
+            if state.is_kept() {
                 *state = State::Warm;
             }
         }

@@ -11,7 +11,7 @@ use spadework_model::{Architecture, Tensors};
 use super::recorder::{MadeUpDevice, Recorder};
 use crate::{
     Input,
-    made_up::{architectures, input, small, weights},
+    made_up::{architectures, input, noisy, small, weights},
     tables::{CandleOperators, Network, Target},
 };
 
@@ -90,6 +90,19 @@ fn the_second_batch_of_a_size_is_captured_and_later_ones_only_launched() {
         seen.push((count(&device.captures), count(&device.launches)));
     }
     assert_eq!(seen, [(0, 0), (1, 1), (1, 2), (1, 3)]);
+}
+
+#[test]
+fn tables_grow_for_a_mask_that_needs_more_rows_and_then_stay() {
+    let (plain, graphs, device) = small_ones();
+    let same = vec![input(&small(), 1); 2];
+    let other = vec![noisy(&small(), 2), noisy(&small(), 3)];
+    let mut captures = Vec::new();
+    for batch in [&same, &same, &same, &other, &other, &same, &other] {
+        assert!(graphs.generate(batch).unwrap() == plain.generate(batch).unwrap());
+        captures.push(count(&device.captures));
+    }
+    assert_eq!(captures, [0, 1, 1, 2, 2, 2, 2]);
 }
 
 #[test]
@@ -173,6 +186,15 @@ fn what_has_no_room_beside_graphs_is_made_without_them() {
     assert_eq!(count(&device.captures), 1, "there are no graphs any more");
     let expected = ["no memory for CUDA graphs of batches of up to 1: none is used any more"];
     assert_eq!(graphs.take_remarks(), expected);
+}
+
+#[test]
+fn a_network_that_goes_gives_back_what_its_graphs_had() {
+    let (plain, graphs, device) = small_ones();
+    drop(plain);
+    assert_eq!(count(&device.trims), 0);
+    drop(graphs);
+    assert_eq!(count(&device.trims), 1);
 }
 
 #[test]
