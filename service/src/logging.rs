@@ -27,6 +27,13 @@ pub enum LogFormat {
     Json,
 }
 
+/// Tells warnings on standard error, for commands that log nothing else.
+pub fn warnings() {
+    let lines = fmt().with_env_filter(EnvFilter::new("spadework=warn")).with_writer(std::io::stderr);
+    // Another one that logs already tells them.
+    let _ = lines.without_time().with_target(false).with_ansi(std::io::stderr().is_terminal()).try_init();
+}
+
 /// Starts logging to standard error.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ use crate::{
     compute::{ComputeArgs, cores},
     embedded::LANDSCAPE,
     library::{Library, LibraryArgs, ModelRoot, ModelRoots},
+    logging,
     outcome::{Mistake, several},
     synthesis::ServedModel,
 };
@@ -44,6 +45,7 @@ impl ModelArgs {
     /// # Errors
     /// When there is no such model, or it cannot be used.
     pub fn load(&self) -> anyhow::Result<ServedModel> {
+        logging::warnings();
         let model = self.given().unwrap_or(LANDSCAPE.name);
         let directory = Path::new(model);
         let mut library = self.library.clone();
