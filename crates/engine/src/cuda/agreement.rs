@@ -34,6 +34,12 @@ fn inputs(architecture: &Architecture, count: u64) -> Vec<Input> {
     (0..count).map(|seed| input(architecture, 100 + seed)).collect()
 }
 
+/// So many runs, or `SPADEWORK_RUNS` where that is less: an emulated device is slow.
+fn runs(most: usize) -> usize {
+    let least = std::env::var("SPADEWORK_RUNS").ok().and_then(|text| text.parse().ok());
+    least.map_or(most, |least: usize| least.min(most))
+}
+
 /// Decibels, of values in [-1, 1].
 fn psnr(a: &[f32], b: &[f32]) -> f64 {
     let squares: f64 = a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum();
@@ -211,7 +217,7 @@ fn a_hundred_runs_make_the_same_bytes() {
         let inputs = inputs(&architecture, 4);
         let network = on_device(&architecture, &tensors, Precision::Medium);
         let expected = network.generate(&inputs).unwrap();
-        for run in 0..100 {
+        for run in 0..runs(100) {
             assert!(network.generate(&inputs).unwrap() == expected, "{name}: run {run} differs");
         }
     }
@@ -230,7 +236,7 @@ fn batches_that_begin_while_another_runs_make_the_same_bytes_and_take_turns() {
     let start = std::time::Instant::now();
     let (mut after, mut sum) = (End::default(), Duration::ZERO);
     let mut running = None;
-    for turn in 0..200 {
+    for turn in 0..runs(200) {
         // Twice the same network, then the other, with ever another batch.
         let (which, batch) = (turn / 2 % 2, turn % batches.len());
         let begun = networks[which].begin(&batches[batch], &after).unwrap().unwrap();
@@ -255,7 +261,7 @@ fn a_batch_that_is_dropped_leaves_its_memory_to_the_next() {
     let network = on_device(&architecture, &weights(&architecture, 7), Precision::Highest);
     let (one, other) = (inputs(&architecture, 8), inputs(&architecture, 3));
     let expected = network.generate(&other).unwrap();
-    for _ in 0..50 {
+    for _ in 0..runs(50) {
         drop(network.begin(&one, &End::default()).unwrap());
         assert!(network.generate(&other).unwrap() == expected);
     }
@@ -274,7 +280,7 @@ fn engines_on_two_threads_do_not_disturb_one_another() {
             let network = on_device(&architecture, &tensors, Precision::Highest);
             let (inputs, expected) = (&inputs, &expected);
             scope.spawn(move || {
-                for _ in 0..50 {
+                for _ in 0..runs(50) {
                     assert!(network.generate(inputs).unwrap() == *expected);
                 }
             });

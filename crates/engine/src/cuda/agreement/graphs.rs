@@ -86,9 +86,10 @@ fn graphs_that_begin_while_another_batch_runs_make_the_same_bytes_and_take_turns
     let start = std::time::Instant::now();
     let (mut after, mut sum) = (End::default(), Duration::ZERO);
     let mut running: Option<(Box<dyn Download>, usize, usize)> = None;
-    for turn in 0..300 {
+    let turns = runs(300);
+    for turn in 0..turns {
         let which = turn / 2 % 2;
-        let batch = if turn < 60 { turn % 4 } else { turn % 5 };
+        let batch = if turn < turns / 5 { turn % 4 } else { turn % 5 };
         let begun = networks[which].begin(&batches[batch], &after).unwrap().unwrap();
         after = begun.end();
         if let Some((before, which, batch)) = running.replace((begun, which, batch)) {
@@ -111,10 +112,10 @@ fn a_hundred_launches_of_a_graph_make_the_same_bytes() {
     let (architecture, plain, graphs) = wide(4, Precision::Medium);
     let batch = inputs(&architecture, 4);
     let expected = plain.generate(&batch).unwrap();
-    for run in 0..100 {
+    for run in 0..runs(100) {
         assert!(graphs.generate(&batch).unwrap() == expected, "run {run} differs");
     }
-    for _ in 0..50 {
+    for _ in 0..runs(50) {
         drop(graphs.begin(&batch, &End::default()).unwrap());
         assert!(graphs.generate(&batch).unwrap() == expected, "after a batch that was dropped");
     }
@@ -131,7 +132,7 @@ fn graphs_on_two_threads_do_not_disturb_one_another() {
         for network in [graphs, other] {
             let (batches, expected) = (&batches, &expected);
             scope.spawn(move || {
-                for turn in 0..100 {
+                for turn in 0..runs(100) {
                     let which = turn / 3 % 2;
                     assert!(network.generate(&batches[which]).unwrap() == expected[which], "{turn}");
                 }
