@@ -22,13 +22,13 @@ pub enum EngineError {
 impl EngineError {
     /// Whether the device's memory did not suffice: a smaller batch may run.
     pub fn is_out_of_memory(&self) -> bool {
-        self.says(&["OUT_OF_MEMORY", "out of memory", "ALLOC_FAILED"])
+        matches!(self, Self::Network(error) if is_out_of_memory(error))
     }
 
     /// Whether the device will not work again in this process: after an illegal access or a lost device every later
     /// call answers the same error.
     pub fn is_device_lost(&self) -> bool {
-        self.says(&[
+        let codes = [
             "ILLEGAL_ADDRESS",
             "ILLEGAL_INSTRUCTION",
             "MISALIGNED_ADDRESS",
@@ -42,15 +42,20 @@ impl EngineError {
             "DEVICE_UNAVAILABLE",
             "ECC_UNCORRECTABLE",
             "CONTEXT_IS_DESTROYED",
-        ])
+        ];
+        matches!(self, Self::Network(error) if says(error, &codes))
     }
+}
 
-    /// The driver's error is wrapped several times on its way here; its code's name survives in the text.
-    fn says(&self, codes: &[&str]) -> bool {
-        let Self::Network(error) = self else { return false };
-        let text = error.to_string();
-        codes.iter().any(|code| text.contains(code))
-    }
+/// Whether a device's memory did not suffice for an operation.
+pub fn is_out_of_memory(error: &candle_core::Error) -> bool {
+    says(error, &["OUT_OF_MEMORY", "out of memory", "ALLOC_FAILED"])
+}
+
+/// The driver's error is wrapped several times on its way here; its code's name survives in the text.
+fn says(error: &candle_core::Error, codes: &[&str]) -> bool {
+    let text = error.to_string();
+    codes.iter().any(|code| text.contains(code))
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub mod training;
 pub use cache::{CacheUse, Cached};
 pub use devices::{DeviceInfo, devices};
 pub use engine::Engine;
-pub use error::EngineError;
+pub use error::{EngineError, is_out_of_memory};
 pub use input::{Input, Posterior};
 pub use instructions::InstructionSet;
 pub use part::{Part, Watch};

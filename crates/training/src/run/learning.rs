@@ -62,13 +62,29 @@ pub struct Part {
 pub enum StepError {
     /// The networks.
     #[error("compute a step")]
-    Compute(#[from] candle_core::Error),
+    Compute(#[source] candle_core::Error),
+    /// The device has too little memory.
+    #[error(
+        "the device has no memory left for a step: compute fewer pictures at a time, with a smaller `--batch` or, for the same \
+         batch in parts, a larger `--accumulate`"
+    )]
+    OutOfMemory(#[source] candle_core::Error),
     /// Another process.
     #[error(transparent)]
     Distributed(#[from] DistributedError),
     /// A loss or gradient is no number.
     #[error(transparent)]
     NotFinite(#[from] NotFinite),
+}
+
+impl From<candle_core::Error> for StepError {
+    fn from(error: candle_core::Error) -> Self {
+        if spadework_engine::is_out_of_memory(&error) {
+            Self::OutOfMemory(error)
+        } else {
+            Self::Compute(error)
+        }
+    }
 }
 
 /// The optimisers of all networks and the average of the generator and encoder.
@@ -196,5 +212,18 @@ impl Learning {
         self.discriminator.step(parameters, &gradients, pace.rates.discriminator)?;
         report.insert("gradient_norm_D".to_owned(), norm);
         Ok(report)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_without_memory_says_what_to_change() {
+        let error = |text: &str| StepError::from(candle_core::Error::Msg(text.to_owned())).to_string();
+        let full = error("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")");
+        assert!(full.contains("--batch") && full.contains("--accumulate"), "{full}");
+        assert_eq!(error("shape mismatch"), "compute a step");
     }
 }
