@@ -11,7 +11,11 @@ const PAGE: usize = 4096;
 /// What a kernel's widest load asks for. A device aligns to more.
 const ALIGN: usize = 16;
 
+/// A NaN in every type, and no index.
 const SPOILT: u8 = 0xff;
+
+/// Of larger allocations only the beginning is spoilt: to write all would take the host's memory as well.
+const MOST_SPOILT: usize = 32 << 20;
 
 static DEVICE: Mutex<Memory> = Mutex::new(Memory { blocks: BTreeMap::new(), used: 0, bounded: true });
 static PINNED: Mutex<Memory> = Mutex::new(Memory { blocks: BTreeMap::new(), used: 0, bounded: false });
@@ -55,11 +59,11 @@ pub fn commit(addresses: &[usize]) -> bool {
     lock(&DEVICE).commit(addresses)
 }
 
-/// Fills memory with what nobody should read: a NaN in every type, and no index.
+/// Fills memory with what nobody should read.
 pub fn spoil(address: usize) {
     let bytes = lock(&DEVICE).blocks[&address].bytes;
     // SAFETY: so many bytes are there, or the handler of violations tells.
-    unsafe { ptr::write_bytes(address as *mut u8, SPOILT, bytes) };
+    unsafe { ptr::write_bytes(address as *mut u8, SPOILT, bytes.min(MOST_SPOILT)) };
 }
 
 /// Whether there was such an allocation.
@@ -118,7 +122,7 @@ impl Memory {
             unsafe {
                 let start = (address + room - pages) as *mut u8;
                 libc::mprotect(start.cast(), pages, libc::PROT_READ | libc::PROT_WRITE);
-                ptr::write_bytes(start, SPOILT, pages);
+                ptr::write_bytes(start, SPOILT, pages.min(MOST_SPOILT));
             }
             block.committed = true;
         }
