@@ -86,7 +86,7 @@ fn graphs_that_begin_while_another_batch_runs_make_the_same_bytes_and_take_turns
     let start = std::time::Instant::now();
     let (mut after, mut sum) = (End::default(), Duration::ZERO);
     let mut running: Option<(Box<dyn Download>, usize, usize)> = None;
-    let turns = runs(300);
+    let turns = runs(300).max(60); // so that every size comes often enough to be captured
     for turn in 0..turns {
         let which = turn / 2 % 2;
         let batch = if turn < turns / 5 { turn % 4 } else { turn % 5 };
