@@ -11,18 +11,24 @@ pub enum EngineError {
         /// Why it cannot be had, and what to do.
         reason: String,
     },
+    /// The device has too little memory left: a smaller batch may run.
+    #[error(
+        "the device has no memory left; other processes may hold some of it (nvidia-smi tells), and a smaller batch or model \
+         needs less"
+    )]
+    OutOfMemory(#[source] candle_core::Error),
     /// A tensor is missing or misshapen, or an operation failed.
     #[error("run the network")]
-    Network(#[from] candle_core::Error),
+    Network(#[source] candle_core::Error),
     /// An input does not fit the network.
     #[error("{0}")]
     Input(String),
 }
 
 impl EngineError {
-    /// Whether the device's memory did not suffice: a smaller batch may run.
+    /// Whether the device's memory did not suffice.
     pub fn is_out_of_memory(&self) -> bool {
-        matches!(self, Self::Network(error) if is_out_of_memory(error))
+        matches!(self, Self::OutOfMemory(_))
     }
 
     /// Whether the device will not work again in this process: after an illegal access or a lost device every later
@@ -47,6 +53,12 @@ impl EngineError {
     }
 }
 
+impl From<candle_core::Error> for EngineError {
+    fn from(error: candle_core::Error) -> Self {
+        if is_out_of_memory(&error) { Self::OutOfMemory(error) } else { Self::Network(error) }
+    }
+}
+
 /// Whether a device's memory did not suffice for an operation.
 pub fn is_out_of_memory(error: &candle_core::Error) -> bool {
     says(error, &["OUT_OF_MEMORY", "out of memory", "ALLOC_FAILED"])
@@ -64,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_driver_s_code_says_what_can_be_done() {
-        let error = |text: &str| EngineError::Network(candle_core::Error::Msg(text.to_owned()));
+        let error = |text: &str| EngineError::from(candle_core::Error::Msg(text.to_owned()));
         assert!(error("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")").is_out_of_memory());
         assert!(
             error("DriverError(CUDA_ERROR_ILLEGAL_ADDRESS, \"an illegal memory access\")").is_device_lost()

@@ -2,7 +2,10 @@
 
 use std::{
     ffi::{CStr, c_char, c_uint, c_void},
-    sync::Arc,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use super::*;
@@ -13,6 +16,14 @@ type Module = Arc<Kernels>;
 struct Function {
     module: Module,
     name: String,
+}
+
+/// Whether this is the launch that `CUDA_ON_CPU_BREAKS_AT` names by its number, from 1.
+fn is_to_break() -> bool {
+    static LAUNCHES: AtomicU64 = AtomicU64::new(0);
+    static WHEN: OnceLock<Option<u64>> = OnceLock::new();
+    let when = WHEN.get_or_init(|| std::env::var("CUDA_ON_CPU_BREAKS_AT").ok()?.parse().ok());
+    Some(LAUNCHES.fetch_add(1, Ordering::Relaxed) + 1) == *when
 }
 
 #[unsafe(no_mangle)]
@@ -83,7 +94,11 @@ pub unsafe extern "C" fn cuLaunchKernel(
     }
     let (module, name) = (function.module.clone(), function.name.clone());
     let shown: &'static str = Box::leak(format!("kernel {name}").into_boxed_str());
+    let breaks = is_to_break();
     give(&*unsafe { stream_of(stream) }, shown, move || {
+        if breaks {
+            return stream::lose(LAUNCH_FAILED, &format!("kernel {name} breaks, as it was told to"));
+        }
         if let Err(error) = module[&name].run(grid, block, shared, &bytes) {
             stream::lose(LAUNCH_FAILED, &error);
         }

@@ -13,6 +13,7 @@ pub unsafe extern "C" fn cuMemAllocAsync(address: *mut usize, bytes: usize, stre
     check!(ready());
     let stream = unsafe { stream_of(stream) };
     if bytes == 0 {
+        eprintln!("cuda-on-cpu: an allocation of no bytes");
         return INVALID_VALUE;
     }
     if stream.capturing(|_| ()).is_some() {
@@ -94,7 +95,11 @@ pub extern "C" fn cuMemFreeHost(address: usize) -> Status {
 
 fn device_only(addresses: &[usize]) -> Status {
     let known = addresses.iter().all(|address| memory::is_device(*address));
-    if known { SUCCESS } else { INVALID_VALUE }
+    if known {
+        return SUCCESS;
+    }
+    eprintln!("cuda-on-cpu: a copy to or from what is no device memory");
+    INVALID_VALUE
 }
 
 #[unsafe(no_mangle)]
