@@ -2,7 +2,7 @@
 //!
 //! A worker thread per device **pulls when it is free**, and jobs keep joining until that moment: nothing is
 //! batched by waiting while a device is idle, and no batch that could grow is frozen while a device is busy. One
-//! that cannot is given to a device ahead, where the worker waits for its device ([`Begun::Running`]). Jobs of one
+//! that cannot is given to a device ahead, where the device works by itself ([`Begun::Running`]). Jobs of one
 //! [`Queue`] run first come, first served; between queues the earliest deadline goes first. A job is admitted
 //! when it is predicted to be answered in time and to make nobody else late; otherwise it is refused at once.
 //! Nothing waits to enqueue.
@@ -48,6 +48,7 @@ pub mod scheduler;
 mod serve;
 mod shared;
 mod ticket;
+mod watcher;
 mod worker;
 
 pub use arrivals::Arrivals;
@@ -61,4 +62,4 @@ pub use queue::{Expected, Queue};
 pub use scheduler::{Limits, QueueStatus};
 pub use shared::Health;
 pub use ticket::{Done, Ticket};
-pub use worker::{Begun, Device, Finished, Wait, Worker};
+pub use worker::{Begun, Device, Ended, Finished, Wait, Worker};

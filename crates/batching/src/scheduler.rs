@@ -244,18 +244,28 @@ impl<K: Clone, T> Scheduler<K, T> {
     /// What a `device` that runs one batch can be given already, so that it goes on without a pause. Only a batch that
     /// nobody could join any more, and that is in time after the one that runs; so nothing is lost by binding it now.
     pub fn pull_ahead(&mut self, device: usize, now: Instant) -> Option<Bound<K, T>> {
-        if self.running[device].len() != 1 {
-            return None;
-        }
-        let free = self.free_at(now);
-        let Ahead { line, from, size } = policy::ahead(&self.lines, &free, device)?;
+        let (Ahead { line, from, size }, free) = self.ahead(device, now)?;
         let line = &mut self.lines[line];
         let jobs: Vec<_> = line.waiting.drain(from..from + size).collect();
         let bound = Bound { key: line.key.clone(), line: line.id, jobs };
         let takes = line.cost.time(size);
-        self.running[device].push_back(Running { line: line.id, takes, due: free[device] + takes });
+        self.running[device].push_back(Running { line: line.id, takes, due: free + takes });
         bound.jobs.iter().for_each(|job| self.release(job));
         Some(bound)
+    }
+
+    /// Whether [`pull_ahead`](Self::pull_ahead) would find something.
+    pub fn has_ahead(&self, device: usize, now: Instant) -> bool {
+        self.ahead(device, now).is_some()
+    }
+
+    /// What the device can be given ahead, and when it will come to it.
+    fn ahead(&self, device: usize, now: Instant) -> Option<(Ahead, Instant)> {
+        if self.running[device].len() != 1 {
+            return None;
+        }
+        let free = self.free_at(now);
+        Some((policy::ahead(&self.lines, &free, device)?, free[device]))
     }
 
     /// A batch of `size` of the line has run for `ran`, on whatever device.

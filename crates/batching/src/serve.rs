@@ -1,16 +1,19 @@
 //! The life of a device's thread: pull a batch, run it, answer it, and contain what goes wrong. Where a device works by
-//! itself, the next batch is begun before the thread waits for the one that runs; never more than one.
+//! itself, the next batch is begun before it has ended the one that runs, as soon as nobody could join it any more; never
+//! more than one.
 
 use std::any::Any;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::{BatchError, Cause, Failure, FailureReason};
 use crate::shared::{Batch, Shared};
-use crate::worker::{Begun, Build, Finished, Wait, Worker};
+use crate::watcher::Watcher;
+use crate::worker::{Begun, Build, Ended, Finished, Wait, Worker};
 
 /// Serves until the batcher stops or a device is lost. Says through `started` whether the worker was built.
 pub(crate) fn serve<W: Worker>(
@@ -19,17 +22,21 @@ pub(crate) fn serve<W: Worker>(
     build: Build<W>,
     started: &SyncSender<Result<(), Cause>>,
 ) {
-    // The worker's panics are contained below. An observer, or a job that is dropped, may panic too.
-    if catch_unwind(AssertUnwindSafe(|| serve_on(shared, device, build, started))).is_err() {
-        shared.abandon(device);
-    }
+    thread::scope(|scope| {
+        let watcher = Watcher::new(scope, shared, device);
+        // The worker's panics are contained below. An observer, or a job that is dropped, may panic too.
+        if catch_unwind(AssertUnwindSafe(|| serve_on(shared, device, build, started, watcher))).is_err() {
+            shared.abandon(device);
+        }
+    });
 }
 
-fn serve_on<W: Worker>(
-    shared: &Shared<W>,
+fn serve_on<'scope, W: Worker>(
+    shared: &'scope Shared<W>,
     device: usize,
     mut build: Build<W>,
     started: &SyncSender<Result<(), Cause>>,
+    watcher: Watcher<'scope, '_, W>,
 ) {
     let built = contain(&mut build);
     let (worker, outcome) = match built {
@@ -39,12 +46,12 @@ fn serve_on<W: Worker>(
     if started.send(outcome).is_err() || worker.is_none() {
         return;
     }
-    let mut runner = Runner { shared, device, build, worker };
+    let mut runner = Runner { shared, device, watcher, build, worker };
     let mut underway: Option<Underway<W>> = None;
     loop {
-        let next = match &underway {
+        let next = match &mut underway {
             None => shared.next(device),
-            Some(_) => shared.next_ahead(device),
+            Some(first) => runner.next_ahead(first),
         };
         underway = match (underway, next) {
             (None, None) => return,
@@ -58,9 +65,10 @@ fn serve_on<W: Worker>(
     }
 }
 
-struct Runner<'a, W: Worker> {
-    shared: &'a Shared<W>,
+struct Runner<'scope, 'env, W: Worker> {
+    shared: &'scope Shared<W>,
     device: usize,
+    watcher: Watcher<'scope, 'env, W>,
     build: Build<W>,
     /// None once the device is lost.
     worker: Option<W>,
@@ -92,7 +100,20 @@ struct Failed {
     cause: Arc<dyn std::error::Error + Send + Sync>,
 }
 
-impl<W: Worker> Runner<'_, W> {
+impl<W: Worker> Runner<'_, '_, W> {
+    /// What the device can be given before it has ended `first`; none if it ends that before there is such a thing.
+    fn next_ahead(&mut self, first: &mut Underway<W>) -> Option<Batch<W>> {
+        if let Some(batch) = self.shared.next_ahead(self.device) {
+            return Some(batch); // and nobody has to watch
+        }
+        let number = first.batch.number;
+        if self.watcher.watch(number, first.attempt.take_ended()?) {
+            self.shared.next_before_end(self.device, number)
+        } else {
+            None
+        }
+    }
+
     /// Begins a batch, and answers it unless the device still works on it.
     fn run(&mut self, batch: Batch<W>) -> Option<Underway<W>> {
         let all = 0..batch.jobs.len();
@@ -122,7 +143,7 @@ impl<W: Worker> Runner<'_, W> {
 
     /// What the device still works on; what it does not, is answered.
     fn keep(&mut self, underway: Underway<W>) -> Option<Underway<W>> {
-        if matches!(underway.attempt.outcome, Ok(Begun::Running(_))) {
+        if matches!(underway.attempt.outcome, Ok(Begun::Running { .. })) {
             return Some(underway);
         }
         self.end(underway);
@@ -174,7 +195,7 @@ impl<W: Worker> Runner<'_, W> {
         let (key, size) = (&batch.key, range.len());
         let (outcome, started, ran) = match outcome {
             Ok(Begun::Done(outputs)) => (Ok(outputs), began, took),
-            Ok(Begun::Running(wait)) => self.wait(wait, began),
+            Ok(Begun::Running { wait, .. }) => self.wait(wait, began),
             Err(trouble) => (Err(trouble), began, took),
         };
         let (reason, cause) = match outcome {
@@ -236,6 +257,16 @@ impl<W: Worker> Runner<'_, W> {
         // Dropping what panicked may panic again; nothing is left to be done about that.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(old)));
         self.worker = contain(&mut self.build).ok();
+    }
+}
+
+impl<O> Attempt<O> {
+    /// What tells when the device has ended them, to be taken once.
+    fn take_ended(&mut self) -> Option<Ended> {
+        match &mut self.outcome {
+            Ok(Begun::Running { ended, .. }) => Some(std::mem::replace(ended, Box::new(|| ()))),
+            _ => None,
+        }
     }
 }
 

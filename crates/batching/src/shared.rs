@@ -63,7 +63,8 @@ struct Reply<W: Worker> {
 /// A batch on its device's thread.
 pub(crate) struct Batch<W: Worker> {
     device: usize,
-    number: u64,
+    /// Later batches have larger ones.
+    pub(crate) number: u64,
     pub(crate) key: W::Key,
     pub(crate) line: LineId,
     pub(crate) jobs: Vec<W::Job>,
@@ -75,6 +76,8 @@ struct State<W: Worker> {
     /// By device: those of its batches.
     replies: Vec<Vec<Replies<W>>>,
     next_batch: u64,
+    /// By device: what its thread does while the device works.
+    lookouts: Vec<Lookout>,
 }
 
 /// Where the answers to a batch go, by place in it; none once answered.
@@ -83,10 +86,22 @@ struct Replies<W: Worker> {
     places: Vec<Option<Reply<W>>>,
 }
 
-/// When a device's batch is due, in nanoseconds after the start; `IDLE` without one.
+/// A device's thread while the device works.
+#[derive(Clone, Copy, Default)]
+struct Lookout {
+    /// It waits for a batch to begin ahead.
+    waits: bool,
+    /// The last batch that the device is known to have ended.
+    ended: u64,
+}
+
 struct DeviceState {
     name: String,
+    /// When its batch is due, in nanoseconds after the start; `IDLE` without one.
     due: AtomicU64,
+    /// Wakes its thread while it is on the lookout. Those that are idle wait for `work`: the one that an arrival wakes
+    /// must be able to take it.
+    lookout: Condvar,
 }
 
 const IDLE: u64 = u64::MAX;
@@ -115,6 +130,7 @@ impl<W: Worker> Shared<W> {
             scheduler: Scheduler::new(devices.len(), settings.limits, settings.margin),
             replies: devices.iter().map(|_| Vec::new()).collect(),
             next_batch: 0,
+            lookouts: vec![Lookout::default(); devices.len()],
         };
         Self {
             state: Mutex::new(state),
@@ -122,7 +138,7 @@ impl<W: Worker> Shared<W> {
             status: watch::Sender::new(Status { phase: Phase::Serving, idle: true }),
             devices: devices
                 .into_iter()
-                .map(|name| DeviceState { name, due: AtomicU64::new(IDLE) })
+                .map(|name| DeviceState { name, due: AtomicU64::new(IDLE), lookout: Condvar::new() })
                 .collect(),
             started_at: clock.now(),
             stall_after: settings.stall_after,
@@ -171,7 +187,9 @@ impl<W: Worker> Shared<W> {
         let (pending, receivers): (Vec<_>, Vec<_>) = jobs.into_iter().map(pending).unzip();
         let mut state = self.lock();
         state.open_for_jobs()?;
-        let ids = state.scheduler.submit_as(look, line, pending, deadline, self.clock.now())?;
+        let now = self.clock.now();
+        let ids = state.scheduler.submit_as(look, line, pending, deadline, now)?;
+        self.wake_lookouts(&state, now);
         self.publish(&state);
         drop(state);
         if ids.len() > 1 {
@@ -219,7 +237,7 @@ impl<W: Worker> Shared<W> {
         self.publish(&state);
         drop(state);
         drop(keys_and_jobs);
-        self.work.notify_all();
+        self.wake_all();
     }
 
     pub(crate) fn statuses(&self) -> Vec<QueueStatus<W::Key>> {
@@ -238,6 +256,21 @@ impl<W: Worker> Shared<W> {
         let allowed = |due: u64| due.saturating_add(self.stall_after.as_nanos() as u64);
         let stalled = self.devices.iter().find(|device| now > allowed(device.due.load(Ordering::Relaxed)));
         stalled.map_or(Health::Serving, |device| Health::Stalled { device: device.name.clone() })
+    }
+
+    /// Wakes the threads that can begin a batch ahead now.
+    fn wake_lookouts(&self, state: &State<W>, now: Instant) {
+        for (index, device) in self.devices.iter().enumerate() {
+            if state.lookouts[index].waits && state.scheduler.has_ahead(index, now) {
+                device.lookout.notify_one();
+            }
+        }
+    }
+
+    /// The phase has changed.
+    fn wake_all(&self) {
+        self.work.notify_all();
+        self.devices.iter().for_each(|device| device.lookout.notify_one());
     }
 
     fn nanos(&self, at: Instant) -> u64 {
@@ -301,12 +334,42 @@ impl<W: Worker> Shared<W> {
             return None;
         }
         let bound = state.scheduler.pull_ahead(device, self.clock.now())?;
+        Some(self.bind_ahead(state, device, bound))
+    }
+
+    /// Waits for something that can be given to the device while it works on the batch numbered `running`. None when the
+    /// device has ended that before, or the thread should end.
+    pub(crate) fn next_before_end(&self, device: usize, running: u64) -> Option<Batch<W>> {
+        let mut state = self.lock();
+        while state.phase < Phase::Lost && state.lookouts[device].ended < running {
+            if let Some(bound) = state.scheduler.pull_ahead(device, self.clock.now()) {
+                return Some(self.bind_ahead(state, device, bound));
+            }
+            state.lookouts[device].waits = true;
+            state = self.devices[device].lookout.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.lookouts[device].waits = false;
+        }
+        None
+    }
+
+    /// The device has ended the batch with this number, well or not.
+    pub(crate) fn ended(&self, device: usize, batch: u64) {
+        self.lock().lookouts[device].ended = batch;
+        self.devices[device].lookout.notify_one();
+    }
+
+    fn bind_ahead(
+        &self,
+        mut state: MutexGuard<'_, State<W>>,
+        device: usize,
+        bound: Bound<W::Key, Pending<W>>,
+    ) -> Batch<W> {
         let batch = self.bind(&mut state, device, bound);
         let closed = state.scheduler.take_closed();
         self.publish(&state);
         drop(state);
         drop(closed);
-        Some(batch)
+        batch
     }
 
     fn bind(&self, state: &mut State<W>, device: usize, bound: Bound<W::Key, Pending<W>>) -> Batch<W> {
@@ -393,7 +456,7 @@ impl<W: Worker> Shared<W> {
         self.publish(&state);
         drop(state);
         drop(failed);
-        self.work.notify_all();
+        self.wake_all();
     }
 
     /// The device's thread ends without having answered its batches: the device is lost, and nobody waits for it.

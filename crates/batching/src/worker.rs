@@ -21,10 +21,19 @@ pub trait Worker: 'static {
 pub enum Begun<O> {
     /// It has run. One output per job, in their order.
     Done(Vec<O>),
-    /// A device works on it. Before it is waited for, the worker may be given one more, which the device is to begin
-    /// when it has ended this one.
-    Running(Wait<O>),
+    /// A device works on it. Meanwhile the worker may be given one more, which the device is to begin when it has ended
+    /// this one.
+    Running {
+        /// Tells when the device has ended it.
+        ended: Ended,
+        /// Gives what has become of it.
+        wait: Wait<O>,
+    },
 }
+
+/// Returns when a device has ended a batch, well or not: to call its [`Wait`] takes no waiting then. Called on a thread
+/// of its own, once or not at all, maybe after `Wait` has been called.
+pub type Ended = Box<dyn FnOnce() + Send>;
 
 /// Waits for a batch. It does without the worker, which may have panicked since. Dropped instead of called, it waits as
 /// long as memory of the batch is in use.

@@ -54,10 +54,21 @@ impl Worker for Fateful {
         };
         match self.1 {
             Kind::Computes => meet(&jobs).map(|()| Begun::Done(finished().outputs)),
-            Kind::FailsEarly => meet(&jobs).map(|()| Begun::Running(Box::new(move || Ok(finished())))),
-            Kind::FailsLate => Ok(Begun::Running(Box::new(move || meet(&jobs).map(|()| finished())))),
+            Kind::FailsEarly => meet(&jobs).map(|()| running(move || Ok(finished()))),
+            Kind::FailsLate => Ok(running(move || meet(&jobs).map(|()| finished()))),
         }
     }
+}
+
+/// A device that works for some time.
+fn running(wait: impl FnOnce() -> Result<Finished<u32>, BatchError> + 'static) -> Begun<u32> {
+    let end = Instant::now() + Duration::from_micros(20);
+    let passed = move || std::thread::sleep(end.saturating_duration_since(Instant::now()));
+    let wait = move || {
+        passed();
+        wait()
+    };
+    Begun::Running { ended: Box::new(passed), wait: Box::new(wait) }
 }
 
 fn meet(jobs: &[(u32, Fate)]) -> Result<(), BatchError> {

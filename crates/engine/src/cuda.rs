@@ -1,7 +1,8 @@
 //! A CUDA device: how it is opened, and the operators that are faster there than candle's.
 //!
 //! An engine has one stream and works from one thread at a time. All its memory is allocated, used and freed in that
-//! stream's order, so nothing here waits for the device but [`Download::finish`](crate::pending::Download::finish).
+//! stream's order, so nothing here waits for the device but [`Download::finish`](crate::pending::Download::finish) and, on
+//! threads of others, [`End::wait`](crate::End::wait).
 
 #[cfg(test)]
 mod agreement;
@@ -20,6 +21,7 @@ mod training;
 pub(crate) use device::{best_precision, list, open};
 pub use memory::take;
 pub use nccl::{Communicator, Nccl, NcclId};
+pub(crate) use staging::wait;
 
 use candle_core::{CudaDevice, DType, Device, Error};
 use spadework_model::{Architecture, Tensors};

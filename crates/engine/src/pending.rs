@@ -30,6 +30,16 @@ pub struct End {
     pub(crate) event: Option<Arc<cudarc::driver::CudaEvent>>,
 }
 
+impl End {
+    /// Waits for it, on any thread. A device that has failed does not come there any more, and nobody waits either.
+    pub fn wait(&self) {
+        #[cfg(feature = "cuda")]
+        if let Some(event) = &self.event {
+            crate::cuda::wait(event);
+        }
+    }
+}
+
 /// Pictures' bytes on their way to host memory.
 pub(crate) trait Download {
     /// When they have arrived.

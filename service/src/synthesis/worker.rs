@@ -86,11 +86,13 @@ impl Worker for EngineWorker {
             Begun::Done(images) => return Ok(batching::Begun::Done(batch.made(began, images, latents))),
             Begun::Pending(pending) => pending,
         };
-        self.last = pending.end();
-        Ok(batching::Begun::Running(Box::new(move || {
+        let end = pending.end();
+        self.last = end.clone();
+        let wait = move || {
             let (images, ran) = pending.finish().map_err(|error| batch.failed(began, batch_error(error)))?;
             Ok(Finished { outputs: batch.made(Instant::now() - ran, images, latents), ran })
-        })))
+        };
+        Ok(batching::Begun::Running { ended: Box::new(move || end.wait()), wait: Box::new(wait) })
     }
 }
 

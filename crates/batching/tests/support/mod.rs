@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use spadework_batching::{
@@ -31,13 +31,35 @@ pub(crate) enum Order {
     OutOfMemory,
     Panic,
     LoseDevice,
+    /// Nothing becomes of the batch yet, but whoever watches for its end panics. Only at the end.
+    PanicWatcher,
 }
 
-/// Says which jobs it got, then waits for its order; and says it again when a batch that has begun is waited for.
+/// Says which jobs it got, then waits for its order; and says it again when a batch that has begun is waited for or
+/// watched.
 pub(crate) struct Gate {
     entered: Sender<(&'static str, Vec<u32>)>,
     waited: Sender<Vec<u32>>,
     orders: Arc<Mutex<Receiver<Order>>>,
+    ends: Arc<Mutex<Receiver<Order>>>,
+}
+
+/// A batch that the device works on.
+struct Flight {
+    jobs: Vec<u32>,
+    waited: Sender<Vec<u32>>,
+    ends: Arc<Mutex<Receiver<Order>>>,
+    /// Locked by who waits.
+    end: Mutex<End>,
+}
+
+#[derive(Default)]
+enum End {
+    #[default]
+    ToCome,
+    Come(Order),
+    /// Somebody has the outputs.
+    Taken,
 }
 
 impl Worker for Gate {
@@ -47,14 +69,46 @@ impl Worker for Gate {
 
     fn begin(&mut self, key: &&'static str, jobs: &[u32]) -> Result<Begun<u32>, BatchError> {
         self.entered.send((*key, jobs.to_vec())).unwrap();
-        let (jobs, orders, waited) = (jobs.to_vec(), self.orders.clone(), self.waited.clone());
         match next(&self.orders) {
-            Order::Begin => Ok(Begun::Running(Box::new(move || {
-                let _ = waited.send(jobs.clone());
-                obey(next(&orders), &jobs)
-            }))),
-            order => obey(order, &jobs).map(|finished| Begun::Done(finished.outputs)),
+            Order::Begin => {
+                let (jobs, waited, ends) = (jobs.to_vec(), self.waited.clone(), self.ends.clone());
+                let flight = Arc::new(Flight { jobs, waited, ends, end: Mutex::default() });
+                let watched = flight.clone();
+                Ok(Begun::Running {
+                    ended: Box::new(move || watched.watch()),
+                    wait: Box::new(move || flight.finish()),
+                })
+            }
+            order => obey(order, jobs).map(|finished| Begun::Done(finished.outputs)),
         }
+    }
+}
+
+impl Flight {
+    fn watch(&self) {
+        let mut end = self.end();
+        if matches!(*end, End::Come(Order::PanicWatcher)) {
+            *end = End::ToCome;
+            drop(end);
+            panic!("as ordered");
+        }
+    }
+
+    fn finish(&self) -> Result<Finished<u32>, BatchError> {
+        match std::mem::replace(&mut *self.end(), End::Taken) {
+            End::Come(order) => obey(order, &self.jobs),
+            End::ToCome | End::Taken => panic!("a batch ends once"),
+        }
+    }
+
+    /// Waits for the end, unless it has come.
+    fn end(&self) -> MutexGuard<'_, End> {
+        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*end, End::ToCome) {
+            let _ = self.waited.send(self.jobs.clone()); // a test that has ended does not care
+            *end = End::Come(next(&self.ends));
+        }
+        end
     }
 }
 
@@ -66,7 +120,7 @@ fn next(orders: &Mutex<Receiver<Order>>) -> Order {
 fn obey(order: Order, jobs: &[u32]) -> Result<Finished<u32>, BatchError> {
     let all = |ran| Ok(Finished { outputs: jobs.to_vec(), ran });
     match order {
-        Order::Begin => panic!("a batch begins once"),
+        Order::Begin | Order::PanicWatcher => panic!("not now"),
         Order::Echo => all(Duration::ZERO),
         Order::Ran(ran) => all(ran),
         Order::Short => Ok(Finished { outputs: jobs[1..].to_vec(), ran: Duration::ZERO }),
@@ -82,6 +136,8 @@ pub(crate) struct Hand {
     entered: Receiver<(&'static str, Vec<u32>)>,
     waited: Receiver<Vec<u32>>,
     orders: Sender<Order>,
+    /// By device.
+    ends: Vec<Sender<Order>>,
 }
 
 impl Hand {
@@ -94,7 +150,7 @@ impl Hand {
         self.entered.recv_timeout(PATIENCE).unwrap()
     }
 
-    /// Waits until a batch that has begun is waited for; its jobs.
+    /// Waits until somebody waits for a batch that has begun, or watches for its end; its jobs.
     pub(crate) fn waited(&self) -> Vec<u32> {
         self.waited.recv_timeout(PATIENCE).unwrap()
     }
@@ -106,8 +162,18 @@ impl Hand {
         jobs
     }
 
+    /// What the next batch does at its beginning.
     pub(crate) fn order(&self, order: Order) {
         self.orders.send(order).unwrap();
+    }
+
+    /// How the batch ends that the first device works on.
+    pub(crate) fn end(&self, order: Order) {
+        self.end_on(0, order);
+    }
+
+    pub(crate) fn end_on(&self, device: usize, order: Order) {
+        self.ends[device].send(order).unwrap();
     }
 
     /// Waits for the next batch and lets it succeed; its jobs.
@@ -196,13 +262,20 @@ pub(crate) fn bench(devices: usize) -> Bench {
     let (waited, waited_at) = channel();
     let (orders, orders_at) = channel();
     let orders_at = Arc::new(Mutex::new(orders_at));
+    let (ends, mut ends_at): (Vec<_>, Vec<_>) = (0..devices).map(|_| channel()).unzip();
     let built = Arc::new(AtomicU64::new(0));
-    let device = |index: usize| {
+    let mut device = |index: usize| {
+        let ends = Arc::new(Mutex::new(ends_at.remove(0)));
         let (entered, waited) = (entered.clone(), waited.clone());
         let (orders, built) = (orders_at.clone(), built.clone());
         Device::new(format!("gate{index}"), move || {
             built.fetch_add(1, Ordering::SeqCst);
-            Ok(Gate { entered: entered.clone(), waited: waited.clone(), orders: orders.clone() })
+            Ok(Gate {
+                entered: entered.clone(),
+                waited: waited.clone(),
+                orders: orders.clone(),
+                ends: ends.clone(),
+            })
         })
     };
     let clock = Hands { start: Instant::now(), moved: Arc::default() };
@@ -212,10 +285,11 @@ pub(crate) fn bench(devices: usize) -> Bench {
         Settings::default(),
         Arc::new(move || read.now()),
         Arc::new(notes.clone()),
-        (0..devices).map(device).collect(),
+        (0..devices).map(&mut device).collect(),
     )
     .unwrap();
-    Bench { batcher, hand: Hand { entered: entered_at, waited: waited_at, orders }, notes, clock, built }
+    let hand = Hand { entered: entered_at, waited: waited_at, orders, ends };
+    Bench { batcher, hand, notes, clock, built }
 }
 
 impl Bench {

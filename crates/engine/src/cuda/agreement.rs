@@ -256,6 +256,27 @@ fn batches_that_begin_while_another_runs_make_the_same_bytes_and_take_turns() {
 
 #[test]
 #[ignore = "needs a CUDA device"]
+fn the_end_of_a_batch_is_waited_for_on_another_thread_while_the_next_begins() {
+    let (_, architecture) = networks().pop().unwrap();
+    let network = on_device(&architecture, &weights(&architecture, 8), Precision::Highest);
+    let inputs = inputs(&architecture, 4);
+    let expected = network.generate(&inputs).unwrap();
+    let mut running = network.begin(&inputs, &End::default()).unwrap().unwrap();
+    for turn in 0..runs(50) {
+        let end = running.end();
+        let waiting = std::thread::spawn(move || {
+            end.wait();
+            end.event.unwrap().try_is_complete().unwrap()
+        });
+        let next = network.begin(&inputs, &running.end()).unwrap().unwrap();
+        assert!(waiting.join().unwrap(), "turn {turn}");
+        let (pictures, _) = std::mem::replace(&mut running, next).finish().unwrap();
+        assert!(pictures == expected, "turn {turn}");
+    }
+}
+
+#[test]
+#[ignore = "needs a CUDA device"]
 fn a_batch_that_is_dropped_leaves_its_memory_to_the_next() {
     let (_, architecture) = networks().pop().unwrap();
     let network = on_device(&architecture, &weights(&architecture, 7), Precision::Highest);

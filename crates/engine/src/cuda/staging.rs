@@ -179,6 +179,16 @@ pub(super) fn now(stream: &CudaStream) -> Result<CudaEvent> {
     Ok(event)
 }
 
+/// Waits for an event on a thread that is not the device's. What goes wrong is left for that to be told: cudarc's own
+/// waiting would take an error away that it keeps for the next call.
+pub(crate) fn wait(event: &CudaEvent) {
+    // SAFETY: the context is there as long as the event, and the event is borrowed.
+    let _ = unsafe {
+        result::ctx::set_current(event.context().cu_ctx())
+            .and_then(|()| result::event::synchronize(event.cu_event()))
+    };
+}
+
 fn event(stream: &CudaStream) -> Result<CudaEvent> {
     stream.context().new_event(Some(WAITED_FOR)).map_err(cuda_error)
 }
