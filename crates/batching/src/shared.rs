@@ -431,9 +431,12 @@ impl<W: Worker> Shared<W> {
     pub(crate) fn finished(&self, batch: Batch<W>) {
         let mut state = self.lock();
         state.replies[batch.device].retain(|replies| replies.batch != batch.number);
-        state.scheduler.finished(batch.device, self.clock.now());
+        let now = self.clock.now();
+        state.scheduler.finished(batch.device, now);
         self.watch(&state, batch.device);
         self.publish(&state);
+        // What this device takes next may leave another one a batch that it would not have had.
+        self.wake_lookouts(&state, now);
         drop(state);
         drop(batch);
     }

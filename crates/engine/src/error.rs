@@ -61,7 +61,7 @@ impl From<candle_core::Error> for EngineError {
 
 /// Whether a device's memory did not suffice for an operation.
 pub fn is_out_of_memory(error: &candle_core::Error) -> bool {
-    says(error, &["OUT_OF_MEMORY", "out of memory", "ALLOC_FAILED"])
+    says(error, &["OUT_OF_MEMORY", "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED"])
 }
 
 /// The driver's error is wrapped several times on its way here; its code's name survives in the text.
@@ -83,6 +83,8 @@ mod tests {
         );
         assert!(error("CudnnError(CUDNN_STATUS_EXECUTION_FAILED)").is_device_lost());
         assert!(error("CublasError(CUBLAS_STATUS_ALLOC_FAILED)").is_out_of_memory());
+        let cudnn = "CudnnError(CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED)";
+        assert!(error(cudnn).is_out_of_memory());
         let other = error("shape mismatch in matmul");
         assert!(!other.is_out_of_memory() && !other.is_device_lost());
     }

@@ -57,8 +57,8 @@ pub(super) fn convs(device: &CudaDevice, dtype: DType, tf32: bool) -> Result<Box
 pub(super) fn start(device: &CudaDevice) -> Result<Arc<Cudnn>> {
     match Cudnn::new(device.cuda_stream()) {
         Ok(cudnn) => Ok(cudnn),
-        Err(_) => bail!(
-            "cuDNN does not start on this device: its libraries must all be there, of release 9 for CUDA 13"
+        Err(error) => bail!(
+            "cuDNN does not start on this device ({error:?}): its libraries must all be there, of release 9 for CUDA 13"
         ),
     }
 }
@@ -184,6 +184,8 @@ where
             match outcome {
                 Ok(()) => return Ok(Some(added)),
                 Err(error) if is_missing(&error) => {
+                    // What a capture refuses is there without one.
+                    forbid(&self.device, "a conv that cuDNN does not have")?;
                     prepared.way = match prepared.way {
                         Way::Fused { workspace } => Way::Plain { algorithm: ALGORITHM, workspace },
                         Way::Plain { algorithm: ALGORITHM, .. } => prepared.another_algorithm(),

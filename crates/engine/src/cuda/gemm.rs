@@ -18,8 +18,8 @@ pub(super) struct Gemm {
     _workspace: Workspace,
 }
 
-/// Working memory of a device's cuBLAS handle: always the same, so that a product does not depend on what ran before it,
-/// and nothing is allocated by one, which a capture would not allow.
+/// Working memory of a device's cuBLAS handle: always the same, so that a product does not depend on what ran before it, and
+/// a graph that one is captured in needs no memory for it.
 struct Workspace {
     device: CudaDevice,
     _memory: Tensor,

@@ -32,7 +32,8 @@ impl Graph for Captured {
 
 impl Drop for Captured {
     fn drop(&mut self) {
-        // Its last launch may still run. An error is the device's; whoever uses it next is told.
+        // Its last launch may still run. The driver would wait with the graph for that, but `trim`, which follows, would find
+        // its memory in use. An error is the device's; whoever uses it next is told.
         let _ = self.stream.synchronize();
     }
 }
@@ -116,10 +117,11 @@ pub(super) fn possible(device: &CudaDevice) -> bool {
     device.cuda_stream().context().has_async_alloc()
 }
 
-/// Gives memory of graphs that are gone back to the device.
+/// Gives memory of graphs that do not run now back to the device: those that are gone let it go for good, others, of any
+/// model, take it again at their next launch.
 pub(super) fn trim(device: &CudaDevice) {
     let stream = device.cuda_stream();
-    // SAFETY: the device is open; only memory that no graph uses goes.
+    // SAFETY: the device is open; memory of a graph that runs stays.
     let trimmed = unsafe { sys::cuDeviceGraphMemTrim(stream.context().cu_device()) };
     let _ = trimmed.result(); // what stays is no harm
 }

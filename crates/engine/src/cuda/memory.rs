@@ -25,7 +25,8 @@ pub(super) fn address(tensor: &Tensor) -> Result<u64> {
 
 /// A tensor to be written whole before it is read.
 pub(super) fn empty(shape: impl Into<Shape>, dtype: DType, device: &CudaDevice) -> Result<Tensor> {
-    // SAFETY: the callers are operators of this module, each of which writes every number of its output.
+    // SAFETY: the callers are operators of this module, each of which writes every number of its output before anybody reads it;
+    // memory for graphs has rows that no batch refers to until it has written them.
     unsafe { Tensor::empty(shape, dtype, &Device::Cuda(device.clone())) }
 }
 

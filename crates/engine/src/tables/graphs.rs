@@ -32,6 +32,8 @@ pub(super) struct Graphs {
     shapes: Shapes,
     shelf: Shelf<Box<dyn Graph>>,
     memory: Option<Memory>,
+    /// For how many pictures it is, or was to be when there was no room.
+    held: usize,
     /// What `Operators::moves` was when the graphs were captured.
     moves: usize,
     remarks: Vec<String>,
@@ -51,7 +53,7 @@ impl Graphs {
             noise: architecture.noise_planes(),
             picture: architecture.picture(),
         };
-        Self { shapes, shelf: Shelf::new(MOST), memory: None, moves: 0, remarks: Vec::new() }
+        Self { shapes, shelf: Shelf::new(MOST), memory: None, held: 0, moves: 0, remarks: Vec::new() }
     }
 
     /// Pictures (N, H, W, 3) as bytes, of inputs that have been checked. They lie there until the next batch.
@@ -62,17 +64,21 @@ impl Graphs {
             Step::Plainly => network.run(inputs, DType::U8),
             Step::AsGraph => self.run_as_graph(network, inputs),
         };
-        match done {
-            Err(error) if error.is_out_of_memory() && (self.memory.is_some() || step == Step::AsGraph) => {
-                self.let_go(network, pictures, step);
-                network.run(inputs, DType::U8)
+        let done = match done {
+            Err(error) if error.is_out_of_memory() => {
+                let held = self.let_go(network);
+                let again = network.run(inputs, DType::U8);
+                if again.is_ok() {
+                    self.need_less_than(held);
+                }
+                again
             }
-            Ok(done) => {
-                self.shelf.ran(pictures);
-                Ok(done)
-            }
-            Err(error) => Err(error),
+            done => done,
+        };
+        if done.is_ok() {
+            self.shelf.ran(pictures);
         }
+        done
     }
 
     /// Graphs that are kept.
@@ -112,6 +118,7 @@ impl Graphs {
                 self.shelf.drop_graphs();
                 self.memory = None; // first, so that both need not fit
                 let room = Room::grown(before.as_ref(), need, &self.shapes.cells());
+                self.held = room.pictures;
                 Memory::new(network.operators(), &self.shapes, room)?
             }
         };
@@ -135,23 +142,23 @@ impl Graphs {
         }
     }
 
-    /// There was no room for a batch: gives all memory back, and needs less of it from now on.
-    fn let_go(&mut self, network: &Network, pictures: usize, step: Step) {
-        let held = self.memory.as_ref().map_or(0, |memory| memory.room().pictures);
-        let wanted = match step {
-            Step::AsGraph => held.max(pictures.next_power_of_two()),
-            Step::Plainly => held,
-        };
+    /// Gives all memory back. Answers for how many pictures it was, or would have been.
+    fn let_go(&mut self, network: &Network) -> usize {
         self.shelf.drop_graphs();
         self.memory = None;
         network.operators().trim();
-        // Half of a power of two: the largest batch that needs less than what did not fit.
-        if self.shelf.lower_to(wanted / 2) {
-            let now = match wanted / 2 {
+        std::mem::take(&mut self.held)
+    }
+
+    /// A batch that had no room beside memory for `held` pictures has found it without.
+    fn need_less_than(&mut self, held: usize) {
+        // Half of a power of two: the largest batch that needs less.
+        if held > 0 && self.shelf.lower_to(held / 2) {
+            let now = match held / 2 {
                 0 => "none is used any more".to_owned(),
                 most => format!("only batches of up to {most} run as graphs from now on"),
             };
-            self.remarks.push(format!("no memory for CUDA graphs of batches of up to {wanted}: {now}"));
+            self.remarks.push(format!("no memory for CUDA graphs of batches of up to {held}: {now}"));
         }
     }
 }

@@ -88,7 +88,7 @@ impl Network {
     pub(crate) fn use_graphs(&mut self, architecture: &Architecture) -> Result<(), &'static str> {
         if architecture.norm == Norm::Instance {
             return Err(
-                "a model with instance norm has statistics to compute, in a way that cannot be captured",
+                "a model with instance norm has statistics to compute, which candle does in a way that is not captured here",
             );
         }
         let columns = self.blocks.iter().map(|(_, block)| block.layers().map(Spade::columns).collect());

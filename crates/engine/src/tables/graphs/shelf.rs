@@ -48,7 +48,7 @@ impl<G> Shelf<G> {
         }
     }
 
-    /// A batch of so many pictures has run plainly.
+    /// A batch of so many pictures has run.
     pub(super) fn ran(&mut self, pictures: usize) {
         if self.use_now(pictures).is_none() {
             self.sizes.push((pictures, State::Warm));
