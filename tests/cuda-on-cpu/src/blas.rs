@@ -1,4 +1,7 @@
 //! cuBLAS, as much of it as is called: products of matrices, which it counts by columns.
+//!
+//! The `unsafe` is sound where callers keep cuBLAS's contract: addresses are of memory that is there when the stream comes to
+//! them, handles are those given out.
 
 #![allow(non_snake_case, reason = "names are cuBLAS's")]
 #![allow(clippy::missing_safety_doc, reason = "callers keep cuBLAS's contract")]
@@ -9,22 +12,27 @@ use std::{
 };
 
 use crate::{
-    driver::{give, stream_of},
+    driver::{give, usable},
     numbers::{Type, add_rows, read, tf32, write},
 };
 
 const SUCCESS: c_int = 0;
 const INVALID_VALUE: c_int = 7;
+const EXECUTION_FAILED: c_int = 13;
 const NOT_SUPPORTED: c_int = 15;
 const FAST_TF32: c_int = 77;
 
 struct Handle {
     stream: *mut c_void,
+    /// Working memory that it was given: where, and how many bytes.
+    workspace: (usize, usize),
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cublasCreate_v2(handle: *mut *mut c_void) -> c_int {
-    unsafe { *handle = Box::into_raw(Box::new(Handle { stream: ptr::null_mut() })).cast() };
+    unsafe {
+        *handle = Box::into_raw(Box::new(Handle { stream: ptr::null_mut(), workspace: (0, 0) })).cast()
+    };
     SUCCESS
 }
 
@@ -36,12 +44,14 @@ pub unsafe extern "C" fn cublasDestroy_v2(handle: *mut c_void) -> c_int {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cublasSetStream_v2(handle: *mut c_void, stream: *mut c_void) -> c_int {
-    unsafe { (*handle.cast::<Handle>()).stream = stream };
+    // With another stream it goes back to memory of its own.
+    unsafe { *handle.cast() = Handle { stream, workspace: (0, 0) } };
     SUCCESS
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cublasSetWorkspace_v2(_: *mut c_void, _: *mut c_void, _: usize) -> c_int {
+pub unsafe extern "C" fn cublasSetWorkspace_v2(handle: *mut c_void, first: usize, bytes: usize) -> c_int {
+    unsafe { (*handle.cast::<Handle>()).workspace = (first, bytes) };
     SUCCESS
 }
 
@@ -222,6 +232,9 @@ pub unsafe extern "C" fn cublasGemmStridedBatchedEx(
     }
     let kinds = [a_type, b_type, c_type].map(Type::of_cublas);
     let [Some(a_type), Some(b_type), Some(c_type)] = kinds else { return NOT_SUPPORTED };
+    if c_type == Type::F16 {
+        return NOT_SUPPORTED;
+    }
     let matrix =
         |address, kind, transposed: c_int, rows: c_int, columns: c_int, stride: c_int, apart: i64| Matrix {
             address,
@@ -250,8 +263,14 @@ pub unsafe extern "C" fn cublasGemmStridedBatchedEx(
         }
     };
     let (alpha, beta) = (factor(alpha), factor(beta));
-    let stream = unsafe { stream_of((*handle.cast::<Handle>()).stream) };
+    let Handle { stream, workspace: (first, bytes) } = unsafe { &*handle.cast::<Handle>() };
+    let (first, bytes) = (*first, *bytes);
+    let Some(stream) = (unsafe { usable(*stream) }) else { return EXECUTION_FAILED };
     give(&stream, "cublasGemmEx", move || {
+        if bytes > 0 {
+            // As a device's algorithm does with its working memory.
+            unsafe { ptr::write_bytes(first as *mut u8, 0xee, bytes) };
+        }
         (0..count as usize)
             .for_each(|index| unsafe { product(&a, &b, &c, index, [alpha, beta], compute == FAST_TF32) });
     });
@@ -278,7 +297,57 @@ unsafe fn product(a: &Matrix, b: &Matrix, c: &Matrix, index: usize, [alpha, beta
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::stream::Stream;
+
+    /// 2 · 3 of this type.
+    unsafe fn multiply(handle: *mut c_void, kind: c_int, c: &mut f32) -> c_int {
+        let (factors, numbers) = ([1.0f32, 0.0], [2.0f32, 3.0]);
+        let [alpha, beta] = [0, 1].map(|i| (&raw const factors[i]).cast());
+        let [a, b] = [0, 1].map(|i| &raw const numbers[i] as usize);
+        let c = &raw mut *c as usize;
+        unsafe {
+            let status =
+                cublasGemmEx(handle, 0, 0, 1, 1, 1, alpha, a, 0, 1, b, 0, 1, beta, c, kind, 1, 68, -1);
+            if let Some(stream) = usable((*handle.cast::<Handle>()).stream) {
+                stream.wait();
+            }
+            status
+        }
+    }
+
+    #[test]
+    fn a_product_writes_over_the_working_memory_that_its_handle_has() {
+        let (mut handle, stream) = (ptr::null_mut(), Stream::start());
+        let as_handle = (&raw const stream).cast_mut().cast();
+        let (mut working, mut c) = ([1u8; 64], 0.0);
+        unsafe {
+            assert_eq!(cublasCreate_v2(&mut handle), SUCCESS);
+            assert_eq!(cublasSetStream_v2(handle, as_handle), SUCCESS);
+            assert_eq!(cublasSetWorkspace_v2(handle, working.as_mut_ptr() as usize, 32), SUCCESS);
+            assert_eq!(multiply(handle, 0, &mut c), SUCCESS);
+            assert_eq!((c, working), (6.0, std::array::from_fn(|i| if i < 32 { 0xee } else { 1 })));
+            working = [1; 64];
+            assert_eq!(cublasSetStream_v2(handle, as_handle), SUCCESS);
+            assert_eq!(multiply(handle, 0, &mut c), SUCCESS);
+            assert_eq!(working, [1; 64], "the handle has gone back to its own");
+            assert_eq!(multiply(handle, 2, &mut c), NOT_SUPPORTED, "f16");
+        }
+        stream.end();
+    }
+
+    #[test]
+    fn a_product_is_refused_where_a_capture_is_broken() {
+        let stream: Arc<Stream> = Stream::start();
+        let mut handle = Handle { stream: (&raw const stream).cast_mut().cast(), workspace: (0, 0) };
+        assert!(stream.begin_capture());
+        stream.capturing(|capture| capture.broken = true);
+        assert_eq!(unsafe { multiply((&raw mut handle).cast(), 0, &mut 0.0) }, EXECUTION_FAILED);
+        assert!(stream.end_capture().unwrap().works.is_empty());
+        stream.end();
+    }
 
     #[test]
     fn a_product_is_its_definition_whichever_way_matrices_lie() {

@@ -1,4 +1,7 @@
 //! cuDNN, as much of it as is called: convs and their gradients, through its older interface.
+//!
+//! The `unsafe` is sound where callers keep cuDNN's contract: addresses are of memory that is there when the stream comes to
+//! them, handles and descriptors are those given out.
 
 #![allow(non_snake_case, reason = "names are cuDNN's")]
 #![allow(clippy::missing_safety_doc, reason = "callers keep cuDNN's contract")]
@@ -11,18 +14,21 @@ use std::{
 };
 
 use crate::{
-    driver::{give, stream_of},
+    driver::{give, usable},
     numbers::Type,
 };
 use conv::{At, BAD_PARAM, Conv, Four, SUCCESS, Three};
 
 const NOT_SUPPORTED: c_int = 3000;
+const EXECUTION_FAILED: c_int = 5000;
 
 const LAST: c_int = 1; // CUDNN_TENSOR_NHWC
 const FUSING: c_int = 1; // CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM
 
-/// Working memory that every call asks for, so that who gives none or lets it go shows.
-const WORKSPACE: usize = 4096;
+/// Working memory that a call asks for by what it computes, so that who gives none, lets it go or asks for another shows.
+fn workspace(computed: &Four) -> usize {
+    1024 + computed.size.iter().product::<usize>()
+}
 
 struct Handle {
     stream: *mut c_void,
@@ -191,7 +197,7 @@ macro_rules! algorithms {
             _: *mut c_void,
             _: *mut c_void,
             _: *mut c_void,
-            _: *mut c_void,
+            computed: *mut c_void,
             _: c_int,
             count: *mut c_int,
             results: *mut Performance,
@@ -200,7 +206,7 @@ macro_rules! algorithms {
                 algorithm: 0,
                 status: SUCCESS,
                 time: 0.0,
-                memory: WORKSPACE,
+                memory: workspace(&unsafe { get(computed) }),
                 deterministic: 1,
                 math: 0,
                 reserved: [0; 3],
@@ -214,11 +220,11 @@ macro_rules! algorithms {
             _: *mut c_void,
             _: *mut c_void,
             _: *mut c_void,
-            _: *mut c_void,
+            computed: *mut c_void,
             _: c_int,
             bytes: *mut usize,
         ) -> c_int {
-            unsafe { *bytes = WORKSPACE };
+            unsafe { *bytes = workspace(&get(computed)) };
             SUCCESS
         }
     };
@@ -241,8 +247,8 @@ algorithms!(
 );
 
 /// Scribbles over the working memory, as a device's algorithm does.
-unsafe fn use_workspace(address: usize) {
-    unsafe { ptr::write_bytes(address as *mut u8, 0xee, WORKSPACE) };
+unsafe fn use_workspace(address: usize, bytes: usize) {
+    unsafe { ptr::write_bytes(address as *mut u8, 0xee, bytes) };
 }
 
 unsafe fn factor(address: *const c_void, kind: Type) -> f64 {
@@ -256,20 +262,22 @@ unsafe fn run(
     handle: *mut c_void,
     name: &'static str,
     three: Three,
-    workspace: [usize; 2],
+    computed: Four,
+    [address, given]: [usize; 2],
     work: impl Fn(&Three) + Send + Sync + 'static,
 ) -> c_int {
     match three.check() {
         SUCCESS => {}
         status => return status,
     }
-    let [address, bytes] = workspace;
-    if bytes < WORKSPACE || address == 0 {
+    let bytes = workspace(&computed);
+    if given < bytes || address == 0 {
         return BAD_PARAM;
     }
-    let stream = unsafe { stream_of((*handle.cast::<Handle>()).stream) };
+    let stream = unsafe { usable((*handle.cast::<Handle>()).stream) };
+    let Some(stream) = stream else { return EXECUTION_FAILED };
     give(&stream, name, move || {
-        unsafe { use_workspace(address) };
+        unsafe { use_workspace(address, bytes) };
         work(&three);
     });
     SUCCESS
@@ -297,7 +305,7 @@ pub unsafe extern "C" fn cudnnConvolutionForward(
     let work = move |three: &Three| unsafe {
         three.forward(alpha, Some((three.y, beta)).filter(|_| beta != 0.0), None)
     };
-    unsafe { run(handle, "cudnnConvolutionForward", three, [workspace, bytes], work) }
+    unsafe { run(handle, "cudnnConvolutionForward", three, three.y.four, [workspace, bytes], work) }
 }
 
 /// `CUDA_ON_CPU_NO_FUSION` says that there is no such conv.
@@ -336,7 +344,9 @@ pub unsafe extern "C" fn cudnnConvolutionBiasActivationForward(
     let (alpha, beta) = unsafe { (factor(alpha, three.x.kind()), factor(beta, three.x.kind())) };
     let onto = (beta != 0.0).then_some((z, beta));
     let work = move |three: &Three| unsafe { three.forward(alpha, onto, Some(bias)) };
-    unsafe { run(handle, "cudnnConvolutionBiasActivationForward", three, [workspace, bytes], work) }
+    unsafe {
+        run(handle, "cudnnConvolutionBiasActivationForward", three, three.y.four, [workspace, bytes], work)
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -359,7 +369,7 @@ pub unsafe extern "C" fn cudnnConvolutionBackwardData(
         Three { x: At::new(dx, dx_at), w: At::new(w, w_at), y: At::new(dy, dy_at), conv: get(conv) }
     };
     let work = |three: &Three| unsafe { three.gradient_of_input() };
-    unsafe { run(handle, "cudnnConvolutionBackwardData", three, [workspace, bytes], work) }
+    unsafe { run(handle, "cudnnConvolutionBackwardData", three, three.x.four, [workspace, bytes], work) }
 }
 
 #[unsafe(no_mangle)]
@@ -382,5 +392,53 @@ pub unsafe extern "C" fn cudnnConvolutionBackwardFilter(
         Three { x: At::new(x, x_at), w: At::new(dw, dw_at), y: At::new(dy, dy_at), conv: get(conv) }
     };
     let work = |three: &Three| unsafe { three.gradient_of_weight() };
-    unsafe { run(handle, "cudnnConvolutionBackwardFilter", three, [workspace, bytes], work) }
+    unsafe { run(handle, "cudnnConvolutionBackwardFilter", three, three.w.four, [workspace, bytes], work) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::Stream;
+
+    #[test]
+    fn a_conv_asks_for_working_memory_by_what_it_computes_and_writes_over_it() {
+        let stream = Stream::start();
+        let mut handle = Handle { stream: (&raw const stream).cast_mut().cast() };
+        let handle = (&raw mut handle).cast::<c_void>();
+        let four = |size| Four { kind: 0, last: false, size };
+        let (mut x, mut w, mut y) = (four([1, 1, 4, 5]), four([1; 4]), four([1, 1, 4, 5]));
+        let mut conv = Conv { pad: [0; 2], stride: [1; 2], dilation: [1; 2], math: 0 };
+        let [x, w, y] = [&raw mut x, &raw mut w, &raw mut y].map(|four| four.cast::<c_void>());
+        let conv = (&raw mut conv).cast::<c_void>();
+        let (numbers, mut result, mut working) = ([2.0f32; 20], [0.0f32; 20], [1u8; 1100]);
+        let none = ptr::null_mut();
+        let (mut bytes, mut found) = ([0; 3], unsafe { std::mem::zeroed::<Performance>() });
+        unsafe {
+            cudnnGetConvolutionForwardWorkspaceSize(none, x, w, conv, y, 0, &mut bytes[0]);
+            cudnnGetConvolutionBackwardDataWorkspaceSize(none, w, y, conv, x, 0, &mut bytes[1]);
+            cudnnGetConvolutionBackwardFilterWorkspaceSize(none, x, y, conv, w, 0, &mut bytes[2]);
+            cudnnGetConvolutionForwardAlgorithm_v7(none, x, w, conv, y, 1, &mut 0, &mut found);
+            assert_eq!((bytes, found.memory), ([1044, 1044, 1025], 1044));
+
+            let (alpha, beta) = ((&raw const numbers[0]).cast(), (&raw const result[0]).cast());
+            let (from, to) = (numbers.as_ptr() as usize, result.as_mut_ptr() as usize);
+            let at = working.as_mut_ptr() as usize;
+            let forward = |given| {
+                let done =
+                    cudnnConvolutionForward(handle, alpha, x, from, w, from, conv, 0, at, given, beta, y, to);
+                stream.wait();
+                done
+            };
+            assert_eq!(forward(1043), BAD_PARAM);
+            assert_eq!((forward(1100), result), (SUCCESS, [8.0; 20]));
+            assert!(working[..1044].iter().all(|&byte| byte == 0xee));
+            assert_eq!(working[1044..], [1; 56]);
+
+            assert!(stream.begin_capture());
+            stream.capturing(|capture| capture.broken = true);
+            assert_eq!(forward(1100), EXECUTION_FAILED);
+        }
+        stream.end_capture();
+        stream.end();
+    }
 }

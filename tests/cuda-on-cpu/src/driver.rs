@@ -1,6 +1,8 @@
 //! CUDA's driver API, as much of it as is called: <https://docs.nvidia.com/cuda/cuda-driver-api/>.
 //!
-//! Handles are pointers to what this crate keeps; device addresses are host addresses.
+//! Handles are pointers to what this crate keeps; device addresses are host addresses. The `unsafe` here and in the modules
+//! below is sound where callers keep the driver's contract: addresses are of memory that is there, handles are those given
+//! out.
 
 #![allow(non_snake_case, reason = "names are the driver's")]
 #![allow(clippy::missing_safety_doc, reason = "callers keep the driver's contract")]
@@ -54,6 +56,16 @@ pub unsafe fn stream_of(handle: *mut c_void) -> Arc<Stream> {
     stream.clone()
 }
 
+/// The stream of a handle, for a call that uses it: none while a capture that was broken has not ended.
+///
+/// # Safety
+/// As of [`stream_of`].
+pub unsafe fn usable(handle: *mut c_void) -> Option<Arc<Stream>> {
+    // SAFETY: the caller's.
+    let stream = unsafe { stream_of(handle) };
+    (stream.capturing(|capture| capture.broken) != Some(true)).then_some(stream)
+}
+
 /// Gives a stream work of this name; a violation of memory is reported with it.
 pub fn give(stream: &Stream, name: &'static str, work: impl Fn() + Send + Sync + 'static) {
     stream.give(move || {
@@ -81,6 +93,17 @@ macro_rules! check {
 }
 
 use check;
+
+/// The stream of a handle; returns an error where it cannot be used.
+macro_rules! usable_stream {
+    ($handle:expr) => {{
+        // SAFETY: the caller's, as of all handles.
+        let Some(stream) = (unsafe { usable($handle) }) else { return CAPTURE_INVALIDATED };
+        stream
+    }};
+}
+
+use usable_stream;
 
 /// A call that a capture of this thread does not allow breaks it.
 fn outside_capture(name: &str) -> Status {

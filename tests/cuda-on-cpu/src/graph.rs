@@ -1,6 +1,6 @@
 //! Graphs: what a capture has recorded, to be done again.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use crate::{
     memory,
@@ -9,13 +9,13 @@ use crate::{
 
 pub struct Graph {
     capture: Capture,
-    /// Whether there was room for its memory.
-    fits: OnceLock<bool>,
+    /// Whether it has its memory.
+    taken: Mutex<bool>,
 }
 
 impl Graph {
     pub fn new(capture: Capture) -> Self {
-        Self { capture, fits: OnceLock::new() }
+        Self { capture, taken: Mutex::new(false) }
     }
 
     pub fn works(&self) -> &[Work] {
@@ -27,9 +27,12 @@ impl Graph {
         self.capture.allocated.iter().any(|address| !self.capture.freed.contains(address))
     }
 
-    /// Takes its memory, all of which it has to itself. Answers whether there is room.
+    /// Takes its memory, all of which it has to itself. Answers whether there is room; where there is none, it may be tried
+    /// again.
     pub fn take_memory(&self) -> bool {
-        *self.fits.get_or_init(|| memory::commit(&self.capture.allocated))
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        *taken = *taken || memory::commit(&self.capture.allocated);
+        *taken
     }
 }
 

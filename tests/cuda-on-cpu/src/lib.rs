@@ -3,7 +3,8 @@
 //!
 //! - Kernels are the very PTX that NVRTC or nvcc made, translated to C ([`translate`]).
 //! - Every stream is a thread that works on its own ([`stream`]): who does not wait reads what is not there yet.
-//! - Device memory that is freed, or lies beside an allocation, is unmapped; fresh memory is full of NaNs ([`memory`]).
+//! - Device memory that is freed is unmapped, and so is what lies behind an allocation, rounded up to 16 bytes; what lies before
+//!   it is not. Of fresh memory the first 32 MiB are NaNs ([`memory`]).
 //! - A capture refuses what a device's refuses ([`stream`], [`driver`]).
 //!
 //! It tells nothing about speed, and nothing about what only a device's own libraries do: which algorithm they choose,

@@ -1,4 +1,6 @@
 //! Device memory: each allocation is mapped by itself and ends where a page that is not there begins.
+//!
+//! The `unsafe` is sound since it touches only what `reserve` has mapped and nobody else knows.
 
 use std::{
     collections::BTreeMap,
@@ -46,7 +48,11 @@ pub fn free_bytes() -> usize {
 pub fn allocate(bytes: usize) -> Option<usize> {
     let mut device = lock(&DEVICE);
     let address = device.reserve(bytes);
-    device.commit(&[address]).then_some(address)
+    let fits = device.commit(&[address]);
+    if !fits {
+        device.unmap(address);
+    }
+    fits.then_some(address)
 }
 
 /// Addresses for device memory, with nothing behind them.
@@ -54,7 +60,7 @@ pub fn reserve(bytes: usize) -> usize {
     lock(&DEVICE).reserve(bytes)
 }
 
-/// Puts memory behind addresses, all of them or none where there is no room.
+/// Puts memory behind addresses, all of them or none where there is no room. They stay reserved either way.
 pub fn commit(addresses: &[usize]) -> bool {
     lock(&DEVICE).commit(addresses)
 }
@@ -112,7 +118,6 @@ impl Memory {
         let bytes: usize = addresses.iter().map(|address| self.blocks[address].bytes).sum();
         let fits = !self.bounded || self.used + bytes <= total();
         if !fits {
-            addresses.iter().for_each(|address| _ = self.blocks.remove(address));
             return false;
         }
         for address in addresses {

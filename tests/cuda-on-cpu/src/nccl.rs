@@ -1,5 +1,8 @@
 //! NCCL, as much of it as is called: sums over processes of this machine, through sockets. The first process adds up, in
 //! the order of ranks. Where a process has gone, the others wait until they abort, as NCCL's kernels do.
+//!
+//! The `unsafe` is sound where callers keep NCCL's contract: addresses are of memory that is there, groups are those given
+//! out.
 
 #![allow(non_snake_case, reason = "names are NCCL's")]
 #![allow(clippy::missing_safety_doc, reason = "callers keep NCCL's contract")]
@@ -19,11 +22,12 @@ use std::{
 };
 
 use crate::{
-    driver::{give, stream_of},
+    driver::{give, usable},
     numbers::{Type, read, write},
 };
 
 const SUCCESS: c_int = 0;
+const CUDA_ERROR: c_int = 1;
 const SYSTEM_ERROR: c_int = 2;
 const INVALID_ARGUMENT: c_int = 4;
 
@@ -124,7 +128,8 @@ pub unsafe extern "C" fn ncclAllReduce(
         return INVALID_ARGUMENT; // only sums
     }
     let group = unsafe { &*group.cast::<Arc<Group>>() }.clone();
-    give(&*unsafe { stream_of(stream) }, "ncclAllReduce", move || {
+    let Some(stream) = (unsafe { usable(stream) }) else { return CUDA_ERROR };
+    give(&stream, "ncclAllReduce", move || {
         let own = unsafe { read(from, kind, count) };
         let Ok(sums) = group.sum(own) else {
             group.wait_for_abort();

@@ -52,13 +52,15 @@ static void *shared_at(struct block *b, uint64_t offset, uint64_t bytes) {
 static inline float f32_bits(uint32_t bits) { reg r; r.u32 = bits; return r.f32; }
 static inline double f64_bits(uint64_t bits) { reg r; r.u64 = bits; return r.f64; }
 static inline float from_bf16(uint16_t bits) { return f32_bits((uint32_t)bits << 16); }
-static inline uint16_t to_bf16(float value) {
-    reg r; r.f32 = value;
+// Rounds once: an f64 between two f32 becomes the odd one, which the second rounding takes to the right side.
+static inline uint16_t to_bf16(double value) {
+    reg r; r.f32 = (float)value;
     if (value != value) return 0x7fff;
+    if ((double)r.f32 != value && !isinf(r.f32) && !(r.u32 & 1)) r.f32 = nextafterf(r.f32, value > r.f32 ? INFINITY : -INFINITY);
     return (uint16_t)((r.u32 + 0x7fff + (r.u32 >> 16 & 1)) >> 16);
 }
 static inline float from_f16(uint16_t bits) { _Float16 h; memcpy(&h, &bits, 2); return (float)h; }
-static inline uint16_t to_f16(float value) { _Float16 h = (_Float16)value; uint16_t bits; memcpy(&bits, &h, 2); return bits; }
+static inline uint16_t to_f16(double value) { _Float16 h = (_Float16)value; uint16_t bits; memcpy(&bits, &h, 2); return bits; }
 
 static __attribute__((noinline)) float rounded_f32(int mode, int what, float x, float y, float z) {
     volatile float a = x, c = y, e = z, out;
@@ -67,23 +69,23 @@ static __attribute__((noinline)) float rounded_f32(int mode, int what, float x, 
     fesetround(FE_TONEAREST);
     return out;
 }
-static inline float saturated(float x) { return x != x ? 0 : x < 0 ? 0 : x > 1 ? 1 : x; }
+static inline double saturated(double x) { return x != x ? 0 : x < 0 ? 0 : x > 1 ? 1 : x; }
 static inline float max_nan(float x, float y) { return x != x || y != y ? NAN : fmaxf(x, y); }
 static inline float min_nan(float x, float y) { return x != x || y != y ? NAN : fminf(x, y); }
-// Conversions to whole numbers saturate, and a NaN becomes 0.
+// Conversions to whole numbers saturate; what a NaN becomes depends on the types.
 #define TO_WHOLE(name, type, low, high) \
-    static inline type name(double x) { return x != x ? 0 : x <= (low) ? (type)(low) : x >= (high) ? (type)(high) : (type)x; }
+    static inline type name(double x, type nan) { return x != x ? nan : x <= (low) ? (type)(low) : x >= (high) ? (type)(high) : (type)x; }
 TO_WHOLE(to_u8, uint8_t, 0, 255)
 TO_WHOLE(to_s8, int8_t, -128, 127)
 TO_WHOLE(to_u16, uint16_t, 0, 65535)
 TO_WHOLE(to_s16, int16_t, -32768, 32767)
 TO_WHOLE(to_u32, uint32_t, 0, 4294967295.0)
 TO_WHOLE(to_s32, int32_t, -2147483648.0, 2147483647.0)
-static inline uint64_t to_u64(double x) { return x != x || x <= 0 ? 0 : x >= 18446744073709551615.0 ? UINT64_MAX : (uint64_t)x; }
-static inline int64_t to_s64(double x) { return x != x ? 0 : x <= -9223372036854775808.0 ? INT64_MIN : x >= 9223372036854775807.0 ? INT64_MAX : (int64_t)x; }
+static inline uint64_t to_u64(double x, uint64_t nan) { return x != x ? nan : x <= 0 ? 0 : x >= 18446744073709551615.0 ? UINT64_MAX : (uint64_t)x; }
+static inline int64_t to_s64(double x, int64_t nan) { return x != x ? nan : x <= -9223372036854775808.0 ? INT64_MIN : x >= 9223372036854775807.0 ? INT64_MAX : (int64_t)x; }
 
-// The lane that shfl.sync reads.
-static unsigned shuffled(char mode, unsigned lane, unsigned by, unsigned control) {
+// The lane that shfl.sync reads, and whether it is one of the lane's segment.
+static unsigned shuffled(char mode, unsigned lane, unsigned by, unsigned control, int *there) {
     unsigned segment = control >> 8 & 31, clamp = control & 31;
     unsigned most = (lane & segment) | (clamp & ~segment & 31), least = lane & segment, from;
     int fits;
@@ -93,11 +95,18 @@ static unsigned shuffled(char mode, unsigned lane, unsigned by, unsigned control
     case 'b': from = lane ^ by; fits = from <= most; break;
     default: from = least | (by & ~segment & 31); fits = from <= most;
     }
+    *there = fits;
     return fits ? from : lane;
 }
 static uint32_t received(struct block *b, struct thread *t, char mode, unsigned by, unsigned control) {
-    unsigned warp = (unsigned)(t - b->all) / 32 * 32, from = warp + shuffled(mode, t->lane, by, control);
+    int there;
+    unsigned warp = (unsigned)(t - b->all) / 32 * 32, from = warp + shuffled(mode, t->lane, by, control, &there);
     return b->all[from < b->threads ? from : (unsigned)(t - b->all)].sent[(t->turn - 1) & 1];
+}
+static int is_there(struct thread *t, char mode, unsigned by, unsigned control) {
+    int there;
+    shuffled(mode, t->lane, by, control, &there);
+    return there;
 }
 
 static int kernel(struct block *b, struct thread *t);

@@ -1,13 +1,19 @@
 //! Kernels as programs: translated, compiled by the C compiler of this machine, kept, and loaded.
+//!
+//! The `unsafe` is sound where a launch's caller keeps CUDA's contract: programs are made here, and touch what they are given.
 
 use std::{
     collections::HashMap,
     ffi::{CStr, CString, c_char, c_uint},
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-    io::Write as _,
+    hash::{DefaultHasher, Hash, Hasher as _},
+    io::{Error, Write as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use crate::{
@@ -56,35 +62,60 @@ impl Kernel {
     }
 }
 
-fn hash(text: &str) -> u64 {
+fn hash(what: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
+    what.hash(&mut hasher);
     hasher.finish()
 }
 
-/// Where programs are kept: `CUDA_ON_CPU_CACHE`, or a folder for temporary files.
-fn folder() -> PathBuf {
-    let folder = std::env::var_os("CUDA_ON_CPU_CACHE").map(PathBuf::from);
-    folder.unwrap_or_else(|| std::env::temp_dir().join("cuda-on-cpu"))
+/// Where programs are kept: `CUDA_ON_CPU_CACHE`, or a folder of this user's own for temporary files.
+fn folder() -> Result<PathBuf, String> {
+    // SAFETY: it only asks.
+    let user = unsafe { libc::getuid() };
+    let own = || std::env::temp_dir().join(format!("cuda-on-cpu-{user}"));
+    let named = std::env::var_os("CUDA_ON_CPU_CACHE").map(PathBuf::from);
+    let (shared, folder) = (named.is_some(), named.unwrap_or_else(own));
+    let told = |error: Error| format!("make {}: {error}", folder.display());
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(told)?;
+    if !shared && std::fs::metadata(&folder).map_err(told)?.uid() != user {
+        return Err(format!("{} is another user's", folder.display()));
+    }
+    Ok(folder)
 }
 
 fn compile(text: &str) -> Result<Run, String> {
-    let folder = folder();
-    std::fs::create_dir_all(&folder).map_err(|error| format!("make {}: {error}", folder.display()))?;
-    let library = folder.join(format!("{:016x}.so", hash(text)));
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let folder = folder()?;
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+    let name = format!("{:016x}", hash((&compiler, FLAGS, text)));
+    let library = folder.join(format!("{name}.so"));
     if !library.exists() {
-        let new = folder.join(format!("{:016x}.{}.so", hash(text), std::process::id()));
-        cc(text, &new)?;
+        // A name that no other process and no other thread has.
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let new = folder.join(format!("{name}.{}.{number}.so", std::process::id()));
+        cc(&compiler, text, &new)?;
         std::fs::rename(&new, &library).map_err(|error| format!("keep {}: {error}", library.display()))?;
     }
     open(&library)
 }
 
-fn cc(text: &str, library: &Path) -> Result<(), String> {
-    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+const FLAGS: [&str; 11] = [
+    "-O1",
+    "-w",
+    "-fwrapv",
+    "-fno-strict-aliasing",
+    "-ffp-contract=off",
+    "-march=native",
+    "-shared",
+    "-fPIC",
+    "-xc",
+    "-",
+    "-lm",
+];
+
+fn cc(compiler: &str, text: &str, library: &Path) -> Result<(), String> {
     let mut command = Command::new(compiler);
-    command.args(["-O1", "-w", "-fwrapv", "-fno-strict-aliasing", "-ffp-contract=off", "-march=native"]);
-    command.args(["-shared", "-fPIC", "-x", "c", "-", "-lm", "-o"]).arg(library);
+    command.args(FLAGS).arg("-o").arg(library);
     command.env_remove("LD_PRELOAD");
     let mut compiling = command
         .stdin(Stdio::piped())
@@ -161,6 +192,10 @@ mod tests {
             add.s32 %r2, %r2, %r3; shfl.sync.bfly.b32 %r3, %r2, 8, 31, -1; add.s32 %r2, %r2, %r3;
             shfl.sync.bfly.b32 %r3, %r2, 16, 31, -1; add.s32 %r2, %r2, %r3;";
         assert_eq!(numbers(body, 64), [[496; 32], [1520; 32]].concat());
+        // Whether there is a lane two below.
+        let body =
+            "shfl.sync.up.b32 %r3|%p1, %r1, 2, 0, -1; selp.u32 %r2, %r3, 99, %p1; add.u32 %r2, %r2, WARP_SZ;";
+        assert_eq!(numbers(body, 5), [131, 131, 32, 33, 34]);
     }
 
     #[test]
@@ -168,6 +203,66 @@ mod tests {
         let body = "cvt.rn.f32.u32 %f1, %r1; add.f32 %f2, %f1, 0f43800000; cvt.rn.bf16.f32 %rs1, %f2; cvt.f32.bf16 %f3, %rs1;
             cvt.rzi.u32.f32 %r2, %f3;";
         assert_eq!(numbers(body, 6), [256, 256, 258, 260, 260, 260]);
+    }
+
+    #[test]
+    fn saturation_keeps_an_f64_and_predicates_are_true_or_false() {
+        let body = "mov.f64 %fd1, 0d3FB999999999999A; cvt.sat.f64.f64 %fd2, %fd1; setp.eq.f64 %p1, %fd1, %fd2;
+            selp.u32 %r2, 1, 0, %p1; mov.pred %p2, 2; and.pred %p3, %p1, %p2; selp.u32 %r3, 2, 0, %p3; add.u32 %r2, %r2, %r3;";
+        assert_eq!(numbers(body, 1), [3]);
+    }
+
+    #[test]
+    fn what_a_nan_becomes_depends_on_the_types() {
+        let narrow = "mov.f32 %f1, 0f7FC00000; cvt.rzi.s32.f32 %r2, %f1;";
+        let from_f64 = "mov.f64 %fd1, 0d7FF8000000000000; cvt.rzi.u32.f64 %r2, %fd1;";
+        let to_64_bits = "mov.f32 %f1, 0f7FC00000; cvt.rzi.s64.f32 %rd4, %f1; shr.u64 %rd4, %rd4, 32; cvt.u32.u64 %r2, %rd4;";
+        assert_eq!([narrow, from_f64, to_64_bits].map(|body| numbers(body, 1)[0]), [0, 1 << 31, 1 << 31]);
+    }
+
+    #[test]
+    fn a_fused_sum_of_narrow_numbers_is_rounded_once() {
+        // (1 + 2^-7)(1 + 2^-1) is midway between two bf16; what is added is too small for an f32 and tells the side.
+        let of = |third: &str| {
+            let body = "mov.b16 %rs1, 0x3F81; mov.b16 %rs2, 0x3FC0; mov.b16 %rs3, ";
+            numbers(&format!("{body}{third}; fma.rn.bf16 %rs4, %rs1, %rs2, %rs3; cvt.u32.u16 %r2, %rs4;"), 1)
+                [0]
+        };
+        assert_eq!([of("0x3080"), of("0xB080")], [0x3fc2, 0x3fc1]);
+        // The same of f16: (1 + 2^-10)(1 + 2^-1), and 2^-24.
+        let of = |third: &str| {
+            let body = "mov.b16 %rs1, 0x3C01; mov.b16 %rs2, 0x3E00; mov.b16 %rs3, ";
+            numbers(&format!("{body}{third}; fma.rn.f16 %rs4, %rs1, %rs2, %rs3; cvt.u32.u16 %r2, %rs4;"), 1)
+                [0]
+        };
+        assert_eq!([of("0x0001"), of("0x8001")], [0x3e02, 0x3e01]);
+    }
+
+    #[test]
+    fn an_instruction_with_what_is_not_known_is_refused() {
+        for odd in [
+            "add.sat.s32 %r1, %r1, %r1",
+            "add.sat.f32 %f1, %f1, %f1",
+            "fma.rn.relu.f16 %rs1, %rs1, %rs1, %rs1",
+            "neg.f32x4 %f1, %f1",
+            "mad.lo.cc.u32 %r1, %r1, %r1, %r1",
+            "cvt.rz.f32.f64 %f1, %fd1",
+            "cvt.rm.bf16.f32 %rs1, %f1",
+            "cvt.sat.u8.s32 %r1, %r1",
+            "bar.warp.sync -1",
+            "bar.arrive 0, 32",
+            "bar.red.popc.u32 %r1, 0, %p1",
+            "bar.sync 1",
+            "mov.u32 %r1, %warpid",
+            "mov.u64 %rd1, %clock64",
+            "mov.u32 %undeclared, 1",
+            "ld.const.u32 %r1, [table]",
+            "atom.shared.add.u32 %r1, [%r1], 1",
+        ] {
+            let error = run(&format!("{odd}; ret;"), 1, &[0; 8]).unwrap_err();
+            assert!(error.contains(odd.split(' ').next().unwrap()), "{odd}: {error}");
+        }
+        assert_eq!(run(".reg .b32 %hi; mov.u32 %hi, %tid.x; ret;", 1, &[0; 8]), Ok(()));
     }
 
     #[test]

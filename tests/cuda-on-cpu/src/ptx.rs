@@ -18,6 +18,8 @@ pub struct Entry {
     /// Variables of each thread, with their offsets.
     pub local: HashMap<String, u64>,
     pub local_bytes: u64,
+    /// Registers that are declared one by one, not as `%r<9>`.
+    pub registers: Vec<String>,
 }
 
 /// A kernel's parameter and where it lies among the others.
@@ -63,6 +65,7 @@ impl Entry {
             shared_bytes: 0,
             local: HashMap::new(),
             local_bytes: 0,
+            registers: Vec::new(),
         };
         let body = rest.split_once('{').expect("an entry has a body").1;
         let mut depth = 1;
@@ -96,6 +99,10 @@ impl Entry {
             place(variable, &mut self.shared, &mut self.shared_bytes);
         } else if let Some(variable) = text.strip_prefix(".local ") {
             place(variable, &mut self.local, &mut self.local_bytes);
+        } else if let Some(declared) = text.strip_prefix(".reg") {
+            let names = declared.trim().split_once(char::is_whitespace).map_or("", |(_, names)| names);
+            let names = names.split(',').map(str::trim).filter(|name| !name.ends_with('>'));
+            self.registers.extend(names.map(str::to_owned));
         } else if !text.is_empty() && !text.starts_with('.') {
             self.statements.push(instruction(text));
         }
@@ -210,7 +217,7 @@ mod tests {
     #[test]
     fn an_entry_is_its_parameters_and_statements() {
         let module = Module::parse(
-            ".visible .entry twice(\n .param .u8 a,\n .param .u64 b, .param .align 2 .b8 c[2]\n)\n{\n .reg .f32 %f<3>;\n
+            ".visible .entry twice(\n .param .u8 a,\n .param .u64 b, .param .align 2 .b8 c[2]\n)\n{\n .reg .f32 %f<3>; .reg.b32 \t%lo, hi;\n
              .shared .align 8 .b8 here[12];\n // a comment; with {\n L_0:\n @!%p1 bra L_0;\n {mov.b64 {%r1, %r2}, %rd1;\n}
              ld.global.nc.v2.f32 {%f1, %f2}, [%rd1+8];\n bar.sync 0;\n ret;\n}\n",
         );
@@ -230,6 +237,9 @@ mod tests {
             (opcode.join("."), operands.join(" ")),
             ("mov.b64".to_owned(), "{%r1,%r2} %rd1".to_owned())
         );
-        assert_eq!(entry.statements.len(), 6);
+        assert_eq!(
+            (entry.statements.len(), &entry.registers[..]),
+            (6, &["%lo".to_owned(), "hi".to_owned()][..])
+        );
     }
 }

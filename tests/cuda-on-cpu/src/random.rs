@@ -1,4 +1,6 @@
 //! cuRAND's generators can be made; nothing here draws from one.
+//!
+//! The `unsafe` is sound where callers keep cuRAND's contract: a place to write to is their own.
 
 #![allow(non_snake_case, reason = "names are cuRAND's")]
 #![allow(clippy::missing_safety_doc, reason = "callers keep cuRAND's contract")]

@@ -3,6 +3,7 @@
 use std::{
     cell::Cell,
     collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicI32, Ordering},
@@ -12,6 +13,8 @@ use std::{
 
 /// Work of a stream; a graph has it done again and again.
 pub type Work = Arc<dyn Fn() + Send + Sync>;
+
+const LAUNCH_FAILED: i32 = 719;
 
 /// An error that a device does not recover from, as CUDA numbers it.
 static LOST: AtomicI32 = AtomicI32::new(0);
@@ -91,9 +94,11 @@ impl Stream {
         loop {
             if let Some(work) = state.queue.pop_front() {
                 drop(state);
-                if lost() == 0 {
-                    work();
+                // Who waits for the stream would wait for ever if its thread ended.
+                if lost() == 0 && catch_unwind(AssertUnwindSafe(|| work())).is_err() {
+                    lose(LAUNCH_FAILED, "work of a stream panicked");
                 }
+                drop(work); // and the memory of its graph, before anybody is told that it is done
                 state = self.lock();
                 state.done += 1;
                 self.changed.notify_all();

@@ -26,7 +26,7 @@ pub fn translate(entry: &Entry) -> Result<String, String> {
                 })?;
                 match guard {
                     Some((register, inverse)) => {
-                        let register = body.register(register);
+                        let register = body.register(register)?;
                         let not = if *inverse { "!" } else { "" };
                         writeln!(body.out, "if ({not}{register}.u8) {{ {c} }}")
                     }
@@ -60,11 +60,17 @@ struct Body<'a> {
 
 type Text = Result<String, String>;
 
+/// Where the block's shared memory begins.
+const SHARED: &str = "(uint64_t)b->shared";
+
 impl Body<'_> {
-    fn register(&mut self, name: &str) -> String {
+    fn register(&mut self, name: &str) -> Text {
+        if !is_numbered(name) && !self.entry.registers.iter().any(|declared| declared == name) {
+            return Err(format!("{name} is no register"));
+        }
         let next = self.registers.len();
         let index = *self.registers.entry(name.to_owned()).or_insert(next);
-        if self.keeps { format!("t->r[{index}]") } else { format!("R{index}") }
+        Ok(if self.keeps { format!("t->r[{index}]") } else { format!("R{index}") })
     }
 
     /// What is read from an operand as C's `kind`: `u32`, `f32`, `f16` and so on.
@@ -98,15 +104,21 @@ impl Body<'_> {
         if let Some(offset) = self.entry.local.get(operand) {
             return Ok(format!("((uint64_t)t->local + {offset})"));
         }
-        if operand.starts_with('%') || operand.starts_with(|c: char| c.is_ascii_lowercase()) {
-            let register = self.register(operand);
+        if operand.starts_with('%') || self.entry.registers.iter().any(|declared| declared == operand) {
+            let register = self.register(operand)?;
             return Ok(match kind {
                 "f16" => format!("from_f16({register}.u16)"),
                 "bf16" => format!("from_bf16({register}.u16)"),
                 kind => format!("{register}.{}", field(kind)?),
             });
         }
-        // A variable of the module: only what an assertion says is in them.
+        // A variable of the module, of which there are none here. What an assertion says is in one, and nobody reads it.
+        if !operand.starts_with("$str") && !operand.starts_with("__unnamed_") {
+            eprintln!(
+                "cuda-on-cpu: kernel {}: `{operand}` of its module is not there; 0 for it",
+                self.entry.name
+            );
+        }
         Ok("0".to_owned())
     }
 
@@ -114,8 +126,9 @@ impl Body<'_> {
         if operand == "_" {
             return Ok(format!("(void)({value});"));
         }
-        let register = self.register(operand);
+        let register = self.register(operand)?;
         Ok(match kind {
+            "pred" => format!("{register}.u8 = !!({value});"),
             "f16" => format!("{register}.u16 = to_f16({value});"),
             "bf16" => format!("{register}.u16 = to_bf16({value});"),
             kind => format!("{register}.{} = {value};", field(kind)?),
@@ -200,14 +213,18 @@ impl Body<'_> {
             () if has("rpi") => format!("ceil{real}({value})"),
             () => value.to_owned(),
         };
+        let to_whole = ["rni", "rzi", "rmi", "rpi"].into_iter().any(has);
+        let bits = 8 * bytes_of(to).unwrap_or(8);
+        let nan = if from == "f64" || bits == 64 { 1u64 << (bits - 1) } else { 0 };
         let c = match (is_real(from), is_real(to)) {
+            (_, true) if has("rz") || has("rm") || has("rp") => return Err("rounding not known".to_owned()),
+            (false, _) if has("sat") => return Err("saturation not known".to_owned()),
+            (true, false) if !to_whole => return Err("a conversion that says no rounding".to_owned()),
             (true, true) if has("sat") => format!("saturated({})", whole(&value)),
             (true, true) => whole(&value),
-            (true, false) => format!("to_{to}({})", whole(&value)),
-            (false, true) if has("rz") || has("rm") || has("rp") => {
-                return Err("rounding not known".to_owned());
-            }
-            (false, true) => format!("({}){value}", if to == "f64" { "double" } else { "float" }),
+            (true, false) => format!("to_{to}({}, {nan}ull)", whole(&value)),
+            // As f64, which a narrower type is rounded from once.
+            (false, true) => format!("({}){value}", if to == "f32" { "float" } else { "double" }),
             (false, false) => format!("({}){value}", c_type(to)),
         };
         let kind = if to.starts_with('s') {
@@ -229,7 +246,8 @@ impl Body<'_> {
             c = match by {
                 "and" => format!("({c}) && {with}"),
                 "or" => format!("({c}) || {with}"),
-                _ => format!("({c}) != {with}"),
+                "xor" => format!("({c}) != {with}"),
+                _ => return Err("an unknown combination".to_owned()),
             };
         }
         match operands[0].split_once('|') {
@@ -249,12 +267,6 @@ impl Body<'_> {
     fn arithmetic(&mut self, opcode: &[&str], operands: &[String]) -> Text {
         let kind = opcode[opcode.len() - 1];
         let real = kind.contains('f');
-        if let Some(kind) = kind.strip_suffix("x2") {
-            return self.pair(opcode[0], kind, operands);
-        }
-        if opcode.contains(&"cc") {
-            return Err("not known".to_owned());
-        }
         let mode = ["rm", "rp", "rz"].into_iter().find(|mode| opcode.contains(mode));
         if let Some(mode) = mode.filter(|_| real) {
             let mode = match mode {
@@ -267,13 +279,17 @@ impl Body<'_> {
             let third = if what == 2 { "$c" } else { "0" };
             return self.binary(operands, kind, &format!("rounded_f32({mode}, {what}, $a, $b, {third})"));
         }
+        if let Some(kind) = kind.strip_suffix("x2") {
+            return self.pair(opcode[0], kind, operands);
+        }
         let f = if kind == "f64" { "" } else { "f" };
         let form = match opcode[0] {
             "add" => "$a + $b".to_owned(),
             "sub" => "$a - $b".to_owned(),
             "mul" if real => "$a * $b".to_owned(),
             "mul" | "mad" => return self.product(opcode, operands),
-            "fma" => format!("fma{f}($a, $b, $c)"),
+            "fma" if kind != "f32" => "fma($a, $b, $c)".to_owned(), // a narrower type is rounded from f64
+            "fma" => "fmaf($a, $b, $c)".to_owned(),
             "div" if !real => "$b == 0 ? -1 : $a / $b".to_owned(),
             "div" => "$a / $b".to_owned(),
             "rem" => "$b == 0 ? $a : $a % $b".to_owned(),
@@ -306,10 +322,11 @@ impl Body<'_> {
             "add" => "$a + $b",
             "sub" => "$a - $b",
             "mul" => "$a * $b",
-            "fma" => "fmaf($a, $b, $c)",
+            "fma" => "fma($a, $b, $c)",
             _ => return Err("not known".to_owned()),
         };
-        let registers: Vec<String> = operands.iter().map(|operand| self.register(operand)).collect();
+        let registers =
+            operands.iter().map(|operand| self.register(operand)).collect::<Result<Vec<_>, _>>()?;
         let half = |shift: u32| {
             let value = |register: &String| format!("from_{kind}((uint16_t)({register}.u32 >> {shift}))");
             let replace = |c: String, (place, register)| c.replace(place, &value(register));
@@ -416,14 +433,22 @@ impl Body<'_> {
             "up" => 'u',
             "down" => 'd',
             "bfly" => 'b',
-            _ => 'i',
+            "idx" => 'i',
+            _ => return Err("not known".to_owned()),
         };
         let value = self.value(&operands[1], "u32")?;
         let send = format!("t->sent[t->turn++ & 1] = {value};");
         let pause = self.pause("AT_EXCHANGE");
         let (by, control) = (self.value(&operands[2], "u32")?, self.value(&operands[3], "u32")?);
-        let to = operands[0].split('|').next().unwrap_or_default().to_owned();
-        Ok(send + &pause + &self.assign(&to, "u32", &format!("received(b, t, '{mode}', {by}, {control})"))?)
+        let (to, there) = match operands[0].split_once('|') {
+            Some((to, there)) => {
+                let is_there = format!("is_there(t, '{mode}', {by}, {control})");
+                (to, self.assign(there, "pred", &is_there)?)
+            }
+            None => (operands[0].as_str(), String::new()),
+        };
+        let received = self.assign(to, "u32", &format!("received(b, t, '{mode}', {by}, {control})"))?;
+        Ok(send + &pause + &there + &received)
     }
 
     fn atomic(&mut self, opcode: &[&str], operands: &[String]) -> Text {
@@ -438,12 +463,14 @@ impl Body<'_> {
     }
 
     fn instruction(&mut self, opcode: &[&str], operands: &[String]) -> Text {
+        check(opcode)?;
         match opcode[0] {
             "ld" | "st" if opcode.get(1) == Some(&"param") && opcode[0] == "st" => Ok(String::new()), // of an assertion
             "ld" | "st" => self.load_or_store(opcode, operands),
             "cvta" if opcode.contains(&"shared") => {
                 let value = self.value(&operands[1], "u64")?;
-                self.assign(&operands[0], "u64", &format!("(uint64_t)b->shared + {value}"))
+                let by = if opcode.contains(&"to") { format!("- {SHARED}") } else { format!("+ {SHARED}") };
+                self.assign(&operands[0], "u64", &format!("{value} {by}"))
             }
             "cvta" => {
                 let value = self.value(&operands[1], "u64")?;
@@ -474,7 +501,10 @@ impl Body<'_> {
             "call" if operands.iter().any(|operand| operand == "__assertfail") => {
                 Ok("return fault(\"an assertion of the kernel\");".to_owned())
             }
-            "bar" | "barrier" => Ok(self.pause("AT_BARRIER")),
+            "bar" | "barrier" if opcode.contains(&"sync") && operands == ["0"] => {
+                Ok(self.pause("AT_BARRIER"))
+            }
+            "bar" | "barrier" => Err("only a barrier of all threads is known".to_owned()),
             "shfl" => self.exchange(opcode, operands),
             "atom" => self.atomic(opcode, operands),
             "membar" | "fence" | "prefetch" => Ok(String::new()),
@@ -484,6 +514,67 @@ impl Body<'_> {
         }
     }
 }
+
+/// Whether a name is one of registers that are declared together, `%r17`, and not of a special one.
+fn is_numbered(name: &str) -> bool {
+    let Some(name) = name.strip_prefix('%') else { return false };
+    let letters = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let special = ["clock", "envreg", "pm"].contains(&letters);
+    !special
+        && !letters.is_empty()
+        && letters.len() < name.len()
+        && letters.bytes().all(|c| c.is_ascii_lowercase())
+}
+
+/// Refuses an instruction with a modifier that is not known here: it may ask for something else. Types come last.
+fn check(opcode: &[&str]) -> Result<(), String> {
+    let (known, types): (&[&str], usize) = match opcode[0] {
+        "membar" | "fence" | "prefetch" => return Ok(()),
+        "ld" | "st" => (LOADS, 1),
+        "cvta" => (&["to", "global", "shared", "local"], 1),
+        "cvt" => (&["rn", "rz", "rm", "rp", "rni", "rzi", "rmi", "rpi", "sat", "ftz"], 2),
+        "setp" => (COMPARISONS, 1),
+        "bra" | "ret" | "call" => (&["uni"], 0),
+        "exit" | "trap" => (&[], 0),
+        "bar" | "barrier" => (&["cta", "sync", "aligned"], 0),
+        "shfl" => (&["sync", "up", "down", "bfly", "idx"], 1),
+        "atom" => {
+            (&["global", "add", "relaxed", "acquire", "release", "acq_rel", "cta", "gpu", "sys", "noftz"], 1)
+        }
+        "add" | "sub" | "fma" => (&["rn", "rz", "rm", "rp", "ftz"], 1),
+        "mul" => (&["rn", "rz", "rm", "rp", "ftz", "lo", "hi", "wide"], 1),
+        "mad" => (&["lo", "hi", "wide"], 1),
+        "min" | "max" => (&["ftz", "NaN"], 1),
+        "div" => (&["rn", "approx", "full", "ftz"], 1),
+        "rcp" | "sqrt" | "rsqrt" | "ex2" | "lg2" | "sin" | "cos" | "tanh" => (&["rn", "approx", "ftz"], 1),
+        "neg" | "abs" => (&["ftz"], 1),
+        "mov" | "selp" | "and" | "or" | "xor" | "not" | "shl" | "shr" | "bfi" | "rem" | "copysign"
+        | "popc" | "clz" => (&[], 1),
+        _ => return Err("not known".to_owned()),
+    };
+    let (modifiers, kinds) =
+        opcode[1..].split_at_checked((opcode.len() - 1).saturating_sub(types)).unwrap_or_default();
+    let is_hint = |part: &str| known == LOADS && (part.starts_with("L1::") || part.starts_with("L2::"));
+    if let Some(odd) = modifiers.iter().find(|part| !known.contains(part) && !is_hint(part)) {
+        return Err(format!("`.{odd}` is not known"));
+    }
+    let pairs = ["add", "sub", "mul", "fma"].contains(&opcode[0]);
+    let is_type = |kind: &&str| bytes_of(kind).is_some() || pairs && ["f16x2", "bf16x2"].contains(kind);
+    if kinds.len() != types || !kinds.iter().all(is_type) {
+        return Err("an unknown type".to_owned());
+    }
+    Ok(())
+}
+
+const LOADS: &[&str] = &[
+    "param", "shared", "global", "local", "nc", "v2", "v4", "volatile", "weak", "relaxed", "acquire",
+    "release", "cta", "gpu", "sys", "ca", "cg", "cs", "lu", "cv", "wb", "wt",
+];
+
+const COMPARISONS: &[&str] = &[
+    "eq", "ne", "lt", "le", "gt", "ge", "lo", "ls", "hi", "hs", "equ", "neu", "ltu", "leu", "gtu", "geu",
+    "num", "nan", "and", "or", "xor", "ftz",
+];
 
 fn label(name: &str) -> String {
     name.replace('$', "S_")
@@ -501,6 +592,7 @@ fn special(operand: &str) -> Option<String> {
         "%ctaid" => format!("b->id[{axis}]"),
         "%ntid" => format!("b->shape[{axis}]"),
         "%nctaid" => format!("b->grid[{axis}]"),
+        "WARP_SZ" => "32".to_owned(),
         "%laneid" => "t->lane".to_owned(),
         _ => return None,
     })

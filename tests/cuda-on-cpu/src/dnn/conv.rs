@@ -1,4 +1,6 @@
 //! A conv and its two gradients, by their definition; sums are f64.
+//!
+//! The `unsafe` is sound where callers keep cuDNN's contract: tensors lie at their addresses while the stream works on them.
 
 use std::{
     borrow::Cow,

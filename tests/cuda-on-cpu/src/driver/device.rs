@@ -1,4 +1,6 @@
 //! Devices, their contexts, and what errors are called.
+//!
+//! The `unsafe` is sound where callers keep the driver's contract: places to write to are the caller's own.
 
 use std::{
     ffi::{c_char, c_int, c_uint, c_void},

@@ -1,4 +1,6 @@
 //! Events.
+//!
+//! The `unsafe` is sound where callers keep the driver's contract: handles are those given out.
 
 use std::{
     ffi::{c_uint, c_void},
@@ -57,7 +59,7 @@ pub unsafe extern "C" fn cuEventDestroy_v2(event: *mut c_void) -> Status {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuEventRecord(event: *mut c_void, stream: *mut c_void) -> Status {
     check!(ready());
-    let (event, stream) = (unsafe { event_of(event) }, unsafe { stream_of(stream) });
+    let (event, stream) = (unsafe { event_of(event) }, usable_stream!(stream));
     if stream.capturing(|capture| capture.broken = true).is_some() {
         eprintln!("cuda-on-cpu: cuEventRecord within a capture is not known here");
         return CAPTURE_UNSUPPORTED;

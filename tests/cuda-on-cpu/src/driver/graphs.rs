@@ -1,4 +1,6 @@
 //! Captures and what they make.
+//!
+//! The `unsafe` is sound where callers keep the driver's contract: handles are those given out.
 
 use std::{
     ffi::{c_int, c_uint, c_ulonglong, c_void},
@@ -65,6 +67,7 @@ pub extern "C" fn cuDeviceGraphMemTrim(_: c_int) -> Status {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuGraphLaunch(executable: *mut c_void, stream: *mut c_void) -> Status {
     check!(ready());
+    let stream = usable_stream!(stream);
     let graph = unsafe { &*executable.cast::<Arc<Graph>>() }.clone();
     if graph.leaks() {
         eprintln!("cuda-on-cpu: a graph that leaves memory allocated is launched");
@@ -73,9 +76,7 @@ pub unsafe extern "C" fn cuGraphLaunch(executable: *mut c_void, stream: *mut c_v
     if !graph.take_memory() {
         return OUT_OF_MEMORY;
     }
-    give(&*unsafe { stream_of(stream) }, "cuGraphLaunch", move || {
-        graph.works().iter().for_each(|work| work())
-    });
+    give(&stream, "cuGraphLaunch", move || graph.works().iter().for_each(|work| work()));
     SUCCESS
 }
 

@@ -1,4 +1,6 @@
 //! Modules and their kernels.
+//!
+//! The `unsafe` is sound where callers keep the driver's contract: handles are those given out.
 
 use std::{
     ffi::{CStr, c_char, c_uint, c_void},
@@ -74,6 +76,7 @@ pub unsafe extern "C" fn cuLaunchKernel(
     _: *mut *mut c_void,
 ) -> Status {
     check!(ready());
+    let stream = usable_stream!(stream);
     let function = unsafe { &*function.cast::<Function>() };
     let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
     let threads: u64 = block.iter().map(|&n| u64::from(n)).product();
@@ -95,7 +98,7 @@ pub unsafe extern "C" fn cuLaunchKernel(
     let (module, name) = (function.module.clone(), function.name.clone());
     let shown: &'static str = Box::leak(format!("kernel {name}").into_boxed_str());
     let breaks = is_to_break();
-    give(&*unsafe { stream_of(stream) }, shown, move || {
+    give(&stream, shown, move || {
         if breaks {
             return stream::lose(LAUNCH_FAILED, &format!("kernel {name} breaks, as it was told to"));
         }

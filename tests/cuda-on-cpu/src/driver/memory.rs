@@ -1,4 +1,6 @@
 //! Memory on the device and page-locked on the host, and copies between them.
+//!
+//! The `unsafe` is sound where callers keep the driver's contract: addresses are of memory that is there.
 
 use std::{
     ffi::{c_uint, c_void},
@@ -11,7 +13,7 @@ use crate::memory;
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemAllocAsync(address: *mut usize, bytes: usize, stream: *mut c_void) -> Status {
     check!(ready());
-    let stream = unsafe { stream_of(stream) };
+    let stream = usable_stream!(stream);
     if bytes == 0 {
         eprintln!("cuda-on-cpu: an allocation of no bytes");
         return INVALID_VALUE;
@@ -36,7 +38,7 @@ pub unsafe extern "C" fn cuMemAllocAsync(address: *mut usize, bytes: usize, stre
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemFreeAsync(address: usize, stream: *mut c_void) -> Status {
     check!(ready());
-    let stream = unsafe { stream_of(stream) };
+    let stream = usable_stream!(stream);
     let of_capture = stream.capturing(|capture| {
         let own = capture.allocated.contains(&address);
         if own {
@@ -47,7 +49,11 @@ pub unsafe extern "C" fn cuMemFreeAsync(address: usize, stream: *mut c_void) -> 
         own
     });
     match of_capture {
-        Some(true) => SUCCESS,
+        Some(true) => {
+            // Who reads it later in the graph reads what nobody should.
+            give(&stream, "a free of a graph", move || memory::spoil(address));
+            SUCCESS
+        }
         Some(false) => {
             eprintln!("cuda-on-cpu: a capture frees memory that it has not allocated");
             INVALID_VALUE
@@ -111,7 +117,7 @@ pub unsafe extern "C" fn cuMemcpyHtoDAsync_v2(
 ) -> Status {
     check!(ready());
     check!(device_only(&[to]));
-    let stream = unsafe { stream_of(stream) };
+    let stream = usable_stream!(stream);
     if memory::is_pinned(from) {
         give(&stream, "cuMemcpyHtoDAsync", move || unsafe { copy(to, from, bytes) });
         return SUCCESS;
@@ -136,7 +142,7 @@ pub unsafe extern "C" fn cuMemcpyDtoHAsync_v2(
     check!(ready());
     check!(device_only(&[from]));
     let handle = stream;
-    let stream = unsafe { stream_of(stream) };
+    let stream = usable_stream!(stream);
     give(&stream, "cuMemcpyDtoHAsync", move || unsafe { copy(to, from, bytes) });
     // To pageable memory the driver waits.
     if memory::is_pinned(to) { SUCCESS } else { unsafe { cuStreamSynchronize(handle) } }
@@ -151,7 +157,7 @@ pub unsafe extern "C" fn cuMemcpyDtoDAsync_v2(
 ) -> Status {
     check!(ready());
     check!(device_only(&[to, from]));
-    let stream = unsafe { stream_of(stream) };
+    let stream = usable_stream!(stream);
     give(&stream, "cuMemcpyDtoDAsync", move || unsafe { copy(to, from, bytes) });
     SUCCESS
 }
@@ -160,7 +166,7 @@ pub unsafe extern "C" fn cuMemcpyDtoDAsync_v2(
 pub unsafe extern "C" fn cuMemsetD8Async(to: usize, value: u8, bytes: usize, stream: *mut c_void) -> Status {
     check!(ready());
     check!(device_only(&[to]));
-    let stream = unsafe { stream_of(stream) };
+    let stream = usable_stream!(stream);
     give(&stream, "cuMemsetD8Async", move || unsafe { ptr::write_bytes(to as *mut u8, value, bytes) });
     SUCCESS
 }

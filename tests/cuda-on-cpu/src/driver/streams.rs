@@ -1,4 +1,6 @@
 //! Streams.
+//!
+//! The `unsafe` is sound where callers keep the driver's contract: handles are those given out.
 
 use std::ffi::{c_uint, c_void};
 
@@ -22,7 +24,7 @@ pub unsafe extern "C" fn cuStreamDestroy_v2(stream: *mut c_void) -> Status {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuStreamSynchronize(stream: *mut c_void) -> Status {
     check!(ready());
-    let stream = unsafe { stream_of(stream) };
+    let stream = usable_stream!(stream);
     if stream.capturing(|capture| capture.broken = true).is_some() {
         eprintln!("cuda-on-cpu: cuStreamSynchronize of a stream that captures");
         return CAPTURE_UNSUPPORTED;
@@ -34,7 +36,7 @@ pub unsafe extern "C" fn cuStreamSynchronize(stream: *mut c_void) -> Status {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuStreamWaitEvent(stream: *mut c_void, event: *mut c_void, _: c_uint) -> Status {
     check!(ready());
-    let (stream, event) = (unsafe { stream_of(stream) }, unsafe { event_of(event) });
+    let (stream, event) = (usable_stream!(stream), unsafe { event_of(event) });
     if stream.capturing(|capture| capture.broken = true).is_some() {
         eprintln!("cuda-on-cpu: cuStreamWaitEvent of an event outside the capture");
         return CAPTURE_ISOLATION;

@@ -3,7 +3,7 @@
 use std::{
     ffi::c_void,
     ptr,
-    sync::{Arc, Barrier},
+    sync::{Arc, Barrier, Mutex},
 };
 
 use super::{device::*, events::*, graphs::*, kernels::*, memory::*, streams::*, *};
@@ -39,12 +39,14 @@ impl Device {
     }
 
     fn twice(&self) {
+        assert_eq!(self.launch(), SUCCESS);
+    }
+
+    fn launch(&self) -> Status {
         let mut at = self.number;
         let mut parameters = [(&raw mut at).cast::<c_void>()];
         let list = parameters.as_mut_ptr();
-        let launched =
-            unsafe { cuLaunchKernel(self.twice, 1, 1, 1, 1, 1, 1, 0, self.stream, list, ptr::null_mut()) };
-        assert_eq!(launched, SUCCESS);
+        unsafe { cuLaunchKernel(self.twice, 1, 1, 1, 1, 1, 1, 0, self.stream, list, ptr::null_mut()) }
     }
 
     fn get(&self) -> u32 {
@@ -140,8 +142,12 @@ fn a_capture_refuses_what_waits_allocates_for_good_or_frees_what_is_older() {
     assert_eq!(device.get(), 2, "the stream goes on");
 }
 
+/// Held by who needs most of the memory.
+static MOST: Mutex<()> = Mutex::new(());
+
 #[test]
 fn memory_is_bounded_and_freed_in_the_order_of_its_stream() {
+    let _most = MOST.lock().unwrap();
     let device = Device::open();
     let mut all = [0; 2];
     unsafe {
@@ -160,4 +166,66 @@ fn memory_is_bounded_and_freed_in_the_order_of_its_stream() {
 fn a_thread_without_a_context_is_refused() {
     let refused = || unsafe { cuStreamCreate(&mut ptr::null_mut(), 0) };
     assert_eq!(std::thread::spawn(refused).join().unwrap(), INVALID_CONTEXT);
+}
+
+#[test]
+fn a_graph_reads_nothing_of_what_it_has_freed() {
+    let device = Device::open();
+    let graph = device.captured(|| unsafe {
+        let mut own = 0;
+        assert_eq!(cuMemAllocAsync(&mut own, 4, device.stream), SUCCESS);
+        assert_eq!(cuMemsetD8Async(own, 0, 4, device.stream), SUCCESS);
+        assert_eq!(cuMemFreeAsync(own, device.stream), SUCCESS);
+        assert_eq!(cuMemcpyDtoDAsync_v2(device.number, own, 4, device.stream), SUCCESS);
+    });
+    unsafe {
+        let mut executable = ptr::null_mut();
+        assert_eq!(cuGraphInstantiateWithFlags(&mut executable, graph.unwrap(), 0), SUCCESS);
+        assert_eq!(cuGraphLaunch(executable, device.stream), SUCCESS);
+    }
+    assert_eq!(device.get(), u32::MAX);
+}
+
+#[test]
+fn a_broken_capture_refuses_everything_until_it_ends() {
+    let device = Device::open();
+    device.set(1);
+    let broken = device.captured(|| unsafe {
+        let (stream, number) = (device.stream, device.number);
+        assert_eq!(cuStreamSynchronize(stream), CAPTURE_UNSUPPORTED);
+        assert_eq!(cuMemAllocAsync(&mut 0, 4, stream), CAPTURE_INVALIDATED);
+        assert_eq!(cuMemFreeAsync(number, stream), CAPTURE_INVALIDATED);
+        assert_eq!(cuMemsetD8Async(number, 0, 4, stream), CAPTURE_INVALIDATED);
+        assert_eq!(cuMemcpyDtoDAsync_v2(number, number, 4, stream), CAPTURE_INVALIDATED);
+        assert_eq!(cuStreamSynchronize(stream), CAPTURE_INVALIDATED);
+        assert_eq!(device.launch(), CAPTURE_INVALIDATED);
+    });
+    assert_eq!(broken, Err(CAPTURE_INVALIDATED));
+    device.twice();
+    assert_eq!(device.get(), 2);
+}
+
+#[test]
+fn a_graph_without_room_is_launched_once_there_is_some() {
+    let _most = MOST.lock().unwrap();
+    let device = Device::open();
+    let half = memory::total() / 3 * 2;
+    let graph = device.captured(|| unsafe {
+        let mut own = 0;
+        assert_eq!(cuMemAllocAsync(&mut own, half, device.stream), SUCCESS);
+        assert_eq!(cuMemFreeAsync(own, device.stream), SUCCESS);
+    });
+    unsafe {
+        let (mut other, mut executable) = (0, ptr::null_mut());
+        assert_eq!(cuGraphInstantiateWithFlags(&mut executable, graph.unwrap(), 0), SUCCESS);
+        assert_eq!(cuMemAllocAsync(&mut other, half, device.stream), SUCCESS);
+        assert_eq!(cuGraphLaunch(executable, device.stream), OUT_OF_MEMORY);
+        assert_eq!(cuMemFreeAsync(other, device.stream), SUCCESS);
+        assert_eq!(cuStreamSynchronize(device.stream), SUCCESS);
+        assert_eq!(cuGraphLaunch(executable, device.stream), SUCCESS);
+        assert_eq!(cuStreamSynchronize(device.stream), SUCCESS);
+        // The memory goes with the graph and what was made of it.
+        assert_eq!(cuGraphExecDestroy(executable), SUCCESS);
+        assert_eq!(cuGraphDestroy(graph.unwrap()), SUCCESS);
+    }
 }
