@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     driver::{give, usable},
-    numbers::{Type, add_rows, read, tf32, write},
+    numbers::{Type, add_rows, factor, read, tf32, use_workspace, write},
 };
 
 const SUCCESS: c_int = 0;
@@ -255,21 +255,13 @@ pub unsafe extern "C" fn cublasGemmStridedBatchedEx(
     if !fits(&a) || !fits(&b) || !fits(&c) {
         return INVALID_VALUE;
     }
-    let factor = |address: *const c_void| {
-        if a_type == Type::F64 {
-            unsafe { *address.cast::<f64>() }
-        } else {
-            f64::from(unsafe { *address.cast::<f32>() })
-        }
-    };
-    let (alpha, beta) = (factor(alpha), factor(beta));
+    let (alpha, beta) = unsafe { (factor(alpha, a_type), factor(beta, a_type)) };
     let Handle { stream, workspace: (first, bytes) } = unsafe { &*handle.cast::<Handle>() };
     let (first, bytes) = (*first, *bytes);
     let Some(stream) = (unsafe { usable(*stream) }) else { return EXECUTION_FAILED };
     give(&stream, "cublasGemmEx", move || {
         if bytes > 0 {
-            // As a device's algorithm does with its working memory.
-            unsafe { ptr::write_bytes(first as *mut u8, 0xee, bytes) };
+            unsafe { use_workspace(first, bytes) };
         }
         (0..count as usize)
             .for_each(|index| unsafe { product(&a, &b, &c, index, [alpha, beta], compute == FAST_TF32) });

@@ -15,7 +15,7 @@ use std::{
 
 use crate::{
     driver::{give, usable},
-    numbers::Type,
+    numbers::{Type, factor, use_workspace},
 };
 use conv::{At, BAD_PARAM, Conv, Four, SUCCESS, Three};
 
@@ -166,12 +166,6 @@ pub unsafe extern "C" fn cudnnSetActivationDescriptor(
     SUCCESS
 }
 
-/// One algorithm, which every conv has.
-fn pick<P>(results: *mut P, count: *mut c_int, algorithm: P) -> c_int {
-    unsafe { (*results, *count) = (algorithm, 1) };
-    SUCCESS
-}
-
 #[repr(C)]
 pub struct Performance {
     algorithm: c_int,
@@ -211,7 +205,8 @@ macro_rules! algorithms {
                 math: 0,
                 reserved: [0; 3],
             };
-            pick(results, count, found)
+            unsafe { (*results, *count) = (found, 1) }; // one algorithm, which every conv has
+            SUCCESS
         }
 
         #[unsafe(no_mangle)]
@@ -245,18 +240,6 @@ algorithms!(
     cudnnGetConvolutionBackwardFilterAlgorithm_v7,
     cudnnGetConvolutionBackwardFilterWorkspaceSize
 );
-
-/// Scribbles over the working memory, as a device's algorithm does.
-unsafe fn use_workspace(address: usize, bytes: usize) {
-    unsafe { ptr::write_bytes(address as *mut u8, 0xee, bytes) };
-}
-
-unsafe fn factor(address: *const c_void, kind: Type) -> f64 {
-    match kind {
-        Type::F64 => unsafe { *address.cast() },
-        _ => f64::from(unsafe { *address.cast::<f32>() }),
-    }
-}
 
 unsafe fn run(
     handle: *mut c_void,

@@ -22,7 +22,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use crate::stream::{self, Stream};
+use crate::stream::{self, LAUNCH_FAILED, Stream};
 
 type Status = c_int;
 const SUCCESS: Status = 0;
@@ -32,7 +32,6 @@ const INVALID_DEVICE: Status = 101;
 const INVALID_CONTEXT: Status = 201;
 const NOT_FOUND: Status = 500;
 const NOT_READY: Status = 600;
-const LAUNCH_FAILED: Status = 719;
 const CAPTURE_UNSUPPORTED: Status = 900;
 const CAPTURE_INVALIDATED: Status = 901;
 const CAPTURE_ISOLATION: Status = 905;
@@ -105,7 +104,7 @@ macro_rules! usable_stream {
 
 use usable_stream;
 
-/// A call that a capture of this thread does not allow breaks it.
+/// A call that a capture of this thread does not allow.
 fn outside_capture(name: &str) -> Status {
     if stream::thread_captures() {
         eprintln!("cuda-on-cpu: {name} within a capture");

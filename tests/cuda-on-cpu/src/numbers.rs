@@ -2,7 +2,7 @@
 //!
 //! The `unsafe` is sound where callers name memory that is there.
 
-use std::slice;
+use std::{ffi::c_void, ptr, slice};
 
 /// A type as cuBLAS and cuDNN number it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +74,24 @@ pub unsafe fn write(address: usize, kind: Type, numbers: impl Iterator<Item = f6
             }
         }
     }
+}
+
+/// The factor of a product of `kind`: an f64 for those of f64, else an f32.
+///
+/// # Safety
+/// One lies at `address`.
+pub unsafe fn factor(address: *const c_void, kind: Type) -> f64 {
+    // SAFETY: the caller's.
+    unsafe { if kind == Type::F64 { *address.cast() } else { f64::from(*address.cast::<f32>()) } }
+}
+
+/// Scribbles over working memory, as a device's algorithm does.
+///
+/// # Safety
+/// There is room while this runs.
+pub unsafe fn use_workspace(address: usize, bytes: usize) {
+    // SAFETY: the caller's.
+    unsafe { ptr::write_bytes(address as *mut u8, 0xee, bytes) };
 }
 
 /// What TF32 leaves of an f32: ten bits behind the point.

@@ -14,7 +14,8 @@ use std::{
 /// Work of a stream; a graph has it done again and again.
 pub type Work = Arc<dyn Fn() + Send + Sync>;
 
-const LAUNCH_FAILED: i32 = 719;
+/// What CUDA answers when a kernel has gone wrong.
+pub const LAUNCH_FAILED: i32 = 719;
 
 /// An error that a device does not recover from, as CUDA numbers it.
 static LOST: AtomicI32 = AtomicI32::new(0);

@@ -223,6 +223,33 @@ fn a_hundred_runs_make_the_same_bytes() {
     }
 }
 
+/// Begins batches while others run, two of one network and two of the other in turn: each makes what it makes alone.
+fn take_turns(
+    networks: &[Network; 2],
+    batches: &[Vec<Input>],
+    expected: &[Vec<Vec<Vec<u8>>>],
+    turns: usize,
+    batch_of: impl Fn(usize) -> usize,
+) {
+    let start = std::time::Instant::now();
+    let (mut after, mut sum) = (End::default(), Duration::ZERO);
+    let mut running: Option<(Box<dyn Download>, usize, usize)> = None;
+    for turn in 0..turns {
+        let (which, batch) = (turn / 2 % 2, batch_of(turn));
+        let begun = networks[which].begin(&batches[batch], &after).unwrap().unwrap();
+        after = begun.end();
+        if let Some((before, which, batch)) = running.replace((begun, which, batch)) {
+            let (pictures, ran) = before.finish().unwrap();
+            assert!(pictures == expected[which][batch], "turn {turn}");
+            assert!(ran > Duration::ZERO, "turn {turn}");
+            sum += ran;
+        }
+    }
+    drop(running);
+    // Each batch's time is its own: together they fit into the time that has passed.
+    assert!(sum <= start.elapsed(), "{sum:?} in {:?}", start.elapsed());
+}
+
 #[test]
 #[ignore = "needs a CUDA device"]
 fn batches_that_begin_while_another_runs_make_the_same_bytes_and_take_turns() {
@@ -233,25 +260,8 @@ fn batches_that_begin_while_another_runs_make_the_same_bytes_and_take_turns() {
     let expected: Vec<Vec<Vec<Vec<u8>>>> = (networks.iter())
         .map(|network| batches.iter().map(|batch| network.generate(batch).unwrap()).collect())
         .collect();
-    let start = std::time::Instant::now();
-    let (mut after, mut sum) = (End::default(), Duration::ZERO);
-    let mut running = None;
-    for turn in 0..runs(200) {
-        // Twice the same network, then the other, with ever another batch.
-        let (which, batch) = (turn / 2 % 2, turn % batches.len());
-        let begun = networks[which].begin(&batches[batch], &after).unwrap().unwrap();
-        after = begun.end();
-        if let Some((before, which, batch)) = running.replace((begun, which, batch)) {
-            let (before, which, batch): (Box<dyn Download>, usize, usize) = (before, which, batch);
-            let (pictures, ran) = before.finish().unwrap();
-            assert!(pictures == expected[which][batch], "turn {turn}");
-            assert!(ran > Duration::ZERO, "turn {turn}");
-            sum += ran;
-        }
-    }
-    drop(running);
-    // Each batch's time is its own: together they fit into the time that has passed.
-    assert!(sum <= start.elapsed(), "{sum:?} in {:?}", start.elapsed());
+    // Twice the same network, then the other, with ever another batch.
+    take_turns(&networks, &batches, &expected, runs(200), |turn| turn % batches.len());
 }
 
 #[test]

@@ -83,24 +83,8 @@ fn graphs_that_begin_while_another_batch_runs_make_the_same_bytes_and_take_turns
         .iter()
         .map(|network| batches.iter().map(|batch| network.generate(batch).unwrap()).collect())
         .collect();
-    let start = std::time::Instant::now();
-    let (mut after, mut sum) = (End::default(), Duration::ZERO);
-    let mut running: Option<(Box<dyn Download>, usize, usize)> = None;
     let turns = runs(300).max(60); // so that every size comes often enough to be captured
-    for turn in 0..turns {
-        let which = turn / 2 % 2;
-        let batch = if turn < turns / 5 { turn % 4 } else { turn % 5 };
-        let begun = networks[which].begin(&batches[batch], &after).unwrap().unwrap();
-        after = begun.end();
-        if let Some((before, which, batch)) = running.replace((begun, which, batch)) {
-            let (pictures, ran) = before.finish().unwrap();
-            assert!(pictures == expected[which][batch], "turn {turn}");
-            assert!(ran > Duration::ZERO, "turn {turn}");
-            sum += ran;
-        }
-    }
-    drop(running);
-    assert!(sum <= start.elapsed(), "{sum:?} in {:?}", start.elapsed());
+    take_turns(&networks, &batches, &expected, turns, |turn| turn % if turn < turns / 5 { 4 } else { 5 });
     for network in &networks {
         assert_eq!((network.graphs(), network.take_remarks()), (4, Vec::new()));
     }
