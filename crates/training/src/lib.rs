@@ -9,7 +9,6 @@ pub mod data;
 pub mod distributed;
 pub mod evaluate;
 pub mod export;
-pub mod landscape;
 pub mod losses;
 pub mod networks;
 pub mod objective;

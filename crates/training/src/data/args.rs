@@ -143,8 +143,8 @@ impl DataArgs {
         epoch: u64,
         seed: u64,
     ) -> anyhow::Result<Arc<dyn Source>> {
-        let classes = crate::landscape::CLASSES.len();
-        let side = crate::landscape::SIDE;
+        let classes = spadework_scenery::CLASSES.len();
+        let side = spadework_scenery::SIDE;
         let fits = architecture.label_planes() == classes && !architecture.instance_edges;
         if !fits || architecture.mask.width != side || architecture.mask.height != side {
             return Err(Mistake::error(format!(

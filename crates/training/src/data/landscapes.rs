@@ -3,9 +3,9 @@
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use spadework_checkpoint::LabelConfig;
+use spadework_scenery::{CLASSES, Landscape, Mood};
 
 use super::{Sample, Source};
-use crate::landscape::{CLASSES, Landscape, Mood};
 
 /// An endless source of landscapes: no position repeats another's.
 #[derive(Clone, Copy, Debug)]

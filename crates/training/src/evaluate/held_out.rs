@@ -6,12 +6,10 @@ use rand::{SeedableRng as _, seq::SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 use spadework_imaging::{LabelMap, RgbImage};
+use spadework_scenery::{Landscape, Mood};
 
 use super::low_pass::LowPass;
-use crate::{
-    data::{Landscapes, Recipe, Sample, Source},
-    landscape::{Landscape, Mood},
-};
+use crate::data::{Landscapes, Recipe, Sample, Source};
 
 /// A pair to measure on.
 pub struct HeldOut {

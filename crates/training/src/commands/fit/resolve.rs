@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     data::{DataArgs, Source, read_labels},
-    landscape,
     networks::Networks,
     objective::{KlReduction, Objective},
     optimizer::{Betas, Rates, Schedule},
@@ -287,7 +286,7 @@ fn landscape_labels() -> Vec<LabelConfig> {
         name: (*name).to_owned(),
         color: Some(*color),
     };
-    landscape::CLASSES.iter().enumerate().map(label).collect()
+    spadework_scenery::CLASSES.iter().enumerate().map(label).collect()
 }
 
 fn optimization(

@@ -2,8 +2,8 @@
 
 use glam::Vec3;
 
-use super::camera::SIDE;
-use super::class::Class;
+use crate::camera::SIDE;
+use crate::class::Class;
 
 /// What a surface is made of. Finer than [`Class`]: a tree has bark and leaves, a flower bed petals and grass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use glam::Vec2;
 
-use super::noise::{Noise, octaves, smoothstep};
+use crate::noise::{Noise, octaves, smoothstep};
 
 /// What a belt's slopes look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,10 +4,10 @@ use glam::Vec3;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-use super::class::Class;
-use super::layout::Layout;
-use super::noise::smoothstep;
-use super::surface::{Cell, Material, Surface};
+use crate::class::Class;
+use crate::layout::Layout;
+use crate::noise::smoothstep;
+use crate::surface::{Cell, Material, Surface};
 
 /// One boulder; `foot` is where it touches the ground.
 #[derive(Clone, Copy, Debug)]

@@ -3,8 +3,8 @@
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-use super::camera::SIDE;
-use super::class::CLASSES;
+use crate::camera::SIDE;
+use crate::class::CLASSES;
 
 /// Cells on a side of the blocks in which classes are counted.
 const BLOCK: usize = 4;

@@ -3,10 +3,10 @@
 use glam::Vec3;
 use rand::{Rng, RngExt as _};
 
-use super::camera::SIDE;
-use super::class::Class;
-use super::layout::Layout;
-use super::surface::{Cell, Material, Surface};
+use crate::camera::SIDE;
+use crate::class::Class;
+use crate::layout::Layout;
+use crate::surface::{Cell, Material, Surface};
 
 /// Blades per pixel of ground.
 const BLADES: f32 = 0.2;

@@ -2,11 +2,11 @@
 
 use glam::Vec3;
 
-use super::camera::{Camera, SIDE};
-use super::layout::Layout;
-use super::noise::smoothstep;
-use super::style::Style;
-use super::surface::{Cell, Material, Surface};
+use crate::camera::{Camera, SIDE};
+use crate::layout::Layout;
+use crate::noise::smoothstep;
+use crate::style::Style;
+use crate::surface::{Cell, Material, Surface};
 
 /// Linear colours of all cells; water shows its own depths only.
 pub(crate) fn shade(layout: &Layout, style: &Style, surface: &Surface, sunlit: &[f32]) -> Vec<Vec3> {

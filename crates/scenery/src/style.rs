@@ -4,7 +4,7 @@ use glam::Vec3;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-use super::surface::Material;
+use crate::surface::Material;
 
 /// The time of day and the weather.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]

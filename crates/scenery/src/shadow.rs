@@ -4,11 +4,11 @@ use std::ops::RangeInclusive;
 
 use glam::Vec3;
 
-use super::camera::{Camera, SIDE};
-use super::layout::Layout;
-use super::noise::smoothstep;
-use super::style::Style;
-use super::surface::Surface;
+use crate::camera::{Camera, SIDE};
+use crate::layout::Layout;
+use crate::noise::smoothstep;
+use crate::style::Style;
+use crate::surface::Surface;
 
 /// Cells on a side of a block that shares one ray.
 const BLOCK: usize = 2;

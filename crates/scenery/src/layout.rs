@@ -7,13 +7,13 @@ use glam::{Vec2, Vec3};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-use super::camera::{Camera, SIDE};
-use super::class::Class;
-use super::clouds::Clouds;
-use super::noise::Noise;
-use super::plants::{Plant, Species};
-use super::stones::Stone;
-use super::terrain::{Belt, Peak, Relief, Strip, Terrain, Water};
+use crate::camera::{Camera, SIDE};
+use crate::class::Class;
+use crate::clouds::Clouds;
+use crate::noise::Noise;
+use crate::plants::{Plant, Species};
+use crate::stones::Stone;
+use crate::terrain::{Belt, Peak, Relief, Strip, Terrain, Water};
 
 /// The plan of one landscape.
 pub(crate) struct Layout {

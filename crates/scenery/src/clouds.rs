@@ -4,10 +4,10 @@ use glam::{Vec2, Vec3};
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
-use super::camera::{Camera, SIDE};
-use super::class::Class;
-use super::noise::{Noise, smoothstep};
-use super::surface::{Material, Surface};
+use crate::camera::{Camera, SIDE};
+use crate::class::Class;
+use crate::noise::{Noise, smoothstep};
+use crate::surface::{Material, Surface};
 
 /// Density above which a pixel is labelled cloud.
 const LABELLED: f32 = 0.4;

@@ -2,12 +2,12 @@
 
 use glam::Vec3;
 
-use super::camera::SIDE;
-use super::layout::Layout;
-use super::light;
-use super::noise::smoothstep;
-use super::style::Style;
-use super::surface::{Material, Surface};
+use crate::camera::SIDE;
+use crate::layout::Layout;
+use crate::light;
+use crate::noise::smoothstep;
+use crate::style::Style;
+use crate::surface::{Material, Surface};
 
 /// Paints the water into `colors`, which hold everything else already.
 pub(crate) fn flood(layout: &Layout, style: &Style, surface: &Surface, sunlit: &[f32], colors: &mut [Vec3]) {

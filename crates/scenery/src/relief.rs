@@ -3,12 +3,12 @@
 
 use glam::Vec3;
 
-use super::camera::{FAR, SIDE};
-use super::class::Class;
-use super::layout::{Cover, Layout};
-use super::noise::{octaves, smoothstep};
-use super::surface::{Cell, Material, Surface};
-use super::terrain::{Relief, Spot};
+use crate::camera::{FAR, SIDE};
+use crate::class::Class;
+use crate::layout::{Cover, Layout};
+use crate::noise::{octaves, smoothstep};
+use crate::surface::{Cell, Material, Surface};
+use crate::terrain::{Relief, Spot};
 
 /// Ratio of one step's distance to the last one's.
 const STRIDE: f32 = 1.012;
@@ -158,7 +158,7 @@ impl Layout {
     /// Sea where the water has no far shore.
     fn water_class(&self) -> Class {
         match self.terrain.water {
-            Some(super::terrain::Water::Basin { far, .. }) if far.is_infinite() => Class::Sea,
+            Some(crate::terrain::Water::Basin { far, .. }) if far.is_infinite() => Class::Sea,
             _ => Class::River,
         }
     }
