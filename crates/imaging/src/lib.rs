@@ -17,6 +17,7 @@ mod label_set;
 mod limits;
 mod mask;
 mod nearest;
+pub mod palettes;
 mod picture;
 mod png_rows;
 mod read_error;
@@ -34,7 +35,7 @@ pub use label_set::{Label, LabelSet, LabelSetError};
 pub use limits::Limits;
 pub use mask::{
     COLOR_TOLERANCE, ClassPixels, Mask, MaskEncoding, MaskError, MaskFormat, MaskOptions, MaskReport,
-    OFFENDERS_NAMED, Resize, UnknownColor, UnknownId, decode_mask,
+    OFFENDERS_NAMED, ReadingName, Resize, SharedColor, UnknownColor, UnknownId, decode_mask,
 };
 pub use picture::decode_picture;
 pub use read_error::ReadError;
