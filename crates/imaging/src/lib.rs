@@ -9,6 +9,7 @@ mod bicubic;
 mod edge_map;
 mod encode;
 mod error_kind;
+mod foreign_format;
 mod header;
 mod instance_map;
 mod instances;

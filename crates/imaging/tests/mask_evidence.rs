@@ -1,5 +1,4 @@
 //! What decides how a mask is read, and what is refused because nothing does. Never a wrong class in silence.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test file's helpers may fail their test")]
 
 mod support;
 
@@ -60,7 +59,12 @@ fn a_palette_that_repeats_its_indices_needs_no_decision() {
 fn a_grey_ramp_is_refused_where_indices_and_greys_are_both_ids() {
     let ramp = indexed(&grays(&[0, 50, 100, 150]), &[0, 1, 2, 3]);
     let text = refusal(&ramp, &coco_stuff());
-    for part in ["palette indices 0, 1, 2, 3", "`mask_format=raw`", "grey values 0, 50, 100, 150", "`mask_format=shown`"] {
+    for part in [
+        "palette indices 0, 1, 2, 3",
+        "`mask_format=raw`",
+        "grey values 0, 50, 100, 150",
+        "`mask_format=shown`",
+    ] {
         assert!(text.contains(part), "{part} is not in: {text}");
     }
     let raw = read_as(&ramp, &coco_stuff(), MaskFormat::Raw).unwrap();
@@ -225,7 +229,10 @@ fn a_voc_palette_is_for_looking_at_and_its_indices_are_ids() {
         assert_eq!(Some(mask.labels.ids()[4]), model.unknown());
     }
     // labelme's: as many entries as labels.
-    assert_eq!(ids_as(&indexed(&palette[..6], &[0, 3, 5]), &ade20k(), MaskEncoding::IndexedIds), fill(&[0, 3, 5]));
+    assert_eq!(
+        ids_as(&indexed(&palette[..6], &[0, 3, 5]), &ade20k(), MaskEncoding::IndexedIds),
+        fill(&[0, 3, 5])
+    );
 }
 
 #[test]
@@ -237,7 +244,10 @@ fn the_border_of_a_voc_mask_is_unknown_in_its_colours_too() {
 #[test]
 fn a_palette_of_any_other_colours_is_read_by_index() {
     let palette = [[1, 2, 3], [9, 9, 10], [200, 0, 7]];
-    assert_eq!(ids_as(&indexed(&palette, &[0, 2, 1]), &cityscapes(), MaskEncoding::IndexedIds), fill(&[0, 2, 1]));
+    assert_eq!(
+        ids_as(&indexed(&palette, &[0, 2, 1]), &cityscapes(), MaskEncoding::IndexedIds),
+        fill(&[0, 2, 1])
+    );
 }
 
 #[test]

@@ -1,5 +1,4 @@
 //! Whatever a lossless optimiser or editor does to a mask, it is read as the same ids or refused.
-#![expect(clippy::unwrap_used, reason = "a test file's helpers may fail their test")]
 
 mod support;
 
@@ -75,7 +74,8 @@ fn rewrite(size: Size, colors: &[[u8; 3]], rewriting: &Rewriting, interlaced: bo
             keyed.sort_unstable();
             palette = keyed.into_iter().map(|(_, color)| color).collect();
             let index = |color| palette.iter().position(|other| *other == color);
-            let indices = colors.iter().map(|&color| index(color).map(|i| i as u16)).collect::<Option<_>>()?;
+            let indices =
+                colors.iter().map(|&color| index(color).map(|i| i as u16)).collect::<Option<_>>()?;
             let bits = [1, 2, 4, 8].into_iter().find(|bits| palette.len() <= 1 << bits)?;
             if *padded {
                 palette.resize(1 << bits, [0; 3]);
@@ -101,7 +101,12 @@ fn models() -> Vec<(LabelSet, bool)> {
 /// A model, a size, and a mask of it in ids.
 fn masks() -> impl Strategy<Value = (usize, Size, Vec<u8>)> {
     let sizes = (1..9usize, 1..9usize);
-    (0..models().len(), sizes, prop::collection::vec(any::<u16>(), 1..6), prop::collection::vec(any::<u16>(), 64))
+    (
+        0..models().len(),
+        sizes,
+        prop::collection::vec(any::<u16>(), 1..6),
+        prop::collection::vec(any::<u16>(), 64),
+    )
         .prop_map(|(model, (width, height), chosen, pixels)| {
             let (labels, _) = &models()[model];
             let classes = labels.classes() as u16;
@@ -127,7 +132,11 @@ fn check(model: usize, size: Size, colors: &[[u8; 3]], first: &Png, rewritten: &
         let Some(png) = rewrite(size, colors, rewriting, *interlaced) else { continue };
         if let Ok(mask) = read_with(&png.write(), labels, size, options) {
             let (was, is) = (original.report.encoding, mask.report.encoding);
-            assert_eq!(original.labels.ids(), mask.labels.ids(), "{was} became {is} by {rewriting:?}: {png:?}");
+            assert_eq!(
+                original.labels.ids(),
+                mask.labels.ids(),
+                "{was} became {is} by {rewriting:?}: {png:?}"
+            );
         }
     }
 }

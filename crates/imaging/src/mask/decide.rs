@@ -4,9 +4,9 @@
 //! Where several do and disagree, the mask is refused, unless the file itself tells which was meant.
 
 use super::census::{Census, Sample};
+use super::error::ReadingName;
 use super::palette::Palette;
 use super::reading::{INSTANCES_FROM, Reading};
-use super::error::ReadingName;
 use super::{MaskEncoding, MaskError, MaskFormat, MaskOptions};
 use crate::LabelSet;
 use crate::palettes::KNOWN_PALETTES;
@@ -209,7 +209,8 @@ impl Evidence<'_> {
         }
         let is_auto = self.options.format == MaskFormat::Auto;
         let raw = raw.filter(|raw| raw.is_exact() && raw_is != Likelihood::Unlikely);
-        let colors = Some(colors).filter(|colors| is_auto && self.is_the_model_s(colors) && shown.values() != [0]);
+        let colors =
+            Some(colors).filter(|colors| is_auto && self.is_the_model_s(colors) && shown.values() != [0]);
         // Nobody stores grey ids as red, green and blue of exactly the greys of the model's colours.
         if let Some(colors) = &colors
             && shown.encoding == MaskEncoding::RgbIds
@@ -231,7 +232,10 @@ impl Evidence<'_> {
             [] => return shown.checked(self.labels),
             [way] => way.clone(),
             [one, other, ..] => {
-                return Err(MaskError::Ambiguous { one: ReadingName::of(one), other: ReadingName::of(other) });
+                return Err(MaskError::Ambiguous {
+                    one: ReadingName::of(one),
+                    other: ReadingName::of(other),
+                });
             }
         };
         if is_auto && self.is_binary(&chosen) { Err(MaskError::Binary) } else { Ok(chosen) }

@@ -110,7 +110,9 @@ pub enum MaskError {
         highest: u16,
     },
     /// Sixteen bits that are not eight bits widened.
-    #[error("its 16-bit values are no 8-bit greys (multiples of 257); send 8 bits a sample, or ask for `mask_format=ids`")]
+    #[error(
+        "its 16-bit values are no 8-bit greys (multiples of 257); send 8 bits a sample, or ask for `mask_format=ids`"
+    )]
     NotEightBits,
     /// Every pixel is transparent.
     #[error("every pixel of it is transparent; save it without the alpha channel")]

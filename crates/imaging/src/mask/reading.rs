@@ -168,7 +168,10 @@ impl Reading {
 
     /// The class of every sample, for a reading that was [`checked`](Self::checked).
     pub(super) fn classes(&self) -> HashMap<Sample, u8> {
-        self.meanings.iter().map(|(sample, meaning, _)| (*sample, meaning.class().unwrap_or_default())).collect()
+        self.meanings
+            .iter()
+            .map(|(sample, meaning, _)| (*sample, meaning.class().unwrap_or_default()))
+            .collect()
     }
 
     fn unmatched_colors(&self) -> impl Iterator<Item = UnknownColor> {

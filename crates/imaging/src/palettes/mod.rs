@@ -45,7 +45,10 @@ impl KnownPalette {
 
 /// The palettes that are recognised, the narrowest first: a mask that fits several is named after the first.
 pub(crate) const KNOWN_PALETTES: [KnownPalette; 7] = [
-    KnownPalette { name: "PASCAL VOC", contains: |color| VOC_IDS.into_iter().any(|id| voc_color(id) == color) },
+    KnownPalette {
+        name: "PASCAL VOC",
+        contains: |color| VOC_IDS.into_iter().any(|id| voc_color(id) == color),
+    },
     KnownPalette { name: "Cityscapes", contains: |color| CITYSCAPES.contains(&color) },
     KnownPalette { name: "CARLA", contains: |color| carla::CARLA.contains(&color) },
     KnownPalette { name: "ADE20K", contains: |color| ADE20K.contains(&color) },
@@ -95,9 +98,8 @@ mod tests {
 
     #[test]
     fn a_palette_knows_its_colours() {
-        let named = |color| {
-            KNOWN_PALETTES.iter().find(|palette| palette.contains(color)).map(|palette| palette.name)
-        };
+        let named =
+            |color| KNOWN_PALETTES.iter().find(|palette| palette.contains(color)).map(|palette| palette.name);
         assert_eq!(named([128, 64, 128]), Some("Cityscapes"));
         assert_eq!(named([157, 234, 50]), Some("CARLA"));
         assert_eq!(named([6, 230, 230]), Some("ADE20K"));

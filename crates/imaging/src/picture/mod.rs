@@ -3,6 +3,7 @@
 //! As the published code's `Image.open(path).convert('RGB')`: alpha is dropped, colour profiles are ignored.
 
 pub(crate) mod jpeg;
+mod jpeg_markers;
 mod orientation;
 mod png;
 pub(crate) mod webp;

@@ -44,7 +44,12 @@ impl Png {
 
     /// Pixels as indices into `palette`.
     pub fn indexed(size: Size, bits: u8, palette: &[[u8; 3]], indices: &[u8]) -> Self {
-        Self::new(size, Color::Indexed(palette.to_vec()), bits, indices.iter().map(|&id| u16::from(id)).collect())
+        Self::new(
+            size,
+            Color::Indexed(palette.to_vec()),
+            bits,
+            indices.iter().map(|&id| u16::from(id)).collect(),
+        )
     }
 
     fn channels(&self) -> usize {
@@ -176,9 +181,10 @@ pub fn ade20k() -> LabelSet {
     labels(150, true, (0..).zip([[0; 3]].into_iter().chain(spadework_imaging::palettes::ADE20K)))
 }
 
+/// Id 182 is unlabeled, black.
 pub fn coco_stuff() -> LabelSet {
     let things = spadework_imaging::palettes::COCO_THINGS.into_iter();
-    let colors = things.chain(spadework_imaging::palettes::COCO_STUFF.map(Some));
+    let colors = things.chain(spadework_imaging::palettes::COCO_STUFF.map(Some)).chain([Some([0; 3])]);
     labels(182, true, (0..).zip(colors).filter_map(|(id, color)| Some((id, color?))))
 }
 
@@ -187,7 +193,12 @@ pub fn voc() -> LabelSet {
     labels(21, true, (0..21).map(|id| (id, spadework_imaging::palettes::voc_color(id))))
 }
 
-pub fn read_with(bytes: &[u8], labels: &LabelSet, size: Size, options: MaskOptions) -> Result<Mask, MaskError> {
+pub fn read_with(
+    bytes: &[u8],
+    labels: &LabelSet,
+    size: Size,
+    options: MaskOptions,
+) -> Result<Mask, MaskError> {
     decode_mask(bytes, labels, size, options, &Limits::default())
 }
 
