@@ -5,7 +5,9 @@
 use std::{collections::HashMap, fs, path::Path, path::PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use spadework_checkpoint::{CheckpointError, ImportRequest, Model, Options, import, list_tensors};
+use spadework_checkpoint::{
+    CheckpointError, ImportRequest, Imported, Model, TrainingOptions, import, list_tensors,
+};
 use spadework_model::{EncoderArchitecture, Grid, Norm, Tensors, Upsampling};
 use tempfile::TempDir;
 
@@ -22,11 +24,8 @@ fn file(name: &str) -> PathBuf {
 fn request(weights: &Path) -> ImportRequest {
     ImportRequest {
         weights: weights.to_owned(),
-        encoder: None,
-        options: Options::read(&file("opt.txt")).unwrap(),
-        labels: Vec::new(),
-        description: String::new(),
-        licence: String::new(),
+        options: TrainingOptions::read(&file("opt.txt")).unwrap(),
+        ..ImportRequest::default()
     }
 }
 
@@ -54,7 +53,7 @@ fn every_form_imports_to_the_weights_that_pytorch_computes_with() {
         ("oldest_legacy.pth", &oldest),
         ("parametrized_module.pth", &expected),
     ] {
-        let model = import(&request(&file(name))).unwrap();
+        let Imported { model, .. } = import(&request(&file(name))).unwrap();
         assert_eq!(model.generator.len(), expected.len(), "{name}");
         assert_close(&model.generator, expected, name);
     }
@@ -70,7 +69,7 @@ fn a_state_dict_saved_as_safetensors_keeps_its_counters_and_its_prefix() {
     let counter = Tensor::new(&[9i64], &Device::Cpu).unwrap();
     state.insert("module.head_0.norm_0.param_free_norm.num_batches_tracked".to_owned(), counter);
     candle_core::safetensors::save(&state, &weights).unwrap();
-    let model = import(&request(&weights)).unwrap();
+    let Imported { model, .. } = import(&request(&weights)).unwrap();
     assert_eq!(model.generator.len(), expected.len());
     assert_close(&model.generator, &expected, "state.safetensors");
 }
@@ -80,7 +79,7 @@ fn an_encoder_comes_along_in_either_form() {
     let expected = tensors("folded_encoder.safetensors");
     for name in ["encoder_zip.pth", "encoder_parametrized.pth"] {
         let request = ImportRequest { encoder: Some(file(name)), ..request(&file("hook_zip.pth")) };
-        let model = import(&request).unwrap();
+        let Imported { model, .. } = import(&request).unwrap();
         assert_eq!(model.config.architecture.encoder, Some(EncoderArchitecture::Published { width: 1 }));
         let encoder = model.encoder.unwrap();
         assert_eq!(encoder.len(), expected.len(), "{name}");
@@ -90,7 +89,7 @@ fn an_encoder_comes_along_in_either_form() {
 
 #[test]
 fn opt_txt_and_shapes_make_the_architecture() {
-    let Model { config, .. } = import(&request(&file("hook_legacy.pth"))).unwrap();
+    let Model { config, .. } = import(&request(&file("hook_legacy.pth"))).unwrap().model;
     let architecture = config.architecture;
     assert_eq!((architecture.label_nc, architecture.semantic_nc()), (3, 4));
     assert_eq!((architecture.ngf, architecture.hidden, architecture.kernel), (1, 2, 3));
@@ -195,7 +194,8 @@ fn a_file_cut_anywhere_is_refused() {
 
 #[test]
 fn options_for_another_network_are_refused_by_what_differs() {
-    let wrong = Options { no_instance: Some(false), use_vae: Some(false), ..request(&file("")).options };
+    let wrong =
+        TrainingOptions { no_instance: Some(false), use_vae: Some(false), ..request(&file("")).options };
     let request = ImportRequest { options: wrong, ..request(&file("hook_zip.pth")) };
     let text = import(&request).unwrap_err().to_string();
     for part in ["semantic_nc is 5 by the options and 4", "use_vae is false by the options and true"] {

@@ -277,7 +277,10 @@ mod tests {
             (("count", "9"), "from 1 to 8"),
             (("latent", "[0, \"x\"]"), "option `latent` is `[0,\"x\"]`; it must be an array of numbers"),
             (("sede", "1"), "unknown option `sede`; the options are `model`, `seed`"),
-            (("resize", "bilinear"), "option `resize` is `bilinear`; it must be `auto`, `reject` or `nearest`"),
+            (
+                ("resize", "bilinear"),
+                "option `resize` is `bilinear`; it must be `auto`, `reject` or `nearest`",
+            ),
         ] {
             let said = refusal(&[pair]);
             assert!(said.contains(part), "{said}");

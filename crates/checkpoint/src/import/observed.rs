@@ -12,7 +12,7 @@ pub(super) const FC: &str = "fc.weight";
 
 /// Facts that shapes and names give away.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Shapes {
+pub(super) struct Observed {
     pub(super) ngf: usize,
     pub(super) semantic_nc: usize,
     pub(super) hidden: usize,
@@ -27,7 +27,7 @@ pub(super) struct Shapes {
     pub(super) shared_modulation: bool,
 }
 
-impl Shapes {
+impl Observed {
     pub(super) fn of(generator: &Tensors, place: &str) -> Result<Self, CheckpointError> {
         let dims = |tensor: &'static str, rank: usize| {
             let dims = generator.get(tensor).map(|tensor| tensor.dims()).filter(|dims| dims.len() >= rank);
