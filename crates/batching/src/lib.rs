@@ -35,24 +35,27 @@
 //! # Ok(()) }
 //! ```
 
+mod answer;
 mod arrivals;
 mod batcher;
 mod clock;
 mod cost;
+mod device_thread;
 mod error;
 mod line;
 mod observer;
 pub mod policy;
 mod queue;
 pub mod scheduler;
-mod serve;
+mod settings;
 mod shared;
 mod ticket;
 mod watcher;
 mod worker;
 
+pub use answer::Done;
 pub use arrivals::Arrivals;
-pub use batcher::{Batcher, Settings};
+pub use batcher::Batcher;
 pub use clock::Clock;
 pub use cost::{CostError, CostModel};
 pub use error::{BatchError, Cause, Failure, FailureReason, Refused, StartError};
@@ -60,6 +63,7 @@ pub use line::{Line, LineId, Profile, Waiting};
 pub use observer::{Observer, Stage};
 pub use queue::{Expected, Queue};
 pub use scheduler::{Limits, QueueStatus};
+pub use settings::Settings;
 pub use shared::Health;
-pub use ticket::{Done, Ticket};
+pub use ticket::Ticket;
 pub use worker::{Begun, Device, Ended, Finished, Wait, Worker};

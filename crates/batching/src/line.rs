@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::{Arrivals, CostModel};
+use crate::arrivals::Arrivals;
+use crate::cost::CostModel;
 
 /// What the batcher has to know about a queue's jobs. All jobs of one queue cost the same.
 #[derive(Clone, Debug)]

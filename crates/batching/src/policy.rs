@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::Line;
+use crate::line::Line;
 
 /// What a free device does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

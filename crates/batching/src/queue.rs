@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::error::Refused;
+use crate::line::LineId;
 use crate::scheduler::Look;
 use crate::shared::Shared;
-use crate::{LineId, Refused, Ticket, Worker};
+use crate::ticket::Ticket;
+use crate::worker::Worker;
 
 /// A queue of the batcher. Clones are the same queue. When the last clone is dropped the queue closes: what waits in
 /// it still runs, then its key is dropped. So a model that has been replaced stays until its last job is done.

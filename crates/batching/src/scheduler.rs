@@ -4,8 +4,10 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::cost::CostModel;
+use crate::error::Refused;
+use crate::line::{Line, LineId, Profile, Waiting};
 use crate::policy::{self, Ahead, Decision, Newcomer};
-use crate::{CostModel, Line, LineId, Profile, Refused, Waiting};
 
 /// What may wait at most, whatever the predicted wait. Guards the memory, not the latency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

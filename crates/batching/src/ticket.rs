@@ -4,25 +4,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::shared::{Answer, Shared};
-use crate::{Failure, LineId, Worker};
-
-/// An output, and where its time went.
-#[derive(Clone, Debug)]
-pub struct Done<O> {
-    /// What the job became.
-    pub output: O,
-    /// From admission until its batch started.
-    pub queued: Duration,
-    /// How long its batch ran.
-    pub ran: Duration,
-    /// Jobs in its batch, itself included.
-    pub batch_size: usize,
-}
+use crate::answer::Answer;
+use crate::error::Failure;
+use crate::line::LineId;
+use crate::shared::Shared;
+use crate::worker::Worker;
 
 /// Resolves to the job's answer. Dropping it takes the job out of the queue, if it still waits; the output of a job
 /// that already runs is thrown away.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{BatchError, Cause};
+use crate::error::{BatchError, Cause};
 
 /// Runs batches on one device. Built on the device's thread and never leaves it, so it need not be `Send`.
 pub trait Worker: 'static {
