@@ -11,19 +11,16 @@ use safetensors::{Dtype, tensor::TensorView};
 use serde::de::DeserializeOwned;
 use spadework_checkpoint::read_tensors;
 use spadework_engine::Engine;
-use spadework_imaging::{Limits, RgbImage, Size, encode_jpeg, encode_png, encode_webp};
+use spadework_imaging::{Format, Limits, Size};
 
 use super::{model::ModelArgs, progress::Progress};
 use crate::{
     outcome::Mistake,
     synthesis::{
         Count, Files, Job, Latent, MaskFormat, OutputSize, Prepared, Resize, ServedModel, SynthesisOptions,
-        input, prepare, run_jobs,
+        input, output_size, prepare, render, run_jobs,
     },
 };
-
-/// JPEG quality, as the server's.
-const JPEG_QUALITY: u8 = 92;
 
 /// What to make from what.
 #[derive(Debug, Args)]
@@ -218,11 +215,8 @@ fn make(
     }
     let pictures = run_jobs(&mut engine, &jobs)?;
     for (picture, (out, seed, prepared)) in pictures.into_iter().zip(outs) {
-        let image = match args.output_size {
-            OutputSize::Model => picture.image,
-            OutputSize::Mask => picture.image.resized(prepared.report.original_size),
-        };
-        write_picture(&image, &out)?;
+        let size = output_size(args.output_size, model.picture_size(), prepared.report.original_size);
+        write(&out, &render(&picture.image, size, format(&out)?)?)?;
         if args.seed.is_none() {
             progress.line(&format!("{}: seed {seed}", out.display()));
         }
@@ -251,13 +245,12 @@ fn extension(out: &Path) -> anyhow::Result<String> {
     }
 }
 
-fn write_picture(image: &RgbImage, out: &Path) -> anyhow::Result<()> {
-    let bytes = match extension(out)?.as_str() {
-        "jpg" | "jpeg" => encode_jpeg(image, JPEG_QUALITY)?,
-        "webp" => encode_webp(image)?,
-        _ => encode_png(image)?,
-    };
-    write(out, &bytes)
+fn format(out: &Path) -> anyhow::Result<Format> {
+    Ok(match extension(out)?.as_str() {
+        "jpg" | "jpeg" => Format::Jpeg,
+        "webp" => Format::WebP,
+        _ => Format::Png,
+    })
 }
 
 /// Writes a file whole or not at all: what was there stays until all is written.

@@ -1,12 +1,8 @@
 //! Management: reloading a model without a dropped request.
 
-use std::net::SocketAddr;
-
 use axum::{
     Json,
-    extract::{Path, Request, State},
-    middleware::Next,
-    response::{IntoResponse as _, Response},
+    extract::{Path, State},
 };
 use serde::Serialize;
 use spadework_checkpoint::CheckpointError;
@@ -18,10 +14,6 @@ use super::{
     problem::{Problem, ProblemBody},
 };
 use crate::fleet::Reloaded;
-
-/// The other end of a connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
 
 /// What a reload did.
 #[derive(Serialize, ToSchema)]
@@ -80,17 +72,4 @@ fn reload_problem(error: &anyhow::Error, name: &str, app: &App) -> Problem {
             Some(_) => Problem::store_unreachable(format!("{error:#}; what was served goes on")),
         },
     }
-}
-
-/// Without keys, management is for callers on the same machine.
-pub async fn local_without_keys(State(app): State<App>, request: Request, next: Next) -> Response {
-    let local =
-        request.extensions().get::<Peer>().is_some_and(|Peer(peer)| peer.ip().to_canonical().is_loopback());
-    if app.keys.asks() || local {
-        return next.run(request).await;
-    }
-    Problem::forbidden(
-        "without API keys models are managed from the same machine only; start the server with --keys-file",
-    )
-    .into_response()
 }

@@ -6,16 +6,11 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, header},
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
+use axum::http::{HeaderMap, header};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::{app::App, problem::Problem, request};
+use super::problem::Problem;
 
 /// Who calls: the name of their key. Without keys all are one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -140,27 +135,6 @@ fn read_keys(path: &Path) -> Result<Vec<Key>, KeysError> {
 
 fn digest(key: &[u8]) -> [u8; 32] {
     Sha256::digest(key).into()
-}
-
-/// Lets those pass who have a key and are within their rate.
-pub async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let allowed = app.keys.caller(request.headers()).and_then(|caller| {
-        app.rate.as_ref().map_or(Ok(()), |rate| rate.check(&caller))?;
-        Ok(caller)
-    });
-    match allowed {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
-        Err(problem) => {
-            if let Some(reason) = problem.rejected() {
-                app.metrics.rejected(reason);
-            }
-            request::discard(request).await;
-            problem.into_response()
-        }
-    }
 }
 
 #[cfg(test)]

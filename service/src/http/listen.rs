@@ -26,10 +26,11 @@ use tokio::{
 };
 use tower::Service as _;
 
-use super::{
-    admin::Peer,
-    pace::{Pace, Paced},
-};
+use super::write_timeout::{Pace, Paced};
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
 
 /// How long a peer may keep us waiting.
 #[derive(Clone, Copy, Debug)]

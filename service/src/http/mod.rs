@@ -1,22 +1,21 @@
 //! The HTTP surface. Only this module knows of statuses and headers.
 
-mod accept;
 mod admin;
 mod app;
 mod assets;
+mod discard;
+mod guard;
 mod health;
 mod keys;
 mod lifecycle;
 mod listen;
-mod members;
 mod models;
 mod observe;
 pub mod openapi;
-mod pace;
 mod problem;
 mod rate;
-mod request;
 mod synthesize;
+mod write_timeout;
 
 use axum::{
     Router,
@@ -46,7 +45,7 @@ pub fn public(app: &App, cors: &[HeaderValue]) -> Router {
         .route("/synthesize", post(synthesize::synthesize))
         .route("/models", get(models::list))
         .route("/models/{name}", get(models::describe))
-        .layer(from_fn_with_state(app.clone(), keys::guard));
+        .layer(from_fn_with_state(app.clone(), guard::guard));
     let pages = Router::new()
         .route("/", get(assets::studio))
         .route("/docs", get(assets::docs))
@@ -71,8 +70,8 @@ pub fn operator_alone(app: &App) -> Router {
 fn operator(app: &App) -> Router {
     let management = Router::new()
         .route("/admin/models/{name}/reload", post(admin::reload))
-        .layer(from_fn_with_state(app.clone(), keys::guard))
-        .layer(from_fn_with_state(app.clone(), admin::local_without_keys));
+        .layer(from_fn_with_state(app.clone(), guard::guard))
+        .layer(from_fn_with_state(app.clone(), guard::local_without_keys));
     finish(app, management.route("/metrics", get(health::metrics)), &[])
 }
 

@@ -1,131 +1,41 @@
 //! `POST /synthesize`: a request to its answer. Nothing here waits but for a body, a batch or a codec thread.
 
-use std::time::{Duration, Instant};
+mod accept;
+mod members;
+mod request;
+mod schema;
+mod timing;
+
+use std::time::Instant;
 
 use axum::{
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use opentelemetry::trace::SpanContext;
-use serde::Serialize;
 use spadework_batching::{Done, Failure, Ticket};
-use spadework_imaging::{
-    EncodeError, Format, MaskReport, RgbImage, Size, check_encodable, encode_jpeg, encode_png, encode_webp,
-    peek,
-};
+use spadework_imaging::{EncodeError, Format, MaskReport, Size, check_encodable, peek};
 use spadework_metrics::{Outcome, Stage};
 use tokio::time::timeout;
-use utoipa::ToSchema;
 
 use super::{
-    accept::{Answer, negotiate},
     app::App,
+    discard::discard,
     problem::{Problem, ProblemBody},
-    request::{self, SynthesisRequest},
 };
 use crate::{
     codec::Reserved,
     fleet::Serving,
-    synthesis::{EngineWorker, Job, Made, OutputSize, Picture, Prepared, SynthesisOptions, prepare},
+    synthesis::{EngineWorker, Job, Made, OutputSize, Picture, Prepared, output_size, prepare, render},
     traces::RequestTrace,
 };
+use accept::{Answer, negotiate};
+use request::SynthesisRequest;
+use timing::Timing;
 
-/// JPEG quality: differences from the PNG are hardly seen.
-const JPEG_QUALITY: u8 = 92;
-
-/// Pictures and how the mask was read.
-#[derive(Serialize, ToSchema)]
-pub struct SynthesisAnswer {
-    /// The model that made them.
-    model: String,
-    /// The pictures.
-    pictures: Vec<PictureAnswer>,
-    /// How the mask was read.
-    mask: MaskAnswer,
-}
-
-/// One picture.
-#[derive(Serialize, ToSchema)]
-struct PictureAnswer {
-    /// Send it to get the same picture again.
-    seed: u64,
-    /// `image/png`
-    media_type: String,
-    /// The file in base64.
-    data: String,
-    /// The latent it was made from, for a model that has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    latent: Option<Vec<f32>>,
-}
-
-/// How a mask was read.
-#[derive(Serialize, ToSchema)]
-struct MaskAnswer {
-    /// What its pixels turned out to mean, such as `gray_ids` or `rgb_colors`.
-    format: String,
-    /// Pixels in a row of the file.
-    width: usize,
-    /// Rows of the file.
-    height: usize,
-    /// The classes in it, at the model's size.
-    classes: Vec<ClassAnswer>,
-    /// Share of its pixels whose colour is no label's, 0 to 1.
-    unmatched_share: f64,
-}
-
-/// A class and how much of the mask it covers.
-#[derive(Serialize, ToSchema)]
-struct ClassAnswer {
-    /// The class id.
-    id: u8,
-    /// Its name.
-    name: String,
-    /// Its pixels.
-    pixels: u64,
-}
-
-/// A request as a form.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it is there for its schema; the parts are read one by one")]
-pub struct SynthesisForm {
-    /// The label map, PNG: grey ids, indexed, or in the labels' colours.
-    #[schema(value_type = String, format = Binary, content_media_type = "image/png")]
-    mask: Vec<u8>,
-    /// A picture whose style to take: PNG, JPEG or WebP.
-    #[schema(value_type = String, format = Binary, nullable = false, required = false)]
-    style: Option<Vec<u8>>,
-    /// The instance map, PNG, for a model that uses one.
-    #[schema(value_type = String, format = Binary, nullable = false, required = false)]
-    instances: Option<Vec<u8>>,
-    /// All options as one JSON object; each can also be a part of its own.
-    #[schema(nullable = false, required = false)]
-    options: Option<SynthesisOptions>,
-    #[schema(inline)]
-    #[serde(flatten)]
-    fields: SynthesisOptions,
-}
-
-/// A request as JSON: the files in base64 beside the options.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it is there for its schema; the body is read as an object")]
-pub struct SynthesisJson {
-    /// The label map, PNG, in base64.
-    #[schema(value_type = String, content_encoding = "base64")]
-    mask: String,
-    /// A picture whose style to take, in base64.
-    #[schema(nullable = false, required = false)]
-    style: Option<String>,
-    /// The instance map, PNG, in base64.
-    #[schema(nullable = false, required = false)]
-    instances: Option<String>,
-    #[schema(inline)]
-    #[serde(flatten)]
-    options: SynthesisOptions,
-}
+pub use schema::{SynthesisAnswer, SynthesisForm, SynthesisJson};
 
 /// Makes pictures from a mask
 ///
@@ -192,7 +102,7 @@ async fn answer(
     let (accept, held) = match welcome(app, request.headers()) {
         Ok(welcome) => welcome,
         Err(problem) => {
-            request::discard(request).await;
+            discard(request).await;
             return Err(problem);
         }
     };
@@ -277,8 +187,7 @@ async fn prepare_on_pool(
     let work = move || {
         let prepared = prepare(&model, &request.files()?, &request.options, &limits)?;
         let size = prepared.report.original_size;
-        let output =
-            (request.options.output_size == OutputSize::Mask && size != model.picture_size()).then_some(size);
+        let output = output_size(request.options.output_size, model.picture_size(), size);
         check_encodable(format, output.unwrap_or(model.picture_size()))?;
         Ok((prepared, output))
     };
@@ -320,95 +229,14 @@ async fn encode_on_pool(
     let work = move || -> Result<Vec<u8>, EncodeError> {
         let mut files = Vec::with_capacity(pictures.len());
         for (picture, seed) in pictures.into_iter().zip(seeds) {
-            let image = output.map_or_else(|| picture.image.clone(), |size| picture.image.resized(size));
-            files.push((encode(&image, accept.format())?, seed, picture.z));
+            files.push((render(&picture.image, output, accept.format())?, seed, picture.z));
         }
         Ok(match accept {
-            Answer::Json => json(model, files, &report),
+            Answer::Json => schema::json(model, files, &report),
             _ => files.into_iter().next().map(|(file, ..)| file).unwrap_or_default(),
         })
     };
     Ok(app.codec.run(work).await??)
-}
-
-fn encode(image: &RgbImage, format: Format) -> Result<Vec<u8>, EncodeError> {
-    match format {
-        Format::Png => encode_png(image),
-        Format::Jpeg => encode_jpeg(image, JPEG_QUALITY),
-        Format::WebP => encode_webp(image),
-    }
-}
-
-fn json(model: String, files: Vec<(Vec<u8>, u64, Option<Vec<f32>>)>, report: &MaskReport) -> Vec<u8> {
-    let picture = |(file, seed, latent): (Vec<u8>, u64, Option<Vec<f32>>)| PictureAnswer {
-        seed,
-        media_type: Answer::Png.media_type().to_owned(),
-        data: BASE64_STANDARD.encode(file),
-        latent,
-    };
-    let class = |class: &spadework_imaging::ClassPixels| ClassAnswer {
-        id: class.id,
-        name: class.name.clone(),
-        pixels: class.pixels,
-    };
-    let mask = MaskAnswer {
-        format: report.encoding.to_string(),
-        width: report.original_size.width,
-        height: report.original_size.height,
-        classes: report.classes.iter().map(class).collect(),
-        unmatched_share: report.unmatched_share(),
-    };
-    let pictures = files.into_iter().map(picture).collect();
-    // Strings and finite numbers: there is nothing in it that JSON cannot say.
-    serde_json::to_vec(&SynthesisAnswer { model, pictures, mask }).unwrap_or_default()
-}
-
-/// Where a request's time went, and how large its batch was.
-#[derive(Clone, Copy, Default)]
-struct Timing {
-    decode: Duration,
-    plan: Duration,
-    queue: Duration,
-    generate: Duration,
-    encode: Duration,
-    batch_size: usize,
-}
-
-impl Timing {
-    /// Of several pictures the slowest counts.
-    fn new(decode: Duration, plan: Duration, done: &[Done<Made>]) -> Self {
-        let slowest = |time: fn(&Done<Made>) -> Duration| done.iter().map(time).max().unwrap_or_default();
-        Self {
-            decode,
-            plan,
-            queue: slowest(|done| done.queued),
-            generate: slowest(|done| done.ran),
-            encode: Duration::ZERO,
-            batch_size: done.iter().map(|done| done.batch_size).max().unwrap_or_default(),
-        }
-    }
-
-    fn stages(&self) -> [(Stage, Duration); 5] {
-        [
-            (Stage::Decode, self.decode),
-            (Stage::Plan, self.plan),
-            (Stage::Queue, self.queue),
-            (Stage::Generate, self.generate),
-            (Stage::Encode, self.encode),
-        ]
-    }
-
-    fn record(&self, app: &App, model: &str) {
-        self.stages().into_iter().for_each(|(stage, took)| app.metrics.stage(stage, model, took));
-    }
-
-    /// As `Server-Timing` has it (W3C), in milliseconds.
-    fn header(&self) -> String {
-        let entry = |(stage, took): (Stage, Duration)| {
-            format!("{};dur={:.3}", stage.as_str(), took.as_secs_f64() * 1e3)
-        };
-        self.stages().map(entry).join(", ")
-    }
 }
 
 /// An answer counts among the bytes that may be held until its last one is sent: a thousand slow readers hold no more
@@ -443,15 +271,4 @@ fn respond(body: Bytes, accept: Answer, serving: &Serving, seed: u64, timing: &T
         }
     }
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn server_timing_is_in_milliseconds() {
-        let timing = Timing { decode: Duration::from_micros(1500), ..Timing::default() };
-        assert!(timing.header().starts_with("decode;dur=1.500, plan;dur=0.000, queue;dur=0.000"));
-    }
 }

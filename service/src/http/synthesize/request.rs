@@ -1,7 +1,5 @@
 //! The three forms of a synthesis request, to one: files and options.
 
-use std::{future::poll_fn, pin::Pin, time::Duration};
-
 use axum::{
     RequestExt as _,
     body::Body,
@@ -13,13 +11,14 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use bytes::Bytes;
-use hyper::body::Body as _;
 use mediatype::MediaType;
 use serde_json::{Map, Value};
-use tokio::time::timeout;
 
-use super::{members::Members, problem::Problem};
-use crate::synthesis::{Files, SynthesisOptions};
+use super::members::Members;
+use crate::{
+    http::problem::Problem,
+    synthesis::{Files, SynthesisOptions},
+};
 
 /// What can be sent, for messages.
 const FORMS: &str = "send multipart/form-data with a part `mask`, a PNG as image/png, or application/json";
@@ -89,32 +88,6 @@ pub async fn read(request: Request) -> Result<SynthesisRequest, Problem> {
     };
     read.options = SynthesisOptions::from_object(options)?;
     Ok(read)
-}
-
-/// How long the body of a refused request is read before it is answered.
-const DISCARD_TIME: Duration = Duration::from_secs(5);
-/// How many of its bytes.
-const DISCARDED: usize = 64 << 20;
-
-/// Reads the body of a request that is refused anyhow, within bounds, and keeps none of it. A peer that is still
-/// sending when its connection closes would see a broken pipe in place of the refusal; one that waits for `100
-/// Continue` is not.
-pub async fn discard(request: Request) {
-    if request.headers().contains_key(header::EXPECT) {
-        return;
-    }
-    let mut body = request.into_body();
-    let mut left = DISCARDED;
-    let read = async {
-        while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-            if left == 0 {
-                break;
-            }
-        }
-    };
-    // Whatever becomes of it: the refusal goes out next.
-    let _ = timeout(DISCARD_TIME, read).await;
 }
 
 enum Form {
