@@ -5,11 +5,11 @@ use std::time::Duration;
 use crate::error::Failure;
 use crate::worker::Worker;
 
-pub(crate) type Answer<W> = Result<Done<<W as Worker>::Output>, Failure>;
+pub(crate) type Answer<W> = Result<Completed<<W as Worker>::Output>, Failure>;
 
 /// An output, and where its time went.
 #[derive(Clone, Debug)]
-pub struct Done<O> {
+pub struct Completed<O> {
     /// What the job became.
     pub output: O,
     /// From admission until its batch started.

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crate::clock::Clock;
+use crate::cost::CostModel;
 use crate::device_thread::serve;
 use crate::error::StartError;
-use crate::line::Profile;
 use crate::observer::Observer;
 use crate::queue::Queue;
 use crate::scheduler::QueueStatus;
@@ -23,6 +23,9 @@ pub struct Batcher<W: Worker> {
 
 impl<W: Worker> Batcher<W> {
     /// Starts a thread per device and waits until each has built its worker.
+    ///
+    /// # Errors
+    /// When there is no device, a thread does not start or a worker cannot be built.
     pub fn start(
         settings: Settings,
         clock: Arc<dyn Clock>,
@@ -53,10 +56,10 @@ impl<W: Worker> Batcher<W> {
         Ok(batcher)
     }
 
-    /// Opens a queue for jobs with this key. Two queues may be of equal keys; their jobs are not batched together.
-    pub fn open(&self, key: W::Key, profile: Profile) -> Queue<W> {
-        let line = self.shared.open(key, profile);
-        Queue::new(self.shared.clone(), line)
+    /// Opens a queue for jobs with this key, whose batches cost `cost`. Two queues may be of equal keys; their jobs are not batched together.
+    pub fn open(&self, key: W::Key, cost: CostModel) -> Queue<W> {
+        let queue = self.shared.open(key, cost);
+        Queue::new(self.shared.clone(), queue)
     }
 
     /// Every open queue as it is now.

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::answer::Answer;
 use crate::error::Failure;
-use crate::line::LineId;
+use crate::job_queue::QueueId;
 use crate::shared::Shared;
 use crate::worker::Worker;
 
@@ -18,7 +18,7 @@ use crate::worker::Worker;
 #[must_use = "a job whose ticket is dropped does not run"]
 pub struct Ticket<W: Worker> {
     pub(crate) shared: Arc<Shared<W>>,
-    pub(crate) line: LineId,
+    pub(crate) queue: QueueId,
     pub(crate) id: u64,
     pub(crate) answer: oneshot::Receiver<Answer<W>>,
     pub(crate) answered: bool,
@@ -38,7 +38,7 @@ impl<W: Worker> Future for Ticket<W> {
 impl<W: Worker> Drop for Ticket<W> {
     fn drop(&mut self) {
         if !self.answered {
-            self.shared.withdraw(self.line, self.id);
+            self.shared.withdraw(self.queue, self.id);
         }
     }
 }

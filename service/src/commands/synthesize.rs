@@ -189,7 +189,7 @@ fn prepare_item(
     let mask = read(&item.mask)?;
     let instances = item.instances.as_deref().map(read).transpose()?;
     let files = Files { mask: &mask, style, instances: instances.as_deref() };
-    Ok(prepare(model, &files, options, &Limits::default())?)
+    Ok(prepare(model, &files, options, &Limits::default(), &|| false)?)
 }
 
 /// Runs the jobs of some masks together and writes their pictures.
@@ -215,8 +215,8 @@ fn make(
     }
     let pictures = run_jobs(&mut engine, &jobs)?;
     for (picture, (out, seed, prepared)) in pictures.into_iter().zip(outs) {
-        let size = output_size(args.output_size, model.picture_size(), prepared.report.original_size);
-        write(&out, &render(&picture.image, size, format(&out)?)?)?;
+        let size = output_size(args.output_size, model.image_size(), prepared.report.original_size);
+        write(&out, &render(&picture.pixels, size, format(&out)?)?)?;
         if args.seed.is_none() {
             progress.line(&format!("{}: seed {seed}", out.display()));
         }
@@ -268,7 +268,7 @@ fn write(out: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 /// What the network computes with and what comes of it: `out`, the picture in [-1, 1] (1, 3, H, W); `z` and the style's
 /// `mu` and `logvar` (1, `z_dim`); the noise planes `noise.0`, `noise.1`, ... (1, 1, H, W).
 fn write_tensors(model: &ServedModel, engine: &mut Engine, job: &Job, out: &Path) -> anyhow::Result<()> {
-    let Size { width, height } = model.picture_size();
+    let Size { width, height } = model.image_size();
     let input = input(engine, job)?;
     let mut tensors: HashMap<String, (Vec<usize>, Vec<f32>)> = HashMap::new();
     if let Latent::Style { picture, .. } = &job.latent {

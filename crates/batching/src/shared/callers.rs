@@ -1,51 +1,59 @@
 //! The callers' side: check, submit, leave, drain, stop, ask.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::{Health, Pending, Phase, Shared};
 use crate::answer::Answer;
+use crate::cost::CostModel;
 use crate::error::{Failure, Refused};
-use crate::line::{LineId, Profile};
+use crate::job_queue::QueueId;
 use crate::observer::Stage;
-use crate::scheduler::{Look, QueueStatus};
+use crate::scheduler::{Admission, Places, QueueStatus};
 use crate::worker::Worker;
 
 impl<W: Worker> Shared<W> {
-    pub(crate) fn open(&self, key: W::Key, profile: Profile) -> LineId {
-        self.lock().scheduler.open(key, profile)
+    pub(crate) fn open(&self, key: W::Key, cost: CostModel) -> QueueId {
+        self.lock().scheduler.open(key, cost)
     }
 
-    pub(crate) fn close(&self, line: LineId) {
+    pub(crate) fn close(&self, queue: QueueId) {
         let mut state = self.lock();
-        state.scheduler.close(line);
+        state.scheduler.close(queue);
         let closed = state.scheduler.take_closed();
         drop(state);
         drop(closed);
     }
 
-    pub(crate) fn check(
+    pub(crate) fn reserve(
         &self,
-        line: LineId,
-        count: usize,
-        bytes: usize,
+        queue: QueueId,
+        places: Places,
         deadline: Instant,
     ) -> Result<Duration, Refused> {
         let mut state = self.lock();
         state.open_for_jobs()?;
-        state.scheduler.check(line, count, bytes, deadline, self.clock.now())
+        state.scheduler.reserve(queue, places, deadline, self.clock.now())
     }
 
-    /// Queues all or none. Answers each job's id and where its answer comes.
-    #[expect(clippy::type_complexity, reason = "a pair that lives for one line in the caller")]
+    pub(crate) fn release(&self, queue: QueueId, places: Places) {
+        self.lock().scheduler.release(queue, places);
+    }
+
+    pub(crate) fn least_time(&self, queue: QueueId, count: usize) -> Duration {
+        self.lock().scheduler.least_time(queue, count)
+    }
+
+    /// Queues all or none, in the `places` they have. Answers each job's id and where its answer comes.
+    #[expect(clippy::type_complexity, reason = "a pair that lives for one queue in the caller")]
     pub(crate) fn submit(
         &self,
-        line: LineId,
+        queue: QueueId,
         jobs: Vec<(W::Job, usize)>,
         deadline: Instant,
-        look: Look,
+        places: Option<Places>,
     ) -> Result<Vec<(u64, oneshot::Receiver<Answer<W>>)>, Refused> {
         let pending = |(job, bytes)| {
             let (sender, receiver) = oneshot::channel();
@@ -53,10 +61,18 @@ impl<W: Worker> Shared<W> {
         };
         let (pending, receivers): (Vec<_>, Vec<_>) = jobs.into_iter().map(pending).unzip();
         let mut state = self.lock();
+        let admission = match places {
+            None => Admission::Fresh,
+            Some(places) => {
+                state.scheduler.release(queue, places);
+                Admission::Reserved
+            }
+        };
         state.open_for_jobs()?;
         let now = self.clock.now();
-        let ids = state.scheduler.submit_as(look, line, pending, deadline, now)?;
-        self.wake_lookouts(&state, now);
+        let ids = state.scheduler.submit_as(admission, queue, pending, deadline, now)?;
+        self.expect_pulls(&state, now);
+        self.wake_prefetchers(&state, now);
         self.publish(&state);
         drop(state);
         if ids.len() > 1 {
@@ -68,18 +84,15 @@ impl<W: Worker> Shared<W> {
     }
 
     /// The caller of a job has left.
-    pub(crate) fn withdraw(&self, line: LineId, id: u64) {
+    pub(crate) fn withdraw(&self, queue: QueueId, id: u64) {
         let mut state = self.lock();
-        let Some((key, job)) = state.scheduler.cancel(line, id) else { return };
+        let Some((key, job)) = state.scheduler.cancel(queue, id) else { return };
         let closed = state.scheduler.take_closed();
+        self.expect_pulls(&state, self.clock.now());
         self.publish(&state);
         drop(state);
         drop((job, closed));
         self.observer.cancelled(&key, Stage::Queued);
-    }
-
-    pub(crate) fn observe_codec(&self, line: LineId, took: Duration) {
-        self.lock().scheduler.observe_codec(line, took);
     }
 
     pub(crate) fn drain(&self) {
@@ -120,8 +133,9 @@ impl<W: Worker> Shared<W> {
             Phase::Serving => {}
         }
         let now = self.nanos(self.clock.now());
-        let allowed = |due: u64| due.saturating_add(self.stall_after.as_nanos() as u64);
-        let stalled = self.devices.iter().find(|device| now > allowed(device.due.load(Ordering::Relaxed)));
+        let allowed = u64::try_from(self.stall_after.as_nanos()).unwrap_or(u64::MAX);
+        let overdue = |at: &AtomicU64| now > at.load(Ordering::Relaxed).saturating_add(allowed);
+        let stalled = self.devices.iter().find(|device| overdue(&device.due) || overdue(&device.idle_since));
         stalled.map_or(Health::Serving, |device| Health::Stalled { device: device.name.clone() })
     }
 }

@@ -6,9 +6,9 @@ use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Batch, IDLE, Pending, Phase, Replies, Reply, Shared, State, answer_waiting};
-use crate::answer::Done;
+use crate::answer::Completed;
 use crate::error::Failure;
-use crate::line::{LineId, Waiting};
+use crate::job_queue::{QueueId, Waiting};
 use crate::observer::Stage;
 use crate::scheduler::{Bound, Pull};
 use crate::worker::Worker;
@@ -22,6 +22,7 @@ impl<W: Worker> Shared<W> {
                 return None;
             }
             let now = self.clock.now();
+            self.devices[device].idle_since.store(IDLE, Ordering::Relaxed); // it has come
             let Pull { bound, expired } = state.scheduler.pull(device, now);
             if bound.is_none() && expired.is_empty() {
                 state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -31,6 +32,7 @@ impl<W: Worker> Shared<W> {
             let batch = bound.map(|bound| self.bind(&mut state, device, bound));
             let closed = state.scheduler.take_closed();
             let more = state.scheduler.waiting().0 > 0;
+            self.expect_pulls(&state, now);
             self.publish(&state);
             drop(state);
             drop(closed);
@@ -52,37 +54,37 @@ impl<W: Worker> Shared<W> {
     }
 
     /// Binds what can be given to the device while its batch runs, if there is such a thing now.
-    pub(crate) fn next_ahead(&self, device: usize) -> Option<Batch<W>> {
+    pub(crate) fn next_prefetch(&self, device: usize) -> Option<Batch<W>> {
         let mut state = self.lock();
         if state.phase >= Phase::Lost {
             return None;
         }
-        let bound = state.scheduler.pull_ahead(device, self.clock.now())?;
-        Some(self.bind_ahead(state, device, bound))
+        let bound = state.scheduler.prefetch(device, self.clock.now())?;
+        Some(self.bind_prefetch(state, device, bound))
     }
 
     /// Waits for something that can be given to the device while it works on the batch numbered `running`. None when the
     /// device has ended that before, or the thread should end.
     pub(crate) fn next_before_end(&self, device: usize, running: u64) -> Option<Batch<W>> {
         let mut state = self.lock();
-        while state.phase < Phase::Lost && state.lookouts[device].ended < running {
-            if let Some(bound) = state.scheduler.pull_ahead(device, self.clock.now()) {
-                return Some(self.bind_ahead(state, device, bound));
+        while state.phase < Phase::Lost && state.prefetch_waits[device].ended < running {
+            if let Some(bound) = state.scheduler.prefetch(device, self.clock.now()) {
+                return Some(self.bind_prefetch(state, device, bound));
             }
-            state.lookouts[device].waits = true;
-            state = self.devices[device].lookout.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.lookouts[device].waits = false;
+            state.prefetch_waits[device].waits = true;
+            state = self.devices[device].prefetch.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.prefetch_waits[device].waits = false;
         }
         None
     }
 
     /// The device has ended the batch with this number, well or not.
     pub(crate) fn ended(&self, device: usize, batch: u64) {
-        self.lock().lookouts[device].ended = batch;
-        self.devices[device].lookout.notify_one();
+        self.lock().prefetch_waits[device].ended = batch;
+        self.devices[device].prefetch.notify_one();
     }
 
-    fn bind_ahead(
+    fn bind_prefetch(
         &self,
         mut state: MutexGuard<'_, State<W>>,
         device: usize,
@@ -97,7 +99,7 @@ impl<W: Worker> Shared<W> {
     }
 
     fn bind(&self, state: &mut State<W>, device: usize, bound: Bound<W::Key, Pending<W>>) -> Batch<W> {
-        self.watch(state, device);
+        self.publish_due(state, device);
         let split = |Waiting { queued_at, payload: Pending { job, sender }, .. }: Waiting<Pending<W>>| {
             (job, Some(Reply { sender, queued_at }))
         };
@@ -105,11 +107,11 @@ impl<W: Worker> Shared<W> {
         state.next_batch += 1;
         let number = state.next_batch;
         state.replies[device].push(Replies { batch: number, places });
-        Batch { device, number, key: bound.key, line: bound.line, jobs }
+        Batch { device, number, key: bound.key, queue: bound.queue, jobs }
     }
 
     /// When the device should have ended its batch, for `health`.
-    fn watch(&self, state: &State<W>, device: usize) {
+    fn publish_due(&self, state: &State<W>, device: usize) {
         let due = state.scheduler.due(device).map_or(IDLE, |due| self.nanos(due));
         self.devices[device].due.store(due, Ordering::Relaxed);
     }
@@ -128,7 +130,7 @@ impl<W: Worker> Shared<W> {
         for (reply, output) in replies.into_iter().zip(outputs) {
             let Some(Reply { sender, queued_at }) = reply else { continue };
             let queued = started.saturating_duration_since(queued_at);
-            if sender.send(Ok(Done { output, queued, ran, batch_size })).is_err() {
+            if sender.send(Ok(Completed { output, queued, ran, batch_size })).is_err() {
                 self.observer.cancelled(&batch.key, Stage::Running);
             }
         }
@@ -157,21 +159,22 @@ impl<W: Worker> Shared<W> {
         state.replies[batch.device].retain(|replies| replies.batch != batch.number);
         let now = self.clock.now();
         state.scheduler.finished(batch.device, now);
-        self.watch(&state, batch.device);
+        self.publish_due(&state, batch.device);
+        self.expect_pulls(&state, now);
         self.publish(&state);
         // What this device takes next may leave another one a batch that it would not have had.
-        self.wake_lookouts(&state, now);
+        self.wake_prefetchers(&state, now);
         drop(state);
         drop(batch);
     }
 
-    pub(crate) fn ran(&self, line: LineId, size: usize, ran: Duration) {
+    pub(crate) fn ran(&self, queue: QueueId, size: usize, ran: Duration) {
         let now = self.clock.now();
-        self.lock().scheduler.observe(line, size, ran, now);
+        self.lock().scheduler.observe(queue, size, ran, now);
     }
 
-    pub(crate) fn out_of_memory(&self, line: LineId, size: usize) {
-        self.lock().scheduler.out_of_memory(line, size);
+    pub(crate) fn out_of_memory(&self, queue: QueueId, size: usize) {
+        self.lock().scheduler.out_of_memory(queue, size);
     }
 
     /// Sticky: nothing is admitted or bound any more, and all that waits is answered.

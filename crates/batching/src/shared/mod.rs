@@ -5,7 +5,7 @@
 mod callers;
 mod devices;
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 use crate::answer::Answer;
 use crate::clock::Clock;
 use crate::error::{Failure, Refused};
-use crate::line::{LineId, Waiting};
+use crate::job_queue::{QueueId, Waiting};
 use crate::observer::Observer;
 use crate::scheduler::Scheduler;
 use crate::settings::Settings;
@@ -70,7 +70,7 @@ pub(crate) struct Batch<W: Worker> {
     /// Later batches have larger ones.
     pub(crate) number: u64,
     pub(crate) key: W::Key,
-    pub(crate) line: LineId,
+    pub(crate) queue: QueueId,
     pub(crate) jobs: Vec<W::Job>,
 }
 
@@ -81,7 +81,7 @@ struct State<W: Worker> {
     replies: Vec<Vec<Replies<W>>>,
     next_batch: u64,
     /// By device: what its thread does while the device works.
-    lookouts: Vec<Lookout>,
+    prefetch_waits: Vec<PrefetchWait>,
 }
 
 /// Where the answers to a batch go, by place in it; none once answered.
@@ -92,7 +92,7 @@ struct Replies<W: Worker> {
 
 /// A device's thread while the device works.
 #[derive(Clone, Copy, Default)]
-struct Lookout {
+struct PrefetchWait {
     /// It waits for a batch to begin ahead.
     waits: bool,
     /// The last batch that the device is known to have ended.
@@ -103,9 +103,11 @@ struct DeviceState {
     name: String,
     /// When its batch is due, in nanoseconds after the start; `IDLE` without one.
     due: AtomicU64,
-    /// Wakes its thread while it is on the lookout. Those that are idle wait for `work`: the one that an arrival wakes
+    /// Since when it has run nothing while jobs wait: it should pull one at once. `IDLE` otherwise.
+    idle_since: AtomicU64,
+    /// Wakes its thread while it is on the prefetch. Those that are idle wait for `work`: the one that an arrival wakes
     /// must be able to take it.
-    lookout: Condvar,
+    prefetch: Condvar,
 }
 
 const IDLE: u64 = u64::MAX;
@@ -133,7 +135,7 @@ impl<W: Worker> Shared<W> {
             scheduler: Scheduler::new(devices.len(), settings.limits, settings.margin),
             replies: devices.iter().map(|_| Vec::new()).collect(),
             next_batch: 0,
-            lookouts: vec![Lookout::default(); devices.len()],
+            prefetch_waits: vec![PrefetchWait::default(); devices.len()],
         };
         Self {
             state: Mutex::new(state),
@@ -141,7 +143,12 @@ impl<W: Worker> Shared<W> {
             status: watch::Sender::new(Status { phase: Phase::Serving, idle: true }),
             devices: devices
                 .into_iter()
-                .map(|name| DeviceState { name, due: AtomicU64::new(IDLE), lookout: Condvar::new() })
+                .map(|name| DeviceState {
+                    name,
+                    due: AtomicU64::new(IDLE),
+                    idle_since: AtomicU64::new(IDLE),
+                    prefetch: Condvar::new(),
+                })
                 .collect(),
             started_at: clock.now(),
             stall_after: settings.stall_after,
@@ -151,10 +158,23 @@ impl<W: Worker> Shared<W> {
     }
 
     /// Wakes the threads that can begin a batch ahead now.
-    fn wake_lookouts(&self, state: &State<W>, now: Instant) {
+    fn wake_prefetchers(&self, state: &State<W>, now: Instant) {
         for (index, device) in self.devices.iter().enumerate() {
-            if state.lookouts[index].waits && state.scheduler.has_ahead(index, now) {
-                device.lookout.notify_one();
+            if state.prefetch_waits[index].waits && state.scheduler.has_prefetch(index, now) {
+                device.prefetch.notify_one();
+            }
+        }
+    }
+
+    /// What is expected of each device's thread, for `health`: to pull, if it runs nothing and jobs wait. A thread that
+    /// does starts anew, so that only one that never comes is overdue.
+    fn expect_pulls(&self, state: &State<W>, now: Instant) {
+        let waits = state.scheduler.waiting().0 > 0;
+        for (index, device) in self.devices.iter().enumerate() {
+            if !waits || state.scheduler.due(index).is_some() {
+                device.idle_since.store(IDLE, Ordering::Relaxed);
+            } else if device.idle_since.load(Ordering::Relaxed) == IDLE {
+                device.idle_since.store(self.nanos(now), Ordering::Relaxed);
             }
         }
     }
@@ -162,7 +182,7 @@ impl<W: Worker> Shared<W> {
     /// The phase has changed.
     fn wake_all(&self) {
         self.work.notify_all();
-        self.devices.iter().for_each(|device| device.lookout.notify_one());
+        self.devices.iter().for_each(|device| device.prefetch.notify_one());
     }
 
     fn nanos(&self, at: Instant) -> u64 {

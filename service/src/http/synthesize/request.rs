@@ -1,23 +1,25 @@
 //! The three forms of a synthesis request, to one: files and options.
 
+use std::{future::poll_fn, pin::Pin};
+
 use axum::{
-    RequestExt as _,
-    body::Body,
+    body::{Body, HttpBody as _},
     extract::{FromRequest as _, Multipart, Query, Request, multipart::MultipartError},
     http::{HeaderMap, StatusCode, header},
-};
-use base64::{
-    Engine as _, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use bytes::Bytes;
 use mediatype::MediaType;
 use serde_json::{Map, Value};
 
-use super::members::Members;
+use super::{
+    base64_in_place,
+    intake::Intake,
+    json::{self, FILES, Members},
+};
 use crate::{
-    http::problem::Problem,
-    synthesis::{Files, SynthesisOptions},
+    codec::{Kind, Reserved, Work},
+    http::{app::App, problem::Problem},
+    synthesis::{Files, OptionsError, SynthesisOptions},
 };
 
 /// What can be sent, for messages.
@@ -44,11 +46,6 @@ impl SynthesisRequest {
         Ok(Files { mask, style: self.style.as_deref(), instances: self.instances.as_deref() })
     }
 
-    /// Bytes of its files.
-    pub fn bytes(&self) -> usize {
-        [&self.mask, &self.style, &self.instances].into_iter().flatten().map(Bytes::len).sum()
-    }
-
     /// The place of the file `name`, if files can be called so.
     fn file(&mut self, name: &str) -> Option<&mut Option<Bytes>> {
         match name {
@@ -58,36 +55,63 @@ impl SynthesisRequest {
             _ => None,
         }
     }
-
-    /// Keeps the file `name`, if files can be called so; tells whether it did.
-    fn keep_file(&mut self, name: &str, bytes: &Bytes) -> Result<bool, Problem> {
-        match self.file(name) {
-            None => Ok(false),
-            Some(place @ None) => {
-                *place = Some(bytes.clone());
-                Ok(true)
-            }
-            Some(Some(_)) => Err(Problem::malformed(format!("`{name}` is sent twice; send it once"))),
-        }
-    }
 }
 
-/// Reads a request in any of its forms. The body's limit is the router's.
+/// Reads a request in any of its forms, on the way in and then on the codec pool. Also what its body holds of what
+/// requests may hold.
 ///
 /// # Errors
 /// When it has no form that is read here, is too large, or an option is wrong.
-pub async fn read(request: Request) -> Result<SynthesisRequest, Problem> {
-    let mut options = query_options(&request)?;
-    let mut read = match form(request.headers())? {
-        Form::Multipart => read_multipart(request, &mut options).await?,
-        Form::Png => {
-            let mask = Some(read_bytes(request).await?);
-            SynthesisRequest { mask, ..SynthesisRequest::default() }
-        }
-        Form::Json => read_json(&read_bytes(request).await?, &mut options)?,
+pub async fn read(app: &App, request: Request) -> Result<(SynthesisRequest, Reserved), Problem> {
+    let most = app.fleet.longest_latent();
+    let form = form(request.headers())?;
+    let options = query_options(&request, most)?;
+    let (parts, body) = request.into_parts();
+    let (intake, body) = Intake::watch(body, app.settings.limits.bytes, &app.codec.budget);
+    let request = Request::from_parts(parts, body);
+    let content = match form {
+        Form::Multipart => read_parts(request).await.map(Content::Parts),
+        Form::Png => read_bytes(request.into_body()).await.map(Content::Mask),
+        Form::Json => read_bytes(request.into_body()).await.map(Content::Json),
     };
-    read.options = SynthesisOptions::from_object(options)?;
-    Ok(read)
+    let content = content.map_err(|problem| intake.refusal().unwrap_or(problem))?;
+    let held = intake.into_reserved();
+    // Small ones wait for nobody; what a stranger can make large is not parsed on the threads that everybody waits for.
+    let work = Work { kind: Kind::Parse, pixels: content.text_bytes() };
+    let read = app.codec.run(work, move |_| content.parse(options, most)).await??;
+    Ok((read, held))
+}
+
+/// A body that has come.
+enum Content {
+    Mask(Vec<u8>),
+    Json(Vec<u8>),
+    Parts(Vec<(String, Bytes)>),
+}
+
+impl Content {
+    /// Bytes of it that are to be parsed.
+    fn text_bytes(&self) -> u64 {
+        let bytes = match self {
+            Self::Mask(_) => 0,
+            Self::Json(text) => text.len(),
+            Self::Parts(parts) => {
+                parts.iter().filter(|(name, _)| !FILES.contains(&&**name)).map(|(_, part)| part.len()).sum()
+            }
+        };
+        bytes as u64
+    }
+
+    fn parse(self, options: Map<String, Value>, most: usize) -> Result<SynthesisRequest, Problem> {
+        match self {
+            Self::Mask(mask) => {
+                let options = SynthesisOptions::from_object(options)?;
+                Ok(SynthesisRequest { mask: Some(mask.into()), options, ..SynthesisRequest::default() })
+            }
+            Self::Json(body) => parse_json(body, options, most),
+            Self::Parts(parts) => parse_parts(parts, options, most),
+        }
+    }
 }
 
 enum Form {
@@ -122,104 +146,108 @@ fn form(headers: &HeaderMap) -> Result<Form, Problem> {
     }
 }
 
-fn query_options(request: &Request) -> Result<Map<String, Value>, Problem> {
+fn query_options(request: &Request, most: usize) -> Result<Map<String, Value>, Problem> {
     let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(request.uri())
         .map_err(|_| Problem::malformed("the query cannot be read; write it as name=value&name=value"))?;
     let mut options = Map::new();
     for (name, text) in pairs {
-        SynthesisOptions::add_text(&mut options, &name, &text)?;
+        SynthesisOptions::add_text(&mut options, &name, &text, most)?;
     }
     Ok(options)
 }
 
-async fn read_bytes(request: Request) -> Result<Bytes, Problem> {
-    let request: Request<Body> = request.with_limited_body();
-    let read = Bytes::from_request(request, &()).await;
-    read.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => body_too_large(),
-        _ => Problem::malformed("the body broke off on its way; send it whole"),
-    })
+/// A body as one piece that is this request's own.
+async fn read_bytes(mut body: Body) -> Result<Vec<u8>, Problem> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let frame = frame.map_err(|_| Problem::malformed("the body broke off on its way; send it whole"))?;
+        if let Some(data) = frame.data_ref() {
+            bytes.extend_from_slice(data);
+        }
+    }
+    Ok(bytes)
 }
 
-async fn read_multipart(
-    request: Request,
-    options: &mut Map<String, Value>,
-) -> Result<SynthesisRequest, Problem> {
+/// Parts of a form that are read; a request has a dozen at most.
+const MOST_PARTS: usize = 64;
+
+async fn read_parts(request: Request) -> Result<Vec<(String, Bytes)>, Problem> {
     let mut parts = Multipart::from_request(request, &())
         .await
         .map_err(|_| Problem::malformed("the Content-Type has no boundary; let your client write it"))?;
-    let mut read = SynthesisRequest::default();
+    let mut read = Vec::new();
     while let Some(part) = parts.next_field().await.map_err(multipart_problem)? {
         let Some(name) = part.name().map(str::to_owned) else {
             return Err(Problem::malformed(
                 "a part has no name; name it `mask`, `style`, `instances` or an option",
             ));
         };
-        let bytes = part.bytes().await.map_err(multipart_problem)?;
-        if read.keep_file(&name, &bytes)? {
+        if !FILES.contains(&&*name) && name != "options" && !SynthesisOptions::is_known(&name) {
+            return Err(OptionsError::Unknown(name).into()); // without reading it
+        }
+        if read.len() == MOST_PARTS {
+            return Err(Problem::malformed(format!("there are more than {MOST_PARTS} parts; send fewer")));
+        }
+        read.push((name, part.bytes().await.map_err(multipart_problem)?));
+    }
+    Ok(read)
+}
+
+fn parse_parts(
+    parts: Vec<(String, Bytes)>,
+    mut options: Map<String, Value>,
+    most: usize,
+) -> Result<SynthesisRequest, Problem> {
+    let mut read = SynthesisRequest::default();
+    for (name, bytes) in parts {
+        if let Some(place) = read.file(&name) {
+            if place.replace(bytes).is_some() {
+                return Err(json::sent_twice(&name));
+            }
             continue;
         }
         let text = std::str::from_utf8(&bytes).map_err(|_| {
             Problem::malformed(format!("part `{name}` is not text, and no file is called so"))
         })?;
         if name == "options" {
-            for (name, value) in parse_object(text.as_bytes(), "the part `options`")? {
-                SynthesisOptions::add(options, &name, value)?;
-            }
+            options = json::read(text.as_bytes(), "the part `options`", false, options, most)?.options;
         } else {
-            SynthesisOptions::add_text(options, &name, text)?;
+            SynthesisOptions::add_text(&mut options, &name, text, most)?;
         }
     }
+    read.options = SynthesisOptions::from_object(options)?;
     Ok(read)
+}
+
+fn parse_json(
+    mut body: Vec<u8>,
+    options: Map<String, Value>,
+    most: usize,
+) -> Result<SynthesisRequest, Problem> {
+    let Members { files, options } = json::read(&body, "the body", true, options, most)?;
+    let options = SynthesisOptions::from_object(options)?;
+    let mut decoded = [None, None, None];
+    for ((range, name), decoded) in files.into_iter().zip(FILES).zip(&mut decoded) {
+        let Some(range) = range else { continue };
+        let start = range.start;
+        let bytes = base64_in_place::decode(&mut body[range]).ok_or_else(|| {
+            Problem::malformed(format!("`{name}` is no file in base64; encode its bytes so"))
+        })?;
+        *decoded = Some(start + bytes.start..start + bytes.end);
+    }
+    let body = Bytes::from(body);
+    let [mask, style, instances] = decoded.map(|range| range.map(|range| body.slice(range)));
+    Ok(SynthesisRequest { mask, style, instances, options })
 }
 
 fn multipart_problem(error: MultipartError) -> Problem {
     match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => body_too_large(),
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Problem::too_large("the body has more bytes than the server takes; send smaller files")
+        }
         _ => Problem::malformed(format!(
             "the multipart body cannot be read: {}; send it whole",
             error.body_text()
         )),
     }
-}
-
-fn body_too_large() -> Problem {
-    Problem::too_large("the body has more bytes than the server takes; send smaller files")
-}
-
-fn read_json(body: &[u8], options: &mut Map<String, Value>) -> Result<SynthesisRequest, Problem> {
-    let mut read = SynthesisRequest::default();
-    for (name, value) in parse_object(body, "the body")? {
-        if read.file(&name).is_none() {
-            SynthesisOptions::add(options, &name, value)?;
-        } else if !value.is_null() {
-            read.keep_file(&name, &decode_base64(&name, &value)?)?;
-        }
-    }
-    Ok(read)
-}
-
-fn parse_object(text: &[u8], place: &str) -> Result<Vec<(String, Value)>, Problem> {
-    let members = serde_json::from_slice(text);
-    members
-        .map(|Members(members)| members)
-        .map_err(|error| Problem::malformed(format!("{place} is no JSON object: {error}")))
-}
-
-/// Base64 as it is written anywhere: padded or not.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-
-/// Base64, in lines or not, with or without a `data:` prefix as browsers write it.
-fn decode_base64(name: &str, value: &Value) -> Result<Bytes, Problem> {
-    let wrong = || Problem::malformed(format!("`{name}` is no file in base64; encode its bytes so"));
-    let text = value.as_str().ok_or_else(wrong)?;
-    let text = match text.strip_prefix("data:") {
-        Some(url) => url.split_once(";base64,").ok_or_else(wrong)?.1,
-        None => text,
-    };
-    let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    BASE64.decode(digits).map(Bytes::from).map_err(|_| wrong())
 }

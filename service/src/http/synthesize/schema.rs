@@ -1,11 +1,11 @@
 //! The bodies of `POST /synthesize` as they are documented, and the JSON answer.
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
 use serde::Serialize;
 use spadework_imaging::MaskReport;
 use utoipa::ToSchema;
 
-use super::accept::Answer;
+use super::{accept::Answer, answer_body::Segment};
 use crate::synthesis::SynthesisOptions;
 
 /// Pictures and how the mask was read.
@@ -99,27 +99,94 @@ pub struct SynthesisJson {
     options: SynthesisOptions,
 }
 
-/// The JSON answer: `files` are the encoded pictures, each with its seed and latent.
-pub fn json(model: String, files: Vec<(Vec<u8>, u64, Option<Vec<f32>>)>, report: &MaskReport) -> Vec<u8> {
-    let picture = |(file, seed, latent): (Vec<u8>, u64, Option<Vec<f32>>)| PictureAnswer {
-        seed,
-        media_type: Answer::Png.media_type().to_owned(),
-        data: BASE64_STANDARD.encode(file),
-        latent,
-    };
+/// An encoded image of an answer.
+pub struct MadeFile {
+    /// The file.
+    pub file: Bytes,
+    /// Its seed.
+    pub seed: u64,
+    /// The latent it was made from, where the model has one.
+    pub latent: Option<Vec<f32>>,
+}
+
+/// The JSON answer, [`SynthesisAnswer`], with the files left to be encoded as they are sent.
+pub fn json(model: &str, files: Vec<MadeFile>, report: &MaskReport) -> Vec<Segment> {
+    let mut segments = Vec::new();
+    let mut plain = format!("{{\"model\":{},\"pictures\":[", text(&model));
+    for (index, MadeFile { file, seed, latent }) in files.into_iter().enumerate() {
+        let media_type = Answer::Png.media_type().to_owned();
+        let answer = text(&PictureAnswer { seed, media_type, data: String::new(), latent });
+        let (before, after) = answer.split_once("\"data\":\"").unwrap_or((&answer, ""));
+        plain.push_str(if index > 0 { "," } else { "" });
+        plain.push_str(&format!("{before}\"data\":\""));
+        segments.extend([Segment::Plain(plain.into()), Segment::Base64(file)]);
+        plain = after.to_owned();
+    }
+    plain.push_str(&format!("],\"mask\":{}}}", text(&mask_answer(report))));
+    segments.push(Segment::Plain(plain.into()));
+    segments
+}
+
+fn text(value: &impl Serialize) -> String {
+    // Strings and finite numbers: there is nothing in it that JSON cannot say.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn mask_answer(report: &MaskReport) -> MaskAnswer {
     let class = |class: &spadework_imaging::ClassPixels| ClassAnswer {
         id: class.id,
         name: class.name.clone(),
         pixels: class.pixels,
     };
-    let mask = MaskAnswer {
+    MaskAnswer {
         format: report.encoding.to_string(),
         width: report.original_size.width,
         height: report.original_size.height,
         classes: report.classes.iter().map(class).collect(),
         unmatched_share: report.unmatched_share(),
-    };
-    let pictures = files.into_iter().map(picture).collect();
-    // Strings and finite numbers: there is nothing in it that JSON cannot say.
-    serde_json::to_vec(&SynthesisAnswer { model, pictures, mask }).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine as _, prelude::BASE64_STANDARD};
+    use spadework_imaging::{Label, LabelSet, Limits, MaskOptions, decode_mask, encode_label_png};
+
+    use super::*;
+
+    #[test]
+    fn what_is_sent_is_the_answer_as_it_is_documented() {
+        let labels = spadework_imaging::LabelMap::new(2, 1, vec![0, 1], 2).unwrap();
+        let label = |id, name: &str| Label { id, name: name.to_owned(), color: None };
+        let set = LabelSet::new(2, false, vec![label(0, "sky"), label(1, "\"sea\"")]).unwrap();
+        let png = encode_label_png(&labels).unwrap();
+        let mask =
+            decode_mask(&png, &set, labels.size(), MaskOptions::default(), &Limits::default()).unwrap();
+        let latents = [Some(vec![0.5, -1.0]), None];
+        let file = |(seed, latent): (u64, Option<Vec<f32>>)| MadeFile {
+            file: Bytes::from(vec![seed as u8; 5]),
+            seed,
+            latent,
+        };
+        let files = || (7..).zip(latents.clone()).map(file);
+        let sent: Vec<u8> = json("a \"data\":\" b", files().collect(), &mask.report)
+            .into_iter()
+            .flat_map(|segment| match segment {
+                Segment::Plain(bytes) => bytes.to_vec(),
+                Segment::Base64(bytes) => BASE64_STANDARD.encode(bytes).into_bytes(),
+            })
+            .collect();
+        let picture = |MadeFile { file, seed, latent }: MadeFile| PictureAnswer {
+            seed,
+            media_type: "image/png".to_owned(),
+            data: BASE64_STANDARD.encode(file),
+            latent,
+        };
+        let documented = SynthesisAnswer {
+            model: "a \"data\":\" b".to_owned(),
+            pictures: files().map(picture).collect(),
+            mask: mask_answer(&mask.report),
+        };
+        assert_eq!(String::from_utf8(sent).unwrap(), serde_json::to_string(&documented).unwrap());
+    }
 }

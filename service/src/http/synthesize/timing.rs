@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use spadework_batching::Done;
+use spadework_batching::Completed;
 use spadework_metrics::Stage;
 
-use crate::{http::app::App, synthesis::Made};
+use crate::{http::app::App, synthesis::Generated};
 
 /// Where a request's time went, and how large its batch was.
 #[derive(Clone, Copy, Default)]
@@ -20,8 +20,9 @@ pub struct Timing {
 
 impl Timing {
     /// Of several pictures the slowest counts.
-    pub fn new(decode: Duration, plan: Duration, done: &[Done<Made>]) -> Self {
-        let slowest = |time: fn(&Done<Made>) -> Duration| done.iter().map(time).max().unwrap_or_default();
+    pub fn new(decode: Duration, plan: Duration, done: &[Completed<Generated>]) -> Self {
+        let slowest =
+            |time: fn(&Completed<Generated>) -> Duration| done.iter().map(time).max().unwrap_or_default();
         Self {
             decode,
             plan,

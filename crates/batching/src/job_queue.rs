@@ -1,28 +1,19 @@
 //! The jobs of one queue in order of arrival, and what they cost to run.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::arrivals::Arrivals;
 use crate::cost::CostModel;
 
-/// What the batcher has to know about a queue's jobs. All jobs of one queue cost the same.
-#[derive(Clone, Debug)]
-pub struct Profile {
-    /// The time of a batch on a device.
-    pub cost: CostModel,
-    /// The time from a batch's end to its answer's last byte (encoding), kept free before the deadline.
-    pub codec: Duration,
-}
-
-/// Names a line for its lifetime; never reused.
+/// Names a queue for its lifetime; never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LineId(pub(crate) u64);
+pub struct QueueId(pub(crate) u64);
 
 /// A job that has been admitted and is not bound yet.
 #[derive(Debug)]
 pub struct Waiting<T> {
-    /// Its number, in order of admission over all lines.
+    /// Its number, in order of admission over all queues.
     pub id: u64,
     /// When its answer is due.
     pub deadline: Instant,
@@ -36,26 +27,29 @@ pub struct Waiting<T> {
 
 /// The waiting jobs of one key, oldest first.
 #[derive(Debug)]
-pub struct Line<K, T> {
-    pub(crate) id: LineId,
+pub struct JobQueue<K, T> {
+    pub(crate) id: QueueId,
     pub(crate) key: K,
     pub(crate) cost: CostModel,
-    pub(crate) codec: Duration,
     pub(crate) arrivals: Arrivals,
     pub(crate) waiting: VecDeque<Waiting<T>>,
-    /// Nothing is submitted any more: the line goes when it is empty.
+    /// What the waiting jobs hold, in bytes.
+    pub(crate) waiting_bytes: usize,
+    /// Jobs that have a place here and are not submitted yet.
+    pub(crate) reserved: usize,
+    /// Nothing is submitted any more: the queue goes when it is empty.
     pub(crate) closed: bool,
 }
 
-impl<K, T> Line<K, T> {
-    pub(crate) fn new(id: LineId, key: K, profile: Profile) -> Self {
-        let Profile { cost, codec } = profile;
-        Self { id, key, cost, codec, arrivals: Arrivals::default(), waiting: VecDeque::new(), closed: false }
+impl<K, T> JobQueue<K, T> {
+    pub(crate) fn new(id: QueueId, key: K, cost: CostModel) -> Self {
+        let (arrivals, waiting) = (Arrivals::default(), VecDeque::new());
+        Self { id, key, cost, arrivals, waiting, waiting_bytes: 0, reserved: 0, closed: false }
     }
 
-    /// When a batch of `size` that is bound at `now` is answered, at the latest: what is held against a deadline.
-    pub(crate) fn answered(&self, size: usize, now: Instant) -> Instant {
-        now + self.cost.latest(size) + self.codec
+    /// When a batch of `size` that is bound at `now` has ended, at the latest: what is held against a deadline.
+    pub(crate) fn ends_by(&self, size: usize, now: Instant) -> Instant {
+        now + self.cost.latest(size)
     }
 
     /// The deadlines from place `from` on.
@@ -66,6 +60,8 @@ impl<K, T> Line<K, T> {
     /// Takes out the job `id`, if it still waits.
     pub(crate) fn remove(&mut self, id: u64) -> Option<Waiting<T>> {
         let place = self.waiting.binary_search_by_key(&id, |waiting| waiting.id).ok()?;
-        self.waiting.remove(place)
+        let removed = self.waiting.remove(place)?;
+        self.waiting_bytes -= removed.bytes;
+        Some(removed)
     }
 }
