@@ -130,9 +130,14 @@ fn unreadable(path: &Path, source: PytorchError) -> CheckpointError {
 
 /// Whether an error, or one of its causes, is that a file ended too early.
 fn is_end_of_file(error: &(dyn Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source())
-        .filter_map(|error| error.downcast_ref::<io::Error>())
-        .any(|error| error.kind() == io::ErrorKind::UnexpectedEof)
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn float_type(dtype: PthType) -> Option<DType> {

@@ -236,6 +236,17 @@ fn a_voc_palette_is_for_looking_at_and_its_indices_are_ids() {
 }
 
 #[test]
+fn labels_without_a_colour_are_read_where_the_others_are_the_model_s_by_position() {
+    // As the studio saves a mask: a hue for every label without a colour.
+    let model = labels(4, false, [(0, [1, 2, 3]), (2, [90, 90, 200])]);
+    let palette = [[1, 2, 3], [250, 10, 30], [90, 90, 200], [30, 250, 10]];
+    assert_eq!(
+        ids_as(&indexed(&palette, &[0, 1, 3, 2]), &model, MaskEncoding::IndexedIds),
+        fill(&[0, 1, 3, 2])
+    );
+}
+
+#[test]
 fn the_border_of_a_voc_mask_is_unknown_in_its_colours_too() {
     let png = rgb(&[voc_color(0), voc_color(15), [224, 224, 192]]);
     assert_eq!(ids_as(&png, &voc(), MaskEncoding::RgbColors), fill(&[0, 15, 21]));

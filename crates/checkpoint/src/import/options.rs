@@ -372,7 +372,7 @@ mod tests {
     fn a_value_that_makes_no_sense_is_named() {
         let error = TrainingOptions::parse("label_nc: many", "opt.txt").unwrap_err();
         assert_eq!(error.to_string(), "opt.txt: `label_nc` is `many`, which is not a whole number");
-        assert!(matches!(TrainingOptions::parse("hello", "x"), Err(TrainingOptionsError::NoOptions(_))));
+        assert!(matches!(TrainingOptions::parse("hello", "x"), Err(TrainingOptionsError::NoOptions { .. })));
     }
 
     fn coco_shapes() -> Observed {

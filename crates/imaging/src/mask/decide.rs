@@ -108,6 +108,8 @@ impl Evidence<'_> {
             MaskFormat::Shown => Err(MaskError::ColorsAsIds),
             MaskFormat::Colors => self.checked_colors(colors()),
             MaskFormat::Auto if self.is_the_model_s(&colors()) => Ok(colors()),
+            // The studio's files: labels without a colour have any.
+            MaskFormat::Auto if self.is_the_model_s_by_position(palette) => indices().checked(self.labels),
             // labelme's files, and PASCAL VOC's: the palette is for looking at.
             MaskFormat::Auto if palette.is_voc() => indices().checked(self.labels),
             MaskFormat::Auto => {
@@ -121,6 +123,18 @@ impl Evidence<'_> {
                 }
             }
         }
+    }
+
+    /// Whether every index that is used is a class that has its entry's colour, or none at all, and some has.
+    fn is_the_model_s_by_position(&self, palette: &Palette) -> bool {
+        let color_of = |index: u16| u8::try_from(index).ok().and_then(|id| self.labels.label(id)?.color);
+        let mut indices = self.census.samples().map(|[index, ..]| index);
+        let fits = |index: u16| {
+            self.labels.class_of_value(index).is_some()
+                && color_of(index).is_none_or(|color| Some(color) == palette.color(index))
+        };
+        let any = self.census.samples().any(|[index, ..]| color_of(index).is_some());
+        any && indices.all(fits)
     }
 
     /// How likely the indices of an all-grey palette are ids: a ramp of even steps is drawn for looking at, and only by

@@ -10,7 +10,8 @@ use anyhow::Context as _;
 use rand::{SeedableRng as _, seq::SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
 use spadework_imaging::{
-    LabelSet, Limits, Mask, MaskFormat, MaskOptions, Resize, Size, decode_instances, decode_mask, decode_picture, peek,
+    LabelSet, Limits, Mask, MaskFormat, MaskOptions, Resize, Size, decode_instances, decode_mask,
+    decode_picture, peek,
 };
 
 use super::{Pair, Sample, Source, Transform, cache::Cache, transform::Original};
