@@ -11,11 +11,11 @@ use crate::{ReadError, Size};
 /// An image format that is read here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// PNG: masks, instance maps and pictures.
+    /// PNG: masks, instance maps and images.
     Png,
-    /// JPEG: pictures.
+    /// JPEG: images.
     Jpeg,
-    /// WebP: pictures.
+    /// WebP: images.
     WebP,
 }
 

@@ -1,4 +1,4 @@
-//! Bytes to typed pixels and back: label maps, instance maps, pictures.
+//! Bytes to typed pixels and back: label maps, instance maps, images.
 //!
 //! Everything that arrives from outside is checked here, once: [`decode_mask`], [`decode_instances`] and
 //! [`decode_picture`] look at a file's header before they decode it, refuse what is too large, and answer

@@ -19,7 +19,7 @@ pub(super) struct Observed {
     pub(super) kernel: usize,
     /// Whether batch norm's running statistics are there.
     pub(super) batch_norm: bool,
-    /// Length of the latent and cells of its grid, when the picture starts from one.
+    /// Length of the latent and cells of its grid, when the image starts from one.
     pub(super) latent: Option<(usize, usize)>,
     /// Whether there is a fifth up-block.
     pub(super) most: bool,

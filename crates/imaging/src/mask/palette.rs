@@ -62,7 +62,7 @@ impl Palette {
         })
     }
 
-    /// Whether it is a palette for any picture, which converters dither to: all colours of the web-safe cube.
+    /// Whether it is a palette for any image, which converters dither to: all colours of the web-safe cube.
     pub(super) fn is_web_safe(&self) -> bool {
         const CUBE: usize = 216;
         let mut safe: Vec<_> =

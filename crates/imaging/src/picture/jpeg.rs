@@ -1,4 +1,4 @@
-//! JPEG pictures.
+//! JPEG images.
 
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
