@@ -1,4 +1,4 @@
-//! The studio and the API's documentation: files inside the binary, no outside resource.
+//! The studio: files inside the binary, no outside resource.
 
 use axum::{
     extract::Path,
@@ -20,12 +20,7 @@ pub async fn studio(headers: HeaderMap) -> Response {
     file("index.html", &headers)
 }
 
-/// The API's documentation.
-pub async fn docs(headers: HeaderMap) -> Response {
-    file("docs.html", &headers)
-}
-
-/// A file of either.
+/// A file of it.
 pub async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
     file(&path, &headers)
 }
