@@ -6,16 +6,19 @@ use spadework_imaging::RgbImage;
 use spadework_model::{Architecture, Grid, Tensors};
 
 use crate::{
-    Begun, CacheUse, Cached, Device, End, EngineError, Input, InstructionSet, Planner, Posterior, Precision,
-    Settings, Watch,
+    Begun, CacheUse, Cached, Device, EngineError, Event, Input, Planner, Posterior, Precision, Settings,
+    Watch,
     cache::Pictures,
     cpu::{Network, Policy},
-    instructions::Instructions,
     pending::rgb,
-    plain::PlainEncoder,
+    reference::PlainEncoder,
 };
 #[cfg(feature = "cuda")]
-use crate::{Pending, cuda, tables};
+use crate::{
+    Pending,
+    gpu::{self, cuda},
+};
+use spadework_kernels::cpu::{InstructionSet, Instructions};
 
 /// Pictures get one part in so many of the cache; tables get the rest.
 const PICTURES_SHARE: usize = 8;
@@ -36,7 +39,7 @@ enum AnyGenerator {
     Cpu { network: Box<Network>, precision: Precision },
     /// Exact tables and whole batches, on a GPU.
     #[cfg(feature = "cuda")]
-    Cuda(Box<tables::Network>, Precision),
+    Cuda(Box<gpu::Generator>, Precision),
 }
 
 impl Engine {
@@ -128,7 +131,7 @@ impl Engine {
     ///
     /// Bytes are truncated, not rounded, as the published code does: `trunc(clip((x + 1) / 2 · 255, 0, 255))`.
     pub fn generate(&mut self, inputs: &[Input]) -> Result<Vec<RgbImage>, EngineError> {
-        match self.begin(inputs, &End::default())? {
+        match self.begin(inputs, &Event::default())? {
             Begun::Done(pictures) => Ok(pictures),
             Begun::Pending(pending) => Ok(pending.finish()?.0),
         }
@@ -140,7 +143,7 @@ impl Engine {
     /// # Errors
     /// As [`generate`](Self::generate); what goes wrong on the device later, [`Pending::finish`](crate::Pending::finish)
     /// tells.
-    pub fn begin(&mut self, inputs: &[Input], after: &End) -> Result<Begun, EngineError> {
+    pub fn begin(&mut self, inputs: &[Input], after: &Event) -> Result<Begun, EngineError> {
         #[cfg(feature = "cuda")]
         if let AnyGenerator::Cuda(network, _) = &self.generator
             && let Some(download) = network.begin(inputs, after)?
@@ -243,7 +246,7 @@ fn on_cuda(
     ordinal: usize,
     settings: Settings,
 ) -> Result<(AnyGenerator, Vec<String>), EngineError> {
-    let device = cuda::open(ordinal)?;
+    let device = spadework_kernels::cuda::open(ordinal)?;
     let precision = match settings.precision {
         Some(precision) => precision,
         None => cuda::best_precision(&device)?,
@@ -261,7 +264,7 @@ fn on_stream_of_its_own(
 ) -> Result<PlainEncoder, EngineError> {
     let device = match device {
         #[cfg(feature = "cuda")]
-        Device::Cuda(ordinal) => candle_core::Device::Cuda(cuda::open(ordinal)?),
+        Device::Cuda(ordinal) => candle_core::Device::Cuda(spadework_kernels::cuda::open(ordinal)?),
         _ => candle_core::Device::Cpu,
     };
     PlainEncoder::load(architecture, encoder, &device)

@@ -1,10 +1,9 @@
 //! A batch that a device works on while the thread that began it does something else.
 
-#[cfg(feature = "cuda")]
-use std::sync::Arc;
 use std::time::Duration;
 
 use spadework_imaging::RgbImage;
+use spadework_kernels::device::{Download, Event};
 
 use crate::EngineError;
 
@@ -23,32 +22,6 @@ pub struct Pending {
     height: usize,
 }
 
-/// The moment on a device when a batch has ended there.
-#[derive(Clone, Default)]
-pub struct End {
-    #[cfg(feature = "cuda")]
-    pub(crate) event: Option<Arc<cudarc::driver::CudaEvent>>,
-}
-
-impl End {
-    /// Waits for it, on any thread. A device that has failed does not come there any more, and nobody waits either.
-    pub fn wait(&self) {
-        #[cfg(feature = "cuda")]
-        if let Some(event) = &self.event {
-            crate::cuda::wait(event);
-        }
-    }
-}
-
-/// Pictures' bytes on their way to host memory.
-pub(crate) trait Download {
-    /// When they have arrived.
-    fn end(&self) -> End;
-
-    /// Waits for them: each picture's bytes, and how long the device took from the batch's beginning on.
-    fn finish(self: Box<Self>) -> candle_core::Result<(Vec<Vec<u8>>, Duration)>;
-}
-
 impl Pending {
     /// Pictures of this size.
     #[cfg(any(test, feature = "cuda"))]
@@ -56,9 +29,9 @@ impl Pending {
         Self { download, width, height }
     }
 
-    /// When the device has ended it.
-    pub fn end(&self) -> End {
-        self.download.end()
+    /// The event after its last copy.
+    pub fn event(&self) -> Event {
+        self.download.event()
     }
 
     /// Waits for the pictures, one for each input, in order. Also how long the device took, without what it did before.
@@ -83,8 +56,8 @@ mod tests {
     use super::*;
     use crate::{
         Engine, Settings,
-        made_up::{input, small, weights},
-        tables::{CandleOperators, Network, Target},
+        gpu::{CandleOperators, Generator, Target},
+        testing::fixtures::{input, small, weights},
     };
 
     #[test]
@@ -93,7 +66,7 @@ mod tests {
         let tensors = weights(&architecture, 1);
         let mut engine = Engine::load(&architecture, &tensors, None, Settings::default()).unwrap();
         let inputs = [input(&architecture, 1), input(&architecture, 2)];
-        let Begun::Done(pictures) = engine.begin(&inputs, &End::default()).unwrap() else {
+        let Begun::Done(pictures) = engine.begin(&inputs, &Event::default()).unwrap() else {
             panic!("a processor has nothing to wait for")
         };
         assert_eq!(pictures, engine.generate(&inputs).unwrap());
@@ -104,10 +77,10 @@ mod tests {
         let architecture = small();
         let operators = Box::new(CandleOperators { device: Device::Cpu });
         let target = Target { device: Device::Cpu, dtype: DType::F32 };
-        let network = Network::load(&architecture, &weights(&architecture, 1), target, operators).unwrap();
+        let network = Generator::load(&architecture, &weights(&architecture, 1), target, operators).unwrap();
         let inputs = [input(&architecture, 1), input(&architecture, 2)];
         let picture = architecture.picture();
-        let download = network.begin(&inputs, &End::default()).unwrap().unwrap();
+        let download = network.begin(&inputs, &Event::default()).unwrap().unwrap();
         let (pictures, _) = Pending::new(download, picture.width, picture.height).finish().unwrap();
         for (input, picture) in inputs.iter().zip(&pictures) {
             let alone = network.generate(std::slice::from_ref(input)).unwrap();

@@ -9,11 +9,11 @@ use spadework_model::{Architecture, Grid, Tensors};
 
 use super::{Network, Policy};
 use crate::{
-    Cached, DEFAULT_CACHE_BYTES, Input, InstructionSet, Planner, Precision,
-    instructions::Instructions,
-    made_up::{architectures, difference, input, small, weights},
-    plain::PlainGenerator,
+    Cached, DEFAULT_CACHE_BYTES, Input, Planner, Precision,
+    reference::PlainGenerator,
+    testing::fixtures::{architectures, difference, input, small, weights},
 };
+use spadework_kernels::cpu::{InstructionSet, Instructions};
 
 /// Largest difference of a value in [-1, 1] that is rounding.
 fn tolerance(precision: Precision) -> f32 {

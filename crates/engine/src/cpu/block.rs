@@ -3,21 +3,19 @@
 use spadework_model::{Architecture, Grid, Prefixed, Stage};
 
 use super::{
-    conv::{Conv, Noise, Onto},
+    conv::Conv,
+    epilogue::{Noise, Onto},
     features::{Features, blocks, cells},
     modulate::Modulation,
-    network::{Parts, Workspace},
     policy::Policy,
     read::numbers,
     spade::{SharedPredictor, Spade},
     statistics::normalising,
-    tables::Shelf,
+    table_layout::TableLayout,
+    workspace::{Parts, Workspace},
 };
-use crate::{
-    EngineError, Part, Watch,
-    buffer::Buffer,
-    isa::{BLOCK, Isa},
-};
+use crate::{EngineError, Part, Watch};
+use spadework_kernels::cpu::{BLOCK, Buffer, Isa};
 
 /// `x_s + conv_1(lrelu(norm_1(conv_0(lrelu(norm_0 x)))))`, with a modulated 1×1 shortcut where the width changes.
 #[derive(Debug)]
@@ -38,14 +36,14 @@ impl Block {
         architecture: &Architecture,
         stage: Stage,
         policy: Policy,
-        shelf: &mut Shelf,
+        layout: &mut TableLayout,
         mut shared: Option<&mut SharedPredictor>,
     ) -> Result<Self, EngineError> {
         let part = root.part(stage.name);
         let (input, middle, output) = (stage.input, stage.middle(), stage.output);
         let mut norm = |name: &str, channels: usize| {
             let shape = (channels, stage.grid);
-            Spade::read(&part.part(name), architecture, shape, policy, shelf, shared.as_deref_mut())
+            Spade::read(&part.part(name), architecture, shape, policy, layout, shared.as_deref_mut())
         };
         let conv = |name: &str, shape: (usize, usize), kernel: usize| {
             let form = policy.conv(kernel);

@@ -4,17 +4,9 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use spadework_model::{Grid, Prefixed};
 
-use super::{
-    conv::{Conv, Onto},
-    network::Scratch,
-    policy::Policy,
-    read::numbers,
-    source::Source,
-};
-use crate::{
-    EngineError,
-    isa::{BLOCK, Isa},
-};
+use super::{conv::Conv, epilogue::Onto, policy::Policy, read::numbers, scratch::Scratch, source::Source};
+use crate::EngineError;
+use spadework_kernels::cpu::{BLOCK, Isa};
 
 const COLOURS: usize = 3;
 const KERNEL: usize = 3;

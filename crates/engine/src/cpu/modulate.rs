@@ -6,10 +6,10 @@ use spadework_model::Grid;
 use super::{
     features::{Features, cells},
     source::Source,
-    spade::ROW,
     statistics::Affine,
+    table_layout::ROW,
 };
-use crate::isa::{BLOCK, Isa};
+use spadework_kernels::cpu::{BLOCK, Isa};
 
 /// Slope of the leaky ReLU for negative values.
 const SLOPE: f32 = 0.2;

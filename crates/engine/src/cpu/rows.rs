@@ -6,7 +6,7 @@
 
 use std::cmp::Reverse;
 
-use crate::slices::SliceIndex;
+use crate::plan::slice_index::SliceIndex;
 
 /// The rows of one level's tables.
 #[derive(Debug, Default)]

@@ -12,14 +12,14 @@ use rayon::prelude::*;
 use spadework_model::Grid;
 
 use super::{
-    conv::Epilogue,
+    epilogue::Epilogue,
     features::{blocks, cells},
-    network::Scratch,
+    scratch::Scratch,
     source::{Source, bordered_row},
 };
-use crate::isa::{BLOCK, Isa};
 use kernels::{Kernels, Layout};
 pub(super) use separate::SeparateTiles;
+use spadework_kernels::cpu::{BLOCK, Isa};
 pub(super) use tile::Tile;
 use transforms::{InputRow, OutputRow};
 

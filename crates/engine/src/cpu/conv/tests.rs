@@ -3,10 +3,12 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{
-    cpu::{features::cells, winograd::Tile},
-    gemm::Bf16,
+use crate::cpu::{
+    epilogue::Noise,
+    features::{Features, cells},
+    winograd::Tile,
 };
+use spadework_kernels::cpu::Bf16;
 
 /// A conv to be computed.
 #[derive(Clone, Debug)]

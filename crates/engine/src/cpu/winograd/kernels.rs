@@ -6,12 +6,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{SKEW, tile::Tile, transforms::KernelRows};
-use crate::{
-    buffer::Buffer,
-    cpu::features::blocks,
-    gemm::{Panel, Rows, Store, multiply, prefetch},
-    isa::{BLOCK, Isa},
-};
+use crate::cpu::features::blocks;
+use spadework_kernels::cpu::{BLOCK, Buffer, Isa, Panel, Rows, Store, multiply, prefetch};
 
 /// Blocks of input channels whose kernels are transformed at once: their panels stay in the second-level cache.
 const CHUNK: usize = 2;

@@ -7,10 +7,8 @@ use super::{
     tile::Tile,
     transforms::{InputRow, OutputRow},
 };
-use crate::{
-    cpu::features::blocks,
-    isa::{BLOCK, Isa},
-};
+use crate::cpu::features::blocks;
+use spadework_kernels::cpu::{BLOCK, Isa};
 
 const TILE: Tile = Tile::Four;
 /// Vectors that a tile reads.
