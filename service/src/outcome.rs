@@ -22,7 +22,7 @@ impl Mistake {
 /// Several errors as one that tells them all; the caller's mistake when they all are.
 pub fn several(errors: Vec<anyhow::Error>) -> anyhow::Error {
     let text = errors.iter().map(|error| format!("{error:#}")).collect::<Vec<_>>().join("\n");
-    if errors.iter().all(is_the_caller_s) { Mistake::error(text) } else { anyhow::Error::msg(text) }
+    if errors.iter().all(is_user_error) { Mistake::error(text) } else { anyhow::Error::msg(text) }
 }
 
 /// Prints the error, if there is one, with its causes, and says whose mistake it was.
@@ -30,14 +30,14 @@ pub fn exit_code(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     // Nobody may be reading any more; then there is nothing left to say.
     let _ = writeln!(std::io::stderr(), "spadework: {error:#}");
-    ExitCode::from(if is_the_caller_s(&error) { 2 } else { 1 })
+    ExitCode::from(if is_user_error(&error) { 2 } else { 1 })
 }
 
-fn is_the_caller_s(error: &anyhow::Error) -> bool {
+fn is_user_error(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<Mistake>()
-            || cause.downcast_ref::<PrepareError>().is_some_and(PrepareError::is_the_caller_s)
-            || cause.downcast_ref::<RemoteError>().is_some_and(RemoteError::is_the_caller_s)
+            || cause.downcast_ref::<PrepareError>().is_some_and(PrepareError::is_user_error)
+            || cause.downcast_ref::<RemoteError>().is_some_and(RemoteError::is_user_error)
             || cause.downcast_ref::<CheckpointError>().is_some_and(CheckpointError::is_the_caller_s)
     })
 }
@@ -50,8 +50,8 @@ mod tests {
 
     #[test]
     fn a_mistake_is_the_caller_s_whatever_was_being_done() {
-        assert!(is_the_caller_s(&Mistake::error("give a mask").context("synthesize")));
-        assert!(is_the_caller_s(&CheckpointError::Unknown("x".to_owned()).into()));
-        assert!(!is_the_caller_s(&anyhow!("out of memory")));
+        assert!(is_user_error(&Mistake::error("give a mask").context("synthesize")));
+        assert!(is_user_error(&CheckpointError::Unknown("x".to_owned()).into()));
+        assert!(!is_user_error(&anyhow!("out of memory")));
     }
 }

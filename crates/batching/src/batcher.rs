@@ -3,31 +3,17 @@
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
-use crate::serve::serve;
+use crate::clock::Clock;
+use crate::cost::CostModel;
+use crate::device_thread::serve;
+use crate::error::StartError;
+use crate::observer::Observer;
+use crate::queue::Queue;
+use crate::scheduler::QueueStatus;
+use crate::settings::Settings;
 use crate::shared::{Health, Phase, Shared, Status};
-use crate::{Clock, Device, Limits, Observer, Profile, Queue, QueueStatus, StartError, Worker};
-
-/// What can be set.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// What may wait at most.
-    pub limits: Limits,
-    /// The share of its predicted wait that a job must have to spare before its deadline to be admitted.
-    pub margin: f64,
-    /// A device whose batch is this much over its predicted time is reported as stalled.
-    pub stall_after: Duration,
-}
-
-impl Default for Settings {
-    /// Default limits, 15% margin, stalled after 30 s. With 5%, batches whose times vary by a tenth make one admitted
-    /// job in a hundred late under overload; with 10% none (`tests/capacity.rs`), but a machine that others share slows
-    /// for longer than a batch: there one in eighty was late.
-    fn default() -> Self {
-        Self { limits: Limits::default(), margin: 0.15, stall_after: Duration::from_secs(30) }
-    }
-}
+use crate::worker::{Device, Worker};
 
 /// One shared set of queues and a thread per device. Dropping it stops it.
 pub struct Batcher<W: Worker> {
@@ -37,6 +23,9 @@ pub struct Batcher<W: Worker> {
 
 impl<W: Worker> Batcher<W> {
     /// Starts a thread per device and waits until each has built its worker.
+    ///
+    /// # Errors
+    /// When there is no device, a thread does not start or a worker cannot be built.
     pub fn start(
         settings: Settings,
         clock: Arc<dyn Clock>,
@@ -67,10 +56,10 @@ impl<W: Worker> Batcher<W> {
         Ok(batcher)
     }
 
-    /// Opens a queue for jobs with this key. Two queues may be of equal keys; their jobs are not batched together.
-    pub fn open(&self, key: W::Key, profile: Profile) -> Queue<W> {
-        let line = self.shared.open(key, profile);
-        Queue::new(self.shared.clone(), line)
+    /// Opens a queue for jobs with this key, whose batches cost `cost`. Two queues may be of equal keys; their jobs are not batched together.
+    pub fn open(&self, key: W::Key, cost: CostModel) -> Queue<W> {
+        let queue = self.shared.open(key, cost);
+        Queue::new(self.shared.clone(), queue)
     }
 
     /// Every open queue as it is now.

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::estimate::{self, Freshness, NEWEST};
+
 /// A batch is large enough when its throughput is within this share of the best.
 const USEFUL_GAIN: f64 = 0.05;
 /// So many jobs are taken together even where that gains nothing, as long as it costs little: fewer hand-overs between
@@ -9,19 +11,11 @@ const USEFUL_GAIN: f64 = 0.05;
 const A_FEW: usize = 4;
 /// The share of the best throughput that it may cost.
 const FEW_LOSS: f64 = 0.1;
-/// Weight of the newest measurement.
-const NEWEST: f64 = 0.25;
-/// One measurement changes an estimate as if it were at most this many times slower or faster,
-/// so that a single stall does not close the queue and a lasting change is followed within a few batches.
-const OUTLIER: f64 = 2.0;
 /// Where a deadline is at stake, so many times the mean of what batches took too long is allowed for. For times that vary at
 /// random that is two mean deviations: one batch in twenty takes longer.
 const ALLOWED: f64 = 4.0;
 /// One batch counts as at most this share too long: one stall should not close the queue.
 const MOST_EXCESS: f64 = 0.25;
-/// An estimate that no batch has refreshed for this long returns to the fastest ever seen. Without it a slow
-/// spell could push `T(1)` past every deadline: all is refused, nothing runs, and nothing corrects it.
-const FRESH: Duration = Duration::from_secs(10);
 
 /// The time of a batch by its size: never falling with the size, linear between the measured sizes.
 #[derive(Clone, Debug)]
@@ -32,7 +26,7 @@ pub struct CostModel {
     fastest: Vec<f64>,
     /// Mean of what batches took longer than expected, as a share of the expected time.
     excess: f64,
-    observed_at: Option<Instant>,
+    freshness: Freshness,
     limit: usize,
     knee: usize,
 }
@@ -73,7 +67,7 @@ impl CostModel {
             fastest: seconds.clone(),
             seconds,
             excess: 0.0,
-            observed_at: None,
+            freshness: Freshness::default(),
             limit: largest,
             knee: largest,
         };
@@ -139,13 +133,14 @@ impl CostModel {
             return;
         }
         self.refresh(now);
-        self.observed_at = Some(now);
+        self.freshness.measured(now);
         let at = size - 1;
-        let ratio = (ran.as_secs_f64() / self.seconds[at]).clamp(1.0 / OUTLIER, OUTLIER);
+        let ratio = estimate::ratio(ran.as_secs_f64(), self.seconds[at]);
         self.excess += NEWEST * ((ratio - 1.0).clamp(0.0, MOST_EXCESS) - self.excess);
-        for (i, seconds) in self.seconds.iter_mut().enumerate() {
+        for (i, (seconds, fastest)) in self.seconds.iter_mut().zip(&self.fastest).enumerate() {
             let octaves = ((i + 1) as f64 / size as f64).log2().abs();
             *seconds *= 1.0 + NEWEST * 0.5_f64.powf(octaves) * (ratio - 1.0);
+            *seconds = estimate::capped(*seconds, *fastest);
         }
         self.keep_monotone_around(at);
         for (fastest, seconds) in self.fastest.iter_mut().zip(&self.seconds) {
@@ -154,15 +149,25 @@ impl CostModel {
         self.find_knee();
     }
 
-    /// Returns an estimate that has not been refreshed for ten seconds to the fastest ever seen.
-    pub fn refresh(&mut self, now: Instant) {
-        let stale = |at: Instant| now.saturating_duration_since(at) > FRESH;
-        if self.observed_at.is_some_and(stale) {
+    /// Returns an estimate that has not been refreshed for ten seconds to the fastest ever seen. Without it a slow
+    /// spell could push `T(1)` past every deadline: all is refused, nothing runs, and nothing corrects it.
+    /// Tells whether it did.
+    pub fn refresh(&mut self, now: Instant) -> bool {
+        let stale = self.freshness.take_stale(now);
+        if stale {
             self.seconds.clone_from(&self.fastest);
             self.excess = 0.0;
-            self.observed_at = None;
             self.find_knee();
         }
+        stale
+    }
+
+    /// The least time that `count` jobs have ever taken on one idle device, in batches of the useful size.
+    pub fn fastest(&self, count: usize) -> Duration {
+        let batch = self.knee.min(self.fastest.len()).max(1);
+        let (full, rest) = (count / batch, count % batch);
+        let rest = if rest == 0 { 0.0 } else { self.fastest[rest - 1] };
+        Duration::from_secs_f64(full as f64 * self.fastest[batch - 1] + rest)
     }
 
     /// Batches of `size` do not fit the device's memory: none larger than half of it is bound from now on.
@@ -282,7 +287,7 @@ mod tests {
         let mut cost = model(&[(1, 20), (8, 90)]);
         (0..40).for_each(|i| cost.observe(1, 2000 * MS, start + i * MS));
         cost.refresh(start + Duration::from_secs(5));
-        assert!(ms(cost.time(1)) > 1000.0);
+        assert!(ms(cost.time(1)) > 500.0, "followed, as far as the cap");
         cost.refresh(start + Duration::from_secs(11));
         assert!((ms(cost.time(1)) - 20.0).abs() < 1e-6);
         assert_eq!(cost.latest(1), cost.time(1));

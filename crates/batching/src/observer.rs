@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use crate::FailureReason;
+use crate::error::FailureReason;
 
 /// Where a job was when its caller left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

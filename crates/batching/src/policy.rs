@@ -5,18 +5,18 @@
 
 use std::time::{Duration, Instant};
 
-use crate::Line;
+use crate::job_queue::JobQueue;
 
 /// What a free device does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Nothing waits.
     Idle,
-    /// Take the first `span` jobs of line `line`. `size` of them run as one batch; the others, which can no longer
+    /// Take the first `span` jobs of queue `queue`. `size` of them run as one batch; the others, which can no longer
     /// be in time even alone, are answered so. `size` is 0 when that is all of them.
     Bind {
-        /// Index of the line.
-        line: usize,
+        /// Index of the queue.
+        queue: usize,
         /// Jobs to take from its front.
         span: usize,
         /// Jobs of those that run.
@@ -26,11 +26,11 @@ pub enum Decision {
     },
 }
 
-/// Jobs that ask to join a line together.
+/// Jobs that ask to join a queue together.
 #[derive(Clone, Copy, Debug)]
 pub struct Newcomer {
-    /// Index of the line.
-    pub line: usize,
+    /// Index of the queue.
+    pub queue: usize,
     /// How many.
     pub count: usize,
     /// When their answer is due.
@@ -61,9 +61,9 @@ pub struct Placed {
 
 /// A batch for a device that still runs another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ahead {
-    /// Index of the line.
-    pub line: usize,
+pub struct Prefetch {
+    /// Index of the queue.
+    pub queue: usize,
     /// The place of its first job.
     pub from: usize,
     /// Its jobs.
@@ -77,59 +77,59 @@ pub struct Late {
     pub drain: Duration,
 }
 
-/// Chooses the next batch for a device that is free at `now`: from the line whose next batch has the earliest
-/// deadline (on equal ones, the longest wait), first come first served within the line, up to the knee of its cost
+/// Chooses the next batch for a device that is free at `now`: from the queue whose next batch has the earliest
+/// deadline (on equal ones, the longest wait), first come first served within the queue, up to the knee of its cost
 /// model, and no more than lets every member be in time.
-pub fn decide<K, T>(lines: &[Line<K, T>], now: Instant) -> Decision {
-    decide_from(lines, &vec![0; lines.len()], None, now)
+pub fn decide<K, T>(queues: &[JobQueue<K, T>], now: Instant) -> Decision {
+    decide_from(queues, &vec![0; queues.len()], None, now)
 }
 
 /// The batch that [`decide`] is going to choose for `device`, which is busy until `free[device]`: the one after those of
 /// devices that are free before it. None while somebody could still join it: to bind it would only make it smaller.
-pub fn ahead<K, T>(lines: &[Line<K, T>], free: &[Instant], device: usize) -> Option<Ahead> {
+pub fn ahead<K, T>(queues: &[JobQueue<K, T>], free: &[Instant], device: usize) -> Option<Prefetch> {
     let mut free = free.to_vec();
-    let mut taken = vec![0; lines.len()];
+    let mut taken = vec![0; queues.len()];
     loop {
         let next = (0..free.len()).min_by_key(|&device| free[device])?;
-        let Decision::Bind { line, span, size, full } = decide_from(lines, &taken, None, free[next]) else {
+        let Decision::Bind { queue, span, size, full } = decide_from(queues, &taken, None, free[next]) else {
             return None;
         };
         if next == device {
-            return (full && size == span).then(|| Ahead { line, from: taken[line], size });
+            return (full && size == span).then(|| Prefetch { queue, from: taken[queue], size });
         }
-        taken[line] += span;
+        taken[queue] += span;
         if size > 0 {
-            free[next] += lines[line].cost.time(size);
+            free[next] += queues[queue].cost.time(size);
         }
     }
 }
 
 /// Runs [`decide`] forward from `now` until nothing waits. `free[i]` is when device `i` becomes free.
 pub fn forecast<K, T>(
-    lines: &[Line<K, T>],
+    queues: &[JobQueue<K, T>],
     free: &[Instant],
     newcomer: Option<Newcomer>,
     now: Instant,
 ) -> Forecast {
     let mut free: Vec<Instant> = free.iter().map(|&at| at.max(now)).collect();
-    let mut taken = vec![0; lines.len()];
+    let mut taken = vec![0; queues.len()];
     let mut forecast =
         Forecast { missed: 0, drained: free.iter().copied().max().unwrap_or(now), newcomer: None };
     while let Some(device) = (0..free.len()).min_by_key(|&device| free[device]) {
         let bound = free[device];
-        let Decision::Bind { line, span, size, .. } = decide_from(lines, &taken, newcomer, bound) else {
+        let Decision::Bind { queue, span, size, .. } = decide_from(queues, &taken, newcomer, bound) else {
             break;
         };
-        taken[line] += span;
+        taken[queue] += span;
         forecast.missed += span - size;
         if size == 0 {
             continue;
         }
-        let finished = bound + lines[line].cost.time(size);
+        let finished = bound + queues[queue].cost.time(size);
         free[device] = finished;
         forecast.drained = forecast.drained.max(finished);
         let last_of =
-            |new: &Newcomer| new.line == line && taken[line] == lines[line].waiting.len() + new.count;
+            |new: &Newcomer| new.queue == queue && taken[queue] == queues[queue].waiting.len() + new.count;
         if newcomer.as_ref().is_some_and(last_of) {
             forecast.newcomer = Some(Placed { bound, size, finished });
         }
@@ -137,61 +137,111 @@ pub fn forecast<K, T>(
     forecast
 }
 
-/// Admits the newcomer when its answer is in time with `margin` (a share of its wait) to spare, and when it makes
-/// nobody late who would be in time without it. Answers its predicted wait until its answer, codec included.
+/// Admits the newcomer when its batch ends in time with `margin` (a share of its wait) to spare, and when it makes
+/// nobody late who would be in time without it. Answers its predicted wait until its batch has ended.
 ///
 /// Its batch is taken to be as full as the arrivals until it is bound will make it, not as full as it is now:
 /// otherwise every batch's first job is admitted with nothing to spare, and under overload the batches stay small.
 pub fn admit<K, T>(
-    lines: &[Line<K, T>],
+    queues: &[JobQueue<K, T>],
     free: &[Instant],
     newcomer: Newcomer,
     margin: f64,
     now: Instant,
 ) -> Result<Duration, Late> {
-    let with = forecast(lines, free, Some(newcomer), now);
-    let wait = with.newcomer.map(|placed| answered(&lines[newcomer.line], placed, now) - now);
+    let least = earliest_end(&queues[newcomer.queue], free, newcomer.count, now) - now;
+    if now + least.mul_f64(1.0 + margin) > newcomer.deadline {
+        return Err(Late { drain: drain(queues, free, now) }); // without imagining anything
+    }
+    let with = forecast(queues, free, Some(newcomer), now);
+    let wait = with.newcomer.map(|placed| ends_at(&queues[newcomer.queue], placed, now) - now);
     let in_time = wait.filter(|wait| now + wait.mul_f64(1.0 + margin) <= newcomer.deadline);
     if let Some(wait) = in_time
         && with.missed == 0
     {
         return Ok(wait);
     }
-    let without = forecast(lines, free, None, now);
+    let without = forecast(queues, free, None, now);
     in_time.filter(|_| with.missed <= without.missed).ok_or(Late { drain: without.drained - now })
 }
 
-/// The wait of one more job without a deadline in line `line`, until its answer.
-pub fn predicted_wait<K, T>(lines: &[Line<K, T>], free: &[Instant], line: usize, now: Instant) -> Duration {
-    let patient = Newcomer { line, count: 1, deadline: now + Duration::from_secs(365 * 86_400) };
-    let placed = forecast(lines, free, Some(patient), now).newcomer;
-    placed.map_or(Duration::ZERO, |placed| answered(&lines[line], placed, now) - now)
+/// When the last of `count` newcomers' batch has ended, if all devices work for their queue alone: no forecast says less.
+/// First come, first served: full batches of who came before run first, or beside on other devices.
+fn earliest_end<K, T>(queue: &JobQueue<K, T>, free: &[Instant], count: usize, now: Instant) -> Instant {
+    let first_free = free.iter().copied().min().unwrap_or(now).max(now);
+    let before = (queue.waiting.len() + count).saturating_sub(1);
+    let rounds = before / queue.cost.knee() / free.len().max(1);
+    first_free + times(queue.cost.time(queue.cost.knee()), rounds) + queue.cost.time(1)
 }
 
-/// When a placed job's answer is complete, its batch as full as it will be by then.
-fn answered<K, T>(line: &Line<K, T>, placed: Placed, now: Instant) -> Instant {
-    let joining = line.arrivals.expected(placed.bound - now, now) as usize;
-    let size = placed.size.saturating_add(joining).min(line.cost.knee()).max(placed.size);
-    placed.bound + line.cost.time(size) + line.codec
+/// About how long until all that waits has run: its full batches, spread over the devices. Looks at no job.
+pub fn drain<K, T>(queues: &[JobQueue<K, T>], free: &[Instant], now: Instant) -> Duration {
+    spread(free, queues.iter().map(|queue| work(queue, queue.waiting.len())).sum(), now)
 }
 
-/// [`decide`], after the first `taken[i]` jobs of each line have gone and the newcomer has joined.
+/// About how long one more job without a deadline would wait in queue `queue` until its batch has ended, which is then as
+/// full as arrivals will have made it: behind all that waits. Looks at no job.
+pub fn predicted_wait<K, T>(
+    queues: &[JobQueue<K, T>],
+    free: &[Instant],
+    queue: usize,
+    now: Instant,
+) -> Duration {
+    let before = queues.iter().map(|queue| work(queue, queue.waiting.len())).sum();
+    let own = &queues[queue];
+    let bound = spread(free, before, now);
+    let joining = own.arrivals.expected(bound, now) as usize;
+    let last = own.waiting.len() % own.cost.knee();
+    // It joins the last batch, which was counted as it is.
+    let size = last.saturating_add(1).saturating_add(joining).min(own.cost.knee());
+    let counted = if last == 0 { Duration::ZERO } else { own.cost.time(last) };
+    bound + own.cost.time(size).saturating_sub(counted)
+}
+
+/// How long `count` jobs of a queue run, in batches of the useful size.
+fn work<K, T>(queue: &JobQueue<K, T>, count: usize) -> Duration {
+    let (full, rest) = (count / queue.cost.knee(), count % queue.cost.knee());
+    let rest = if rest == 0 { Duration::ZERO } else { queue.cost.time(rest) };
+    times(queue.cost.time(queue.cost.knee()), full) + rest
+}
+
+/// When devices that are free at `free` have done `work` together, from `now`.
+fn spread(free: &[Instant], work: Duration, now: Instant) -> Duration {
+    let busy = free.iter().map(|free| free.saturating_duration_since(now));
+    let devices = free.len().max(1) as u32;
+    let together = (busy.clone().sum::<Duration>() + work) / devices;
+    // Work that fits beside the longest batch does not wait for it.
+    if work.is_zero() { busy.min().unwrap_or_default() } else { together }
+}
+
+fn times(time: Duration, count: usize) -> Duration {
+    time.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// When a placed job's batch ends, as full as it will be by then.
+fn ends_at<K, T>(queue: &JobQueue<K, T>, placed: Placed, now: Instant) -> Instant {
+    let joining = queue.arrivals.expected(placed.bound - now, now) as usize;
+    let size = placed.size.saturating_add(joining).min(queue.cost.knee()).max(placed.size);
+    placed.bound + queue.cost.time(size)
+}
+
+/// [`decide`], after the first `taken[i]` jobs of each queue have gone and the newcomer has joined.
 fn decide_from<K, T>(
-    lines: &[Line<K, T>],
+    queues: &[JobQueue<K, T>],
     taken: &[usize],
     newcomer: Option<Newcomer>,
     now: Instant,
 ) -> Decision {
-    let next = lines.iter().zip(taken).enumerate().filter_map(|(i, (line, &taken))| {
-        let from = taken.min(line.waiting.len());
-        let joined = newcomer.filter(|new| new.line == i).into_iter();
+    let next = queues.iter().zip(taken).enumerate().filter_map(|(i, (queue, &taken))| {
+        let from = taken.min(queue.waiting.len());
+        let joined = newcomer.filter(|new| new.queue == i).into_iter();
         let joined = joined.flat_map(|new| std::iter::repeat_n(new.deadline, new.count)).skip(taken - from);
-        let next = next_batch(line, line.deadlines(from).chain(joined), now)?;
-        let oldest = line.waiting.get(from).map_or(u64::MAX, |waiting| waiting.id);
+        let next = next_batch(queue, queue.deadlines(from).chain(joined), now)?;
+        let oldest = queue.waiting.get(from).map_or(u64::MAX, |waiting| waiting.id);
         Some((i, next, oldest))
     });
     match next.min_by_key(|(_, next, oldest)| (next.earliest, *oldest)) {
-        Some((line, NextBatch { span, size, full, .. }, _)) => Decision::Bind { line, span, size, full },
+        Some((queue, NextBatch { span, size, full, .. }, _)) => Decision::Bind { queue, span, size, full },
         None => Decision::Idle,
     }
 }
@@ -203,13 +253,13 @@ struct NextBatch {
     full: bool,
 }
 
-/// The batch that a device free at `now` would take from a line with these `deadlines`.
+/// The batch that a device free at `now` would take from a queue with these `deadlines`.
 fn next_batch<K, T>(
-    line: &Line<K, T>,
+    queue: &JobQueue<K, T>,
     deadlines: impl Iterator<Item = Instant>,
     now: Instant,
 ) -> Option<NextBatch> {
-    let alone = line.answered(1, now);
+    let alone = queue.ends_by(1, now);
     let mut next: Option<NextBatch> = None;
     for (place, deadline) in deadlines.enumerate() {
         let before = next.as_ref().map_or(0, |next| next.size);
@@ -225,11 +275,11 @@ fn next_batch<K, T>(
             Some(next) if before > 0 => next.earliest.min(deadline),
             _ => deadline,
         };
-        if before == line.cost.knee() || line.answered(before + 1, now) > earliest {
+        if before == queue.cost.knee() || queue.ends_by(before + 1, now) > earliest {
             // First come, first served: who comes later does not join before this one.
             return next.map(|next| NextBatch { full: true, ..next });
         }
-        let full = before + 1 == line.cost.knee();
+        let full = before + 1 == queue.cost.knee();
         next = Some(NextBatch { span: place + 1, size: before + 1, earliest, full });
     }
     next

@@ -2,10 +2,13 @@
 //! those, and tests bring their own.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use crate::policy::{self, Ahead, Decision, Newcomer};
-use crate::{CostModel, Line, LineId, Profile, Refused, Waiting};
+use crate::cost::CostModel;
+use crate::error::Refused;
+use crate::job_queue::{JobQueue, QueueId, Waiting};
+use crate::policy::{self, Decision, Newcomer, Prefetch};
 
 /// What may wait at most, whatever the predicted wait. Guards the memory, not the latency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,14 +26,23 @@ impl Default for Limits {
     }
 }
 
-/// Whether jobs that are submitted have been checked before.
+/// Whether jobs that are submitted have a place already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
-    /// They have not: they need the margin.
-    Only,
-    /// They have, with the margin, and the work of making them ready is done: being in time is enough, by the same account
-    /// as at the binding.
-    Second,
+pub enum Admission {
+    /// They have none: they need one, and the margin.
+    Fresh,
+    /// They have: [`Scheduler::reserve`] has weighed them, and checked them with the margin. There is room whatever they turned
+    /// out to hold, and being in time is enough, by the same account as at the binding.
+    Reserved,
+}
+
+/// Places in a queue, for jobs that are being made ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// How many jobs.
+    pub count: usize,
+    /// Memory that they will hold together, as far as is known before they are made ready.
+    pub bytes: usize,
 }
 
 /// A batch that has been bound to a device.
@@ -38,8 +50,8 @@ pub enum Look {
 pub struct Bound<K, T> {
     /// Its jobs' key.
     pub key: K,
-    /// Its jobs' line.
-    pub line: LineId,
+    /// Its jobs' queue.
+    pub queue: QueueId,
     /// Its jobs, in order of arrival.
     pub jobs: Vec<Waiting<T>>,
 }
@@ -49,7 +61,7 @@ pub struct Bound<K, T> {
 pub struct Pull<K, T> {
     /// The batch to run, if anything waits.
     pub bound: Option<Bound<K, T>>,
-    /// Jobs of any line that can no longer be in time, with their key. They are out of the queue.
+    /// Jobs of any queue that can no longer be in time, with their key. They are out of the queue.
     pub expired: Vec<(K, Waiting<T>)>,
 }
 
@@ -64,7 +76,7 @@ pub struct QueueStatus<K> {
     pub bytes: usize,
     /// How long the first of them has waited.
     pub oldest_age: Duration,
-    /// How long one more job would wait for its answer.
+    /// How long one more job would wait until its batch has ended.
     pub predicted_wait: Duration,
     /// `T(b)`, as it is estimated now.
     pub cost: CostModel,
@@ -73,7 +85,7 @@ pub struct QueueStatus<K> {
 /// A batch on a device.
 #[derive(Clone, Copy, Debug)]
 struct Running {
-    line: LineId,
+    queue: QueueId,
     takes: Duration,
     due: Instant,
 }
@@ -81,14 +93,60 @@ struct Running {
 /// The state of all queues and devices. `K` is what the jobs of a queue have in common, `T` a job.
 #[derive(Debug)]
 pub struct Scheduler<K, T> {
-    lines: Vec<Line<K, T>>,
+    queues: Vec<JobQueue<K, T>>,
     /// By device: the batch that it works on, and the one that has been given to it ahead.
     running: Vec<VecDeque<Running>>,
     limits: Limits,
     margin: f64,
+    waiting: Held,
+    reserved: Held,
+    /// Grows with every change of what waits, is reserved or runs.
+    version: u64,
+    refused: Option<Refusal>,
+    next_id: u64,
+}
+
+/// Jobs and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Held {
     jobs: usize,
     bytes: usize,
-    next_id: u64,
+}
+
+impl Held {
+    fn add(&mut self, jobs: usize, bytes: usize) {
+        self.jobs += jobs;
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    fn remove(&mut self, jobs: usize, bytes: usize) {
+        self.jobs -= jobs;
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
+/// The last newcomers that a forecast refused. Until something changes, those that ask for as much are refused
+/// without another.
+#[derive(Clone, Copy, Debug)]
+struct Refusal {
+    version: u64,
+    newcomer: Newcomer,
+    retry_at: Instant,
+    /// Fewer arrivals than were expected may make room.
+    until: Instant,
+}
+
+/// How long a forecast's refusal stands for those that ask for as much.
+const REFUSAL_STANDS: Duration = Duration::from_millis(100);
+
+impl Refusal {
+    fn covers(&self, version: u64, newcomer: &Newcomer, now: Instant) -> bool {
+        self.version == version
+            && now <= self.until
+            && self.newcomer.queue == newcomer.queue
+            && self.newcomer.count <= newcomer.count
+            && self.newcomer.deadline >= newcomer.deadline
+    }
 }
 
 impl<K: Clone, T> Scheduler<K, T> {
@@ -96,98 +154,150 @@ impl<K: Clone, T> Scheduler<K, T> {
     /// spare before its deadline.
     pub fn new(devices: usize, limits: Limits, margin: f64) -> Self {
         Self {
-            lines: Vec::new(),
+            queues: Vec::new(),
             running: vec![VecDeque::new(); devices],
             limits,
             margin,
-            jobs: 0,
-            bytes: 0,
+            waiting: Held::default(),
+            reserved: Held::default(),
+            version: 0,
+            refused: None,
             next_id: 0,
         }
     }
 
-    /// Opens a queue.
-    pub fn open(&mut self, key: K, profile: Profile) -> LineId {
-        let id = LineId(self.take_id());
-        self.lines.push(Line::new(id, key, profile));
+    /// Opens a queue whose batches cost `cost`.
+    pub fn open(&mut self, key: K, cost: CostModel) -> QueueId {
+        let id = QueueId(self.take_id());
+        self.queues.push(JobQueue::new(id, key, cost));
+        self.changed();
         id
     }
 
     /// Closes a queue: what waits in it still runs.
-    pub fn close(&mut self, line: LineId) {
-        if let Some(line) = self.line_mut(line) {
-            line.closed = true;
+    pub fn close(&mut self, queue: QueueId) {
+        if let Some(queue) = self.queue_mut(queue) {
+            queue.closed = true;
         }
     }
 
     /// Takes out the closed queues that are empty, so that their keys can be dropped where that may take long.
-    pub fn take_closed(&mut self) -> Vec<Line<K, T>> {
-        self.lines.extract_if(.., |line| line.closed && line.waiting.is_empty()).collect()
+    pub fn take_closed(&mut self) -> Vec<JobQueue<K, T>> {
+        let closed: Vec<_> =
+            self.queues.extract_if(.., |queue| queue.closed && queue.waiting.is_empty()).collect();
+        if !closed.is_empty() {
+            self.changed(); // the others have moved up
+        }
+        closed
     }
 
-    /// Whether `count` more jobs of `bytes` together would be admitted; if so, their predicted wait until their answer.
+    /// Takes places for jobs that are made ready meanwhile: whoever asks later is told as if they waited already. Answers
+    /// their predicted wait until their batch has ended.
+    ///
+    /// # Errors
+    /// When they would not be admitted now. Nothing is taken then.
     ///
     /// # Panics
-    /// When the line has been closed and taken out.
-    pub fn check(
+    /// When the queue has been closed and taken out.
+    pub fn reserve(
         &mut self,
-        line: LineId,
-        count: usize,
-        bytes: usize,
+        queue: QueueId,
+        places: Places,
         deadline: Instant,
         now: Instant,
     ) -> Result<Duration, Refused> {
-        self.check_with(self.margin, line, count, bytes, deadline, now)
+        let wait = self.check(Admission::Fresh, queue, places.count, places.bytes, deadline, now)?;
+        let index = self.index(queue).expect("checked just now");
+        self.queues[index].reserved += places.count;
+        self.reserved.add(places.count, places.bytes);
+        self.changed();
+        Ok(wait)
     }
 
-    fn check_with(
+    /// The least time that `count` jobs have ever taken on one device; none for a queue that is gone.
+    pub fn least_time(&self, queue: QueueId, count: usize) -> Duration {
+        self.index(queue).map_or(Duration::ZERO, |index| self.queues[index].cost.fastest(count))
+    }
+
+    /// Gives places back that were reserved, submitted to or not.
+    pub fn release(&mut self, queue: QueueId, places: Places) {
+        if let Some(queue) = self.queue_mut(queue) {
+            queue.reserved -= places.count;
+        }
+        self.reserved.remove(places.count, places.bytes);
+        self.changed();
+    }
+
+    fn check(
         &mut self,
-        margin: f64,
-        line: LineId,
+        admission: Admission,
+        queue: QueueId,
         count: usize,
         bytes: usize,
         deadline: Instant,
         now: Instant,
     ) -> Result<Duration, Refused> {
-        let index = self.index(line).expect("a line stays while something can be submitted to it");
-        // Of a line that neither waits nor runs nothing may have been observed for long, whatever other lines keep the devices
-        // busy with. One that runs will be, however long it takes.
-        let runs = self.running.iter().flatten().any(|running| running.line == line);
-        if self.lines[index].waiting.is_empty() && !runs {
-            self.lines[index].cost.refresh(now);
+        let fresh = admission == Admission::Fresh;
+        let index = self.index(queue).expect("a queue stays while something can be submitted to it");
+        // Of a queue that neither waits nor runs nothing may have been observed for long, whatever other queues keep the
+        // devices busy with. One that runs will be, however long it takes.
+        let runs = self.running.iter().flatten().any(|running| running.queue == queue);
+        if self.queues[index].waiting.is_empty() && !runs {
+            let refreshed = self.queues[index].cost.refresh(now);
+            self.version += u64::from(refreshed);
         }
         let free = self.free_at(now);
-        if self.jobs + count > self.limits.jobs || self.bytes.saturating_add(bytes) > self.limits.bytes {
-            let drained = policy::forecast(&self.lines, &free, None, now).drained;
-            return Err(Refused::Full { retry_after: drained - now });
+        let (jobs, held) = (
+            self.waiting.jobs + self.reserved.jobs + count,
+            self.waiting.bytes.saturating_add(self.reserved.bytes).saturating_add(bytes),
+        );
+        if fresh && (jobs > self.limits.jobs || held > self.limits.bytes) {
+            return Err(Refused::Full { retry_after: policy::drain(&self.queues, &free, now) });
         }
-        let newcomer = Newcomer { line: index, count, deadline };
-        policy::admit(&self.lines, &free, newcomer, margin, now)
-            .map_err(|late| Refused::Late { retry_after: late.drain })
+        let newcomer = Newcomer { queue: index, count: self.queues[index].reserved + count, deadline };
+        let known = self.refused.filter(|refused| refused.covers(self.version, &newcomer, now));
+        if let Some(refused) = known.filter(|_| fresh) {
+            return Err(Refused::Late { retry_after: refused.retry_at.saturating_duration_since(now) });
+        }
+        let margin = if fresh { self.margin } else { 0.0 };
+        policy::admit(&self.queues, &free, newcomer, margin, now).map_err(|late| {
+            let retry_at = now + late.drain;
+            if fresh {
+                let until = now + REFUSAL_STANDS;
+                self.refused = Some(Refusal { version: self.version, newcomer, retry_at, until });
+            }
+            Refused::Late { retry_after: late.drain }
+        })
     }
 
     /// Queues `jobs` (each with its bytes), all or none. Answers their ids.
     ///
+    /// # Errors
+    /// When the bounds are reached, or they, or jobs that wait, would be late.
+    ///
     /// # Panics
-    /// When the line has been closed and taken out.
+    /// When the queue has been closed and taken out.
     pub fn submit(
         &mut self,
-        line: LineId,
+        queue: QueueId,
         jobs: Vec<(T, usize)>,
         deadline: Instant,
         now: Instant,
     ) -> Result<Vec<u64>, Refused> {
-        self.submit_as(Look::Only, line, jobs, deadline, now)
+        self.submit_as(Admission::Fresh, queue, jobs, deadline, now)
     }
 
-    /// [`submit`](Self::submit), of jobs that may have been checked before.
+    /// [`submit`](Self::submit), of jobs that may have had a place, which has been [released](Self::release).
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit); those that had a place only when they would be late.
     ///
     /// # Panics
-    /// When the line has been closed and taken out.
+    /// When the queue has been closed and taken out.
     pub fn submit_as(
         &mut self,
-        look: Look,
-        line: LineId,
+        admission: Admission,
+        queue: QueueId,
         jobs: Vec<(T, usize)>,
         deadline: Instant,
         now: Instant,
@@ -196,32 +306,29 @@ impl<K: Clone, T> Scheduler<K, T> {
             return Ok(Vec::new());
         }
         let bytes = jobs.iter().fold(0, |sum: usize, (_, bytes)| sum.saturating_add(*bytes));
-        let margin = match look {
-            Look::Only => self.margin,
-            Look::Second => 0.0,
-        };
-        let checked = self.check_with(margin, line, jobs.len(), bytes, deadline, now);
-        let index = self.index(line).expect("checked just now");
-        self.lines[index].arrivals.observe(jobs.len(), now);
+        let checked = self.check(admission, queue, jobs.len(), bytes, deadline, now);
+        let index = self.index(queue).expect("checked just now");
+        self.queues[index].arrivals.observe(jobs.len(), now);
         checked?;
-        self.jobs += jobs.len();
-        self.bytes += bytes;
+        self.waiting.add(jobs.len(), bytes);
+        self.queues[index].waiting_bytes += bytes;
+        self.changed();
         Ok(jobs
             .into_iter()
             .map(|(payload, bytes)| {
                 let id = self.take_id();
                 let waiting = Waiting { id, deadline, queued_at: now, bytes, payload };
-                self.lines[index].waiting.push_back(waiting);
+                self.queues[index].waiting.push_back(waiting);
                 id
             })
             .collect())
     }
 
     /// Takes out a job that still waits, because its caller has left. Its place is free at once.
-    pub fn cancel(&mut self, line: LineId, id: u64) -> Option<(K, Waiting<T>)> {
-        let line = self.line_mut(line)?;
-        let (waiting, key) = (line.remove(id)?, line.key.clone());
-        self.release(&waiting);
+    pub fn cancel(&mut self, queue: QueueId, id: u64) -> Option<(K, Waiting<T>)> {
+        let queue = self.queue_mut(queue)?;
+        let (waiting, key) = (queue.remove(id)?, queue.key.clone());
+        self.taken(1, waiting.bytes);
         Some((key, waiting))
     }
 
@@ -229,68 +336,68 @@ impl<K: Clone, T> Scheduler<K, T> {
     /// next batch.
     pub fn pull(&mut self, device: usize, now: Instant) -> Pull<K, T> {
         let expired = self.take_expired(now);
-        let Decision::Bind { line, span, .. } = policy::decide(&self.lines, now) else {
+        let Decision::Bind { queue, span, .. } = policy::decide(&self.queues, now) else {
             return Pull { bound: None, expired };
         };
-        let line = &mut self.lines[line];
-        let jobs: Vec<_> = line.waiting.drain(..span).collect();
-        let bound = Bound { key: line.key.clone(), line: line.id, jobs };
-        let takes = line.cost.time(span);
-        self.running[device] = VecDeque::from([Running { line: line.id, takes, due: now + takes }]);
-        bound.jobs.iter().for_each(|job| self.release(job));
+        let (bound, takes) = self.bind(queue, 0..span);
+        self.running[device] = VecDeque::from([Running { queue: bound.queue, takes, due: now + takes }]);
         Pull { bound: Some(bound), expired }
     }
 
     /// What a `device` that runs one batch can be given already, so that it goes on without a pause. Only a batch that
     /// nobody could join any more, and that is in time after the one that runs; so nothing is lost by binding it now.
-    pub fn pull_ahead(&mut self, device: usize, now: Instant) -> Option<Bound<K, T>> {
-        let (Ahead { line, from, size }, free) = self.ahead(device, now)?;
-        let line = &mut self.lines[line];
-        let jobs: Vec<_> = line.waiting.drain(from..from + size).collect();
-        let bound = Bound { key: line.key.clone(), line: line.id, jobs };
-        let takes = line.cost.time(size);
-        self.running[device].push_back(Running { line: line.id, takes, due: free + takes });
-        bound.jobs.iter().for_each(|job| self.release(job));
+    pub fn prefetch(&mut self, device: usize, now: Instant) -> Option<Bound<K, T>> {
+        let (Prefetch { queue, from, size }, free) = self.ahead(device, now)?;
+        let (bound, takes) = self.bind(queue, from..from + size);
+        self.running[device].push_back(Running { queue: bound.queue, takes, due: free + takes });
         Some(bound)
     }
 
-    /// Whether [`pull_ahead`](Self::pull_ahead) would find something.
-    pub fn has_ahead(&self, device: usize, now: Instant) -> bool {
+    /// Whether [`prefetch`](Self::prefetch) would find something.
+    pub fn has_prefetch(&self, device: usize, now: Instant) -> bool {
         self.ahead(device, now).is_some()
     }
 
     /// What the device can be given ahead, and when it will come to it.
-    fn ahead(&self, device: usize, now: Instant) -> Option<(Ahead, Instant)> {
+    fn ahead(&self, device: usize, now: Instant) -> Option<(Prefetch, Instant)> {
         if self.running[device].len() != 1 {
             return None;
         }
         let free = self.free_at(now);
-        Some((policy::ahead(&self.lines, &free, device)?, free[device]))
+        Some((policy::ahead(&self.queues, &free, device)?, free[device]))
     }
 
-    /// A batch of `size` of the line has run for `ran`, on whatever device.
-    pub fn observe(&mut self, line: LineId, size: usize, ran: Duration, now: Instant) {
-        if let Some(line) = self.line_mut(line) {
-            line.cost.observe(size, ran, now);
-        }
+    /// Takes the jobs of a range out of a queue. Also how long their batch is expected to take.
+    fn bind(&mut self, index: usize, range: Range<usize>) -> (Bound<K, T>, Duration) {
+        let queue = &mut self.queues[index];
+        let jobs: Vec<_> = queue.waiting.drain(range).collect();
+        let bytes = jobs.iter().map(|job| job.bytes).sum();
+        queue.waiting_bytes -= bytes;
+        let takes = queue.cost.time(jobs.len());
+        let bound = Bound { key: queue.key.clone(), queue: queue.id, jobs };
+        self.taken(bound.jobs.len(), bytes);
+        (bound, takes)
     }
 
-    /// A batch of `size` of the line did not fit the device's memory.
-    pub fn out_of_memory(&mut self, line: LineId, size: usize) {
-        if let Some(line) = self.line_mut(line) {
-            line.cost.lower_limit(size);
+    /// A batch of `size` of the queue has run for `ran`, on whatever device.
+    pub fn observe(&mut self, queue: QueueId, size: usize, ran: Duration, now: Instant) {
+        if let Some(queue) = self.queue_mut(queue) {
+            queue.cost.observe(size, ran, now);
         }
+        self.changed();
     }
 
-    /// Encoding one answer of the line took this long. The running mean counts.
-    pub fn observe_codec(&mut self, line: LineId, took: Duration) {
-        if let Some(line) = self.line_mut(line) {
-            line.codec = line.codec.mul_f64(0.875) + took.mul_f64(0.125);
+    /// A batch of `size` of the queue did not fit the device's memory.
+    pub fn out_of_memory(&mut self, queue: QueueId, size: usize) {
+        if let Some(queue) = self.queue_mut(queue) {
+            queue.cost.lower_limit(size);
         }
+        self.changed();
     }
 
     /// The device has answered its batch. It is idle, or works on the one that it was given ahead.
     pub fn finished(&mut self, device: usize, now: Instant) {
+        self.changed();
         self.running[device].pop_front();
         if let Some(next) = self.running[device].front_mut() {
             next.due = now + next.takes;
@@ -299,27 +406,30 @@ impl<K: Clone, T> Scheduler<K, T> {
 
     /// The device will not answer what it runs.
     pub fn abandoned(&mut self, device: usize) {
+        self.changed();
         self.running[device].clear();
     }
 
     /// Takes out everything that waits, with its key.
     pub fn take_all(&mut self) -> Vec<(K, Waiting<T>)> {
-        (self.jobs, self.bytes) = (0, 0);
-        let all = self.lines.iter_mut().flat_map(|line| {
-            let key = line.key.clone();
-            line.waiting.drain(..).map(move |waiting| (key.clone(), waiting))
+        self.waiting = Held::default();
+        self.changed();
+        let all = self.queues.iter_mut().flat_map(|queue| {
+            queue.waiting_bytes = 0;
+            let key = queue.key.clone();
+            queue.waiting.drain(..).map(move |waiting| (key.clone(), waiting))
         });
         all.collect()
     }
 
     /// Nothing waits and nothing runs.
     pub fn is_idle(&self) -> bool {
-        self.jobs == 0 && self.running.iter().all(VecDeque::is_empty)
+        self.waiting.jobs == 0 && self.running.iter().all(VecDeque::is_empty)
     }
 
     /// Jobs that wait, and their bytes.
     pub fn waiting(&self) -> (usize, usize) {
-        (self.jobs, self.bytes)
+        (self.waiting.jobs, self.waiting.bytes)
     }
 
     /// When the batch that the device works on is expected to end, if one runs.
@@ -330,15 +440,15 @@ impl<K: Clone, T> Scheduler<K, T> {
     /// Every queue as it is now.
     pub fn status(&self, now: Instant) -> Vec<QueueStatus<K>> {
         let free = self.free_at(now);
-        let status = |(index, line): (usize, &Line<K, T>)| QueueStatus {
-            key: line.key.clone(),
-            depth: line.waiting.len(),
-            bytes: line.waiting.iter().map(|waiting| waiting.bytes).sum(),
-            oldest_age: line.waiting.front().map_or(Duration::ZERO, |oldest| now - oldest.queued_at),
-            predicted_wait: policy::predicted_wait(&self.lines, &free, index, now),
-            cost: line.cost.clone(),
+        let status = |(index, queue): (usize, &JobQueue<K, T>)| QueueStatus {
+            key: queue.key.clone(),
+            depth: queue.waiting.len(),
+            bytes: queue.waiting_bytes,
+            oldest_age: queue.waiting.front().map_or(Duration::ZERO, |oldest| now - oldest.queued_at),
+            predicted_wait: policy::predicted_wait(&self.queues, &free, index, now),
+            cost: queue.cost.clone(),
         };
-        self.lines.iter().enumerate().map(status).collect()
+        self.queues.iter().enumerate().map(status).collect()
     }
 
     /// When each device becomes free. A batch that has overrun is expected to need as long again as it has overrun,
@@ -355,24 +465,35 @@ impl<K: Clone, T> Scheduler<K, T> {
 
     fn take_expired(&mut self, now: Instant) -> Vec<(K, Waiting<T>)> {
         let mut expired = Vec::new();
-        for line in &mut self.lines {
-            let alone = line.answered(1, now);
-            let mut place = 0;
-            while place < line.waiting.len() {
-                if line.waiting[place].deadline < alone {
-                    expired.extend(line.waiting.remove(place).map(|waiting| (line.key.clone(), waiting)));
+        for queue in &mut self.queues {
+            let alone = queue.ends_by(1, now);
+            if queue.waiting.iter().all(|waiting| waiting.deadline >= alone) {
+                continue;
+            }
+            let all = std::mem::take(&mut queue.waiting);
+            for waiting in all {
+                if waiting.deadline < alone {
+                    queue.waiting_bytes -= waiting.bytes;
+                    expired.push((queue.key.clone(), waiting));
                 } else {
-                    place += 1;
+                    queue.waiting.push_back(waiting);
                 }
             }
         }
-        expired.iter().for_each(|(_, waiting)| self.release(waiting));
+        if !expired.is_empty() {
+            self.taken(expired.len(), expired.iter().map(|(_, waiting)| waiting.bytes).sum());
+        }
         expired
     }
 
-    fn release(&mut self, waiting: &Waiting<T>) {
-        self.jobs -= 1;
-        self.bytes -= waiting.bytes;
+    /// Jobs no longer wait.
+    fn taken(&mut self, jobs: usize, bytes: usize) {
+        self.waiting.remove(jobs, bytes);
+        self.changed();
+    }
+
+    fn changed(&mut self) {
+        self.version += 1;
     }
 
     fn take_id(&mut self) -> u64 {
@@ -380,11 +501,11 @@ impl<K: Clone, T> Scheduler<K, T> {
         self.next_id
     }
 
-    fn index(&self, id: LineId) -> Option<usize> {
-        self.lines.iter().position(|line| line.id == id)
+    fn index(&self, id: QueueId) -> Option<usize> {
+        self.queues.iter().position(|queue| queue.id == id)
     }
 
-    fn line_mut(&mut self, id: LineId) -> Option<&mut Line<K, T>> {
-        self.lines.iter_mut().find(|line| line.id == id)
+    fn queue_mut(&mut self, id: QueueId) -> Option<&mut JobQueue<K, T>> {
+        self.queues.iter_mut().find(|queue| queue.id == id)
     }
 }

@@ -4,32 +4,21 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::shared::{Answer, Shared};
-use crate::{Failure, LineId, Worker};
-
-/// An output, and where its time went.
-#[derive(Clone, Debug)]
-pub struct Done<O> {
-    /// What the job became.
-    pub output: O,
-    /// From admission until its batch started.
-    pub queued: Duration,
-    /// How long its batch ran.
-    pub ran: Duration,
-    /// Jobs in its batch, itself included.
-    pub batch_size: usize,
-}
+use crate::answer::Answer;
+use crate::error::Failure;
+use crate::job_queue::QueueId;
+use crate::shared::Shared;
+use crate::worker::Worker;
 
 /// Resolves to the job's answer. Dropping it takes the job out of the queue, if it still waits; the output of a job
 /// that already runs is thrown away.
 #[must_use = "a job whose ticket is dropped does not run"]
 pub struct Ticket<W: Worker> {
     pub(crate) shared: Arc<Shared<W>>,
-    pub(crate) line: LineId,
+    pub(crate) queue: QueueId,
     pub(crate) id: u64,
     pub(crate) answer: oneshot::Receiver<Answer<W>>,
     pub(crate) answered: bool,
@@ -49,7 +38,7 @@ impl<W: Worker> Future for Ticket<W> {
 impl<W: Worker> Drop for Ticket<W> {
     fn drop(&mut self) {
         if !self.answered {
-            self.shared.withdraw(self.line, self.id);
+            self.shared.withdraw(self.queue, self.id);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::{Builder, Scope};
 
 use crate::shared::Shared;
-use crate::worker::{Ended, Worker};
+use crate::worker::{EndSignal, Worker};
 
 /// Tells a device's thread when its batches have ended.
 pub(crate) struct Watcher<'scope, 'env, W: Worker> {
@@ -16,7 +16,7 @@ pub(crate) struct Watcher<'scope, 'env, W: Worker> {
     shared: &'scope Shared<W>,
     device: usize,
     /// To the thread, which the first batch starts: where nothing is ever watched there is none.
-    batches: Option<Sender<(u64, Ended)>>,
+    batches: Option<Sender<(u64, EndSignal)>>,
 }
 
 impl<'scope, 'env, W: Worker> Watcher<'scope, 'env, W> {
@@ -25,16 +25,16 @@ impl<'scope, 'env, W: Worker> Watcher<'scope, 'env, W> {
     }
 
     /// Waits for a batch, which is [`Shared::ended`] then. False when nobody can, for want of a thread.
-    pub(crate) fn watch(&mut self, batch: u64, ended: Ended) -> bool {
+    pub(crate) fn watch(&mut self, batch: u64, ended: EndSignal) -> bool {
         if self.batches.is_none() {
             self.batches = self.start().ok();
         }
         self.batches.as_ref().is_some_and(|batches| batches.send((batch, ended)).is_ok())
     }
 
-    fn start(&self) -> io::Result<Sender<(u64, Ended)>> {
+    fn start(&self) -> io::Result<Sender<(u64, EndSignal)>> {
         let (shared, device) = (self.shared, self.device);
-        let (sender, batches) = channel::<(u64, Ended)>();
+        let (sender, batches) = channel::<(u64, EndSignal)>();
         let thread = Builder::new().name(format!("end {}", shared.name(device)));
         thread.spawn_scoped(self.scope, move || {
             for (batch, ended) in batches {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{BatchError, Cause};
+use crate::error::{BatchError, Cause};
 
 /// Runs batches on one device. Built on the device's thread and never leaves it, so it need not be `Send`.
 pub trait Worker: 'static {
@@ -14,33 +14,33 @@ pub trait Worker: 'static {
     type Output: Send + 'static;
 
     /// Runs jobs of one key, or gives them to a device that works on them by itself.
-    fn begin(&mut self, key: &Self::Key, jobs: &[Self::Job]) -> Result<Begun<Self::Output>, BatchError>;
+    fn start(&mut self, key: &Self::Key, jobs: &[Self::Job]) -> Result<Started<Self::Output>, BatchError>;
 }
 
-/// What has become of a batch when [`Worker::begin`] returns.
-pub enum Begun<O> {
+/// What has become of a batch when [`Worker::start`] returns.
+pub enum Started<O> {
     /// It has run. One output per job, in their order.
-    Done(Vec<O>),
+    Complete(Vec<O>),
     /// A device works on it. Meanwhile the worker may be given one more, which the device is to begin when it has ended
     /// this one.
     Running {
         /// Tells when the device has ended it.
-        ended: Ended,
+        ended: EndSignal,
         /// Gives what has become of it.
-        wait: Wait<O>,
+        wait: AwaitOutputs<O>,
     },
 }
 
-/// Returns when a device has ended a batch, well or not: to call its [`Wait`] takes no waiting then. Called on a thread
-/// of its own, once or not at all, maybe after `Wait` has been called.
-pub type Ended = Box<dyn FnOnce() + Send>;
+/// Returns when a device has ended a batch, well or not: to call its [`AwaitOutputs`] takes no waiting then. Called on a thread
+/// of its own, once or not at all, maybe after `AwaitOutputs` has been called.
+pub type EndSignal = Box<dyn FnOnce() + Send>;
 
 /// Waits for a batch. It does without the worker, which may have panicked since. Dropped instead of called, it waits as
 /// long as memory of the batch is in use.
-pub type Wait<O> = Box<dyn FnOnce() -> Result<Finished<O>, BatchError>>;
+pub type AwaitOutputs<O> = Box<dyn FnOnce() -> Result<BatchOutputs<O>, BatchError>>;
 
 /// A batch that a device has run.
-pub struct Finished<O> {
+pub struct BatchOutputs<O> {
     /// One for each job, in their order.
     pub outputs: Vec<O>,
     /// How long the device worked on it, without what it did for batches before.

@@ -289,7 +289,7 @@ async fn a_queue_that_is_dropped_keeps_its_key_until_its_last_batch_has_begun() 
     assert!(bench.batcher.status().is_empty());
 }
 
-/// Nothing can be begun ahead of `jobs`, and the device's thread is on the lookout for what can.
+/// Nothing can be begun ahead of `jobs`, and the device's thread is on the prefetch for what can.
 fn on_the_lookout(bench: &Bench, jobs: &[u32]) {
     assert_eq!(bench.hand.waited(), jobs);
 }

@@ -8,10 +8,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use spadework_batching::{
-    BatchError, Batcher, Begun, Device, Failure, FailureReason, Health, Observer, Queue, Refused, Settings,
-    StartError, Ticket, Worker,
+    BatchError, Batcher, Device, Failure, FailureReason, Health, Observer, Queue, Refused, Settings,
+    StartError, Started, Ticket, Worker,
 };
-use support::{Bench, Gate, MS, Order, bench, profile, reason};
+use support::{Bench, Gate, MS, Order, bench, cost, reason};
 
 #[tokio::test]
 async fn a_job_that_arrives_while_the_device_is_busy_joins_the_next_batch() {
@@ -32,7 +32,7 @@ async fn a_job_that_arrives_while_the_device_is_busy_joins_the_next_batch() {
 async fn queues_do_not_share_a_batch_even_with_equal_keys() {
     let bench = bench(1);
     let (queue, first) = bench.busy(4, 1);
-    let twin = bench.batcher.open("model", profile(4));
+    let twin = bench.batcher.open("model", cost(4));
     let tickets = [bench.submit(&queue, 2), bench.submit(&twin, 3), bench.submit(&queue, 4)];
     bench.hand.order(Order::Echo);
     assert_eq!(bench.hand.pass(), [2, 4]);
@@ -116,7 +116,7 @@ async fn a_job_that_would_be_late_is_refused_with_when_to_come_back() {
         queue.submit(3, 1, now + 29 * MS),
         Err(Refused::Late { retry_after }) if retry_after == 20 * MS
     ));
-    assert_eq!(queue.check(1, 1, now + 100 * MS).map(|expected| expected.wait()).ok(), Some(30 * MS));
+    assert_eq!(queue.reserve(1, 1, now + 100 * MS).map(|expected| expected.wait()).ok(), Some(30 * MS));
     bench.hand.order(Order::Echo);
     bench.hand.pass();
     first.await.unwrap();
@@ -214,7 +214,7 @@ async fn draining_refuses_what_is_new_and_finishes_what_is_admitted() {
     assert_eq!(bench.batcher.health(), Health::Draining);
     let hour = bench.clock.now() + Duration::from_secs(3600);
     assert!(matches!(queue.submit(9, 1, hour), Err(Refused::Draining)));
-    assert!(matches!(queue.check(1, 1, hour), Err(Refused::Draining)));
+    assert!(matches!(queue.reserve(1, 1, hour), Err(Refused::Draining)));
     assert!(!drained.is_finished());
     bench.hand.order(Order::Echo);
     assert_eq!(bench.hand.pass(), [2, 3]);
@@ -296,8 +296,8 @@ impl Worker for Echo {
     type Job = u32;
     type Output = u32;
 
-    fn begin(&mut self, _: &&'static str, jobs: &[u32]) -> Result<Begun<u32>, BatchError> {
-        Ok(Begun::Done(jobs.to_vec()))
+    fn start(&mut self, _: &&'static str, jobs: &[u32]) -> Result<Started<u32>, BatchError> {
+        Ok(Started::Complete(jobs.to_vec()))
     }
 }
 
@@ -319,7 +319,7 @@ async fn a_panic_beside_a_batch_leaves_nobody_waiting() {
         vec![Device::new("gate", || Ok(Echo))],
     );
     let batcher = batcher.unwrap();
-    let queue = batcher.open("model", profile(1));
+    let queue = batcher.open("model", cost(1));
     let hour = Instant::now() + Duration::from_secs(3600);
     let tickets = queue.submit_all(vec![(1, 0), (2, 0)], hour).unwrap();
     for ticket in tickets {
@@ -343,26 +343,26 @@ fn a_worker_that_cannot_be_built_is_named() {
 }
 
 #[tokio::test]
-async fn what_is_expected_counts_for_those_that_ask_after_it_and_needs_no_margin() {
+async fn a_reserved_place_counts_for_those_that_ask_after_it_and_needs_no_margin() {
     let bench = bench(1);
-    let queue = bench.batcher.open("q", profile(1));
+    let queue = bench.batcher.open("q", cost(1));
     let deadline = bench.clock.now() + 35 * MS;
     // Three batches of 10 ms fit, with a tenth to spare.
     let mut expected = Vec::new();
     for wait in [10, 20, 30] {
-        let promised = queue.check(1, 1, deadline).ok().unwrap();
+        let promised = queue.reserve(1, 1, deadline).ok().unwrap();
         assert_eq!(promised.wait(), wait * MS);
         expected.push(promised);
     }
-    assert!(matches!(queue.check(1, 1, deadline), Err(Refused::Late { .. })));
+    assert!(matches!(queue.reserve(1, 1, deadline), Err(Refused::Late { .. })));
     // A place that is not taken is free again, and one that is refused was never taken.
     expected.pop();
-    expected.push(queue.check(1, 1, deadline).ok().unwrap());
+    expected.push(queue.reserve(1, 1, deadline).ok().unwrap());
     // By now the third has less than a tenth of its wait to spare: it would not be admitted if it came now.
     bench.clock.pass(4 * MS);
     let mut tickets = Vec::new();
     for (job, promised) in (0..).zip(expected) {
-        tickets.extend(queue.submit_expected(promised, vec![(job, 1)], deadline).ok().unwrap());
+        tickets.extend(queue.submit_reserved(promised, vec![(job, 1)], deadline).ok().unwrap());
     }
     for (job, ticket) in (0..).zip(tickets) {
         assert_eq!(bench.hand.pass(), [job]);

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use spadework_batching::{
-    BatchError, Batcher, Begun, CostModel, Device, Failure, FailureReason, Finished, Profile, Queue, Refused,
-    Settings, Worker,
+    BatchError, BatchOutputs, Batcher, CostModel, Device, Failure, FailureReason, Queue, Refused, Settings,
+    Started, Worker,
 };
 
 /// What becomes of a job.
@@ -44,16 +44,16 @@ impl Worker for Fateful {
     type Job = (u32, Fate);
     type Output = u32;
 
-    fn begin(&mut self, _: &usize, jobs: &[(u32, Fate)]) -> Result<Begun<u32>, BatchError> {
+    fn start(&mut self, _: &usize, jobs: &[(u32, Fate)]) -> Result<Started<u32>, BatchError> {
         let (ran, jobs) = (self.0.clone(), jobs.to_vec());
         let own = jobs.clone();
         let finished = move || {
             let outputs = own.iter().map(|job| job.0).collect::<Vec<_>>();
             ran.lock().unwrap().extend(&outputs);
-            Finished { outputs, ran: Duration::from_micros(20) }
+            BatchOutputs { outputs, ran: Duration::from_micros(20) }
         };
         match self.1 {
-            Kind::Computes => meet(&jobs).map(|()| Begun::Done(finished().outputs)),
+            Kind::Computes => meet(&jobs).map(|()| Started::Complete(finished().outputs)),
             Kind::FailsEarly => meet(&jobs).map(|()| running(move || Ok(finished()))),
             Kind::FailsLate => Ok(running(move || meet(&jobs).map(|()| finished()))),
         }
@@ -61,14 +61,14 @@ impl Worker for Fateful {
 }
 
 /// A device that works for some time.
-fn running(wait: impl FnOnce() -> Result<Finished<u32>, BatchError> + 'static) -> Begun<u32> {
+fn running(wait: impl FnOnce() -> Result<BatchOutputs<u32>, BatchError> + 'static) -> Started<u32> {
     let end = Instant::now() + Duration::from_micros(20);
     let passed = move || std::thread::sleep(end.saturating_duration_since(Instant::now()));
     let wait = move || {
         passed();
         wait()
     };
-    Begun::Running { ended: Box::new(passed), wait: Box::new(wait) }
+    Started::Running { ended: Box::new(passed), wait: Box::new(wait) }
 }
 
 fn meet(jobs: &[(u32, Fate)]) -> Result<(), BatchError> {
@@ -97,7 +97,7 @@ fn start(devices: usize, kind: Kind) -> (Batcher<Fateful>, Arc<Mutex<Vec<u32>>>)
 fn open(batcher: &Batcher<Fateful>, key: usize) -> Queue<Fateful> {
     let micros = Duration::from_micros;
     let cost = CostModel::measured(&[(1, micros(20)), (8, micros(30))]).unwrap();
-    batcher.open(key, Profile { cost, codec: Duration::ZERO })
+    batcher.open(key, cost)
 }
 
 fn hour() -> Instant {

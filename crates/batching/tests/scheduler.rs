@@ -4,14 +4,13 @@
 use std::time::{Duration, Instant};
 
 use spadework_batching::scheduler::{Bound, Limits, Pull, Scheduler};
-use spadework_batching::{CostModel, LineId, Profile, Refused};
+use spadework_batching::{CostModel, QueueId, Refused};
 
 const MS: Duration = Duration::from_millis(1);
 
 /// Every batch size up to `largest` takes `ms`: batching is free, the knee is `largest`.
-fn flat(ms: u32, largest: usize) -> Profile {
-    let cost = CostModel::measured(&[(1, ms * MS), (largest, ms * MS)]).unwrap();
-    Profile { cost, codec: Duration::ZERO }
+fn flat(ms: u32, largest: usize) -> CostModel {
+    CostModel::measured(&[(1, ms * MS), (largest, ms * MS)]).unwrap()
 }
 
 /// One device, no margin, and queues that are named by a letter; jobs are their names.
@@ -30,9 +29,9 @@ impl Bench {
     }
 
     /// Submits one job of one byte, due at `due` ms.
-    fn submit(&mut self, line: LineId, job: &'static str, due: u32, now: u32) -> Result<u64, Refused> {
+    fn submit(&mut self, queue: QueueId, job: &'static str, due: u32, now: u32) -> Result<u64, Refused> {
         let (deadline, now) = (self.at(due), self.at(now));
-        self.scheduler.submit(line, vec![(job, 1)], deadline, now).map(|ids| ids[0])
+        self.scheduler.submit(queue, vec![(job, 1)], deadline, now).map(|ids| ids[0])
     }
 
     fn pull(&mut self, now: u32) -> Pull<char, &'static str> {
@@ -49,7 +48,7 @@ impl Bench {
     /// What the device is given at `now` ms while it runs a batch.
     fn ahead(&mut self, now: u32) -> Vec<&'static str> {
         let now = self.at(now);
-        jobs(self.scheduler.pull_ahead(0, now))
+        jobs(self.scheduler.prefetch(0, now))
     }
 }
 
@@ -64,11 +63,11 @@ fn bench() -> Bench {
 #[test]
 fn a_job_that_arrives_while_the_device_is_busy_joins_the_next_batch() {
     let mut bench = bench();
-    let line = bench.scheduler.open('a', flat(10, 4));
-    bench.submit(line, "first", 1000, 0).unwrap();
+    let queue = bench.scheduler.open('a', flat(10, 4));
+    bench.submit(queue, "first", 1000, 0).unwrap();
     assert_eq!(bench.bound(0), ["first"], "nothing is waited for");
-    bench.submit(line, "second", 1000, 1).unwrap();
-    bench.submit(line, "third", 1000, 9).unwrap();
+    bench.submit(queue, "second", 1000, 1).unwrap();
+    bench.submit(queue, "third", 1000, 9).unwrap();
     assert_eq!(bench.bound(10), ["second", "third"]);
     assert!(bench.bound(20).is_empty());
 }
@@ -76,9 +75,9 @@ fn a_job_that_arrives_while_the_device_is_busy_joins_the_next_batch() {
 #[test]
 fn a_batch_is_not_larger_than_the_knee() {
     let mut bench = bench();
-    let line = bench.scheduler.open('a', flat(10, 2));
+    let queue = bench.scheduler.open('a', flat(10, 2));
     for job in ["1", "2", "3"] {
-        bench.submit(line, job, 1000, 0).unwrap();
+        bench.submit(queue, job, 1000, 0).unwrap();
     }
     assert_eq!(bench.bound(0), ["1", "2"]);
     assert_eq!(bench.bound(10), ["3"]);
@@ -88,11 +87,11 @@ fn a_batch_is_not_larger_than_the_knee() {
 fn a_batch_grows_no_further_than_its_tightest_deadline_allows() {
     let mut bench = bench();
     let cost = CostModel::measured(&[(1, 10 * MS), (4, 22 * MS)]).unwrap(); // 10, 14, 18, 22 ms
-    let line = bench.scheduler.open('a', Profile { cost, codec: 5 * MS });
-    for (job, due) in [("patient", 1000), ("hurried", 20), ("next", 1000)] {
-        bench.submit(line, job, due, 0).unwrap();
+    let queue = bench.scheduler.open('a', cost);
+    for (job, due) in [("patient", 1000), ("hurried", 15), ("next", 1000)] {
+        bench.submit(queue, job, due, 0).unwrap();
     }
-    assert_eq!(bench.bound(0), ["patient", "hurried"], "a third would end the batch at 18 + 5 ms");
+    assert_eq!(bench.bound(0), ["patient", "hurried"], "a third would end the batch at 18 ms");
 }
 
 #[test]
@@ -119,27 +118,27 @@ fn on_equal_deadlines_the_longest_wait_goes_first() {
 #[test]
 fn a_caller_that_left_frees_its_place_before_the_next_batch() {
     let mut bench = Bench::new(Limits { jobs: 2, bytes: 100 });
-    let line = bench.scheduler.open('a', flat(10, 2));
-    bench.submit(line, "stays", 1000, 0).unwrap();
-    let gone = bench.submit(line, "leaves", 1000, 0).unwrap();
-    assert!(matches!(bench.submit(line, "late", 1000, 0), Err(Refused::Full { .. })));
-    assert_eq!(bench.scheduler.cancel(line, gone).unwrap().1.payload, "leaves");
-    assert!(bench.scheduler.cancel(line, gone).is_none(), "it leaves once");
-    bench.submit(line, "late", 1000, 1).unwrap();
+    let queue = bench.scheduler.open('a', flat(10, 2));
+    bench.submit(queue, "stays", 1000, 0).unwrap();
+    let gone = bench.submit(queue, "leaves", 1000, 0).unwrap();
+    assert!(matches!(bench.submit(queue, "late", 1000, 0), Err(Refused::Full { .. })));
+    assert_eq!(bench.scheduler.cancel(queue, gone).unwrap().1.payload, "leaves");
+    assert!(bench.scheduler.cancel(queue, gone).is_none(), "it leaves once");
+    bench.submit(queue, "late", 1000, 1).unwrap();
     assert_eq!(bench.bound(1), ["stays", "late"]);
 }
 
 #[test]
 fn a_full_queue_says_when_it_will_be_empty() {
     let mut bench = Bench::new(Limits { jobs: 3, bytes: 100 });
-    let line = bench.scheduler.open('a', flat(10, 2));
+    let queue = bench.scheduler.open('a', flat(10, 2));
     for job in ["1", "2", "3"] {
-        bench.submit(line, job, 1000, 0).unwrap();
+        bench.submit(queue, job, 1000, 0).unwrap();
     }
-    assert_eq!(bench.submit(line, "4", 1000, 0), Err(Refused::Full { retry_after: 20 * MS }));
+    assert_eq!(bench.submit(queue, "4", 1000, 0), Err(Refused::Full { retry_after: 20 * MS }));
     bench.bound(0);
     let mut of =
-        |bytes| bench.scheduler.submit(line, vec![("large", bytes)], bench.start + 1000 * MS, bench.start);
+        |bytes| bench.scheduler.submit(queue, vec![("large", bytes)], bench.start + 1000 * MS, bench.start);
     assert_eq!(of(100), Err(Refused::Full { retry_after: 20 * MS }), "one byte waits");
     assert!(of(99).is_ok());
 }
@@ -147,13 +146,13 @@ fn a_full_queue_says_when_it_will_be_empty() {
 #[test]
 fn a_job_that_would_be_late_is_refused_with_the_time_of_the_drain() {
     let mut bench = bench();
-    let line = bench.scheduler.open('a', flat(10, 1));
-    bench.submit(line, "runs", 1000, 0).unwrap();
+    let queue = bench.scheduler.open('a', flat(10, 1));
+    bench.submit(queue, "runs", 1000, 0).unwrap();
     bench.bound(0);
-    bench.submit(line, "waits", 1000, 0).unwrap();
+    bench.submit(queue, "waits", 1000, 0).unwrap();
     // Free at 10 ms, behind "waits" at 20 ms, done at 30 ms.
-    assert_eq!(bench.submit(line, "late", 29, 0), Err(Refused::Late { retry_after: 20 * MS }));
-    assert!(bench.submit(line, "in time", 30, 0).is_ok());
+    assert_eq!(bench.submit(queue, "late", 29, 0), Err(Refused::Late { retry_after: 20 * MS }));
+    assert!(bench.submit(queue, "in time", 30, 0).is_ok());
 }
 
 #[test]
@@ -168,22 +167,22 @@ fn a_job_that_would_make_another_late_is_refused() {
 }
 
 #[test]
-fn the_margin_and_the_codec_are_kept_free_before_the_deadline() {
+fn the_margin_is_kept_free_before_the_deadline() {
     let mut bench = bench();
     bench.scheduler = Scheduler::new(1, Limits::default(), 0.5);
-    let line = bench.scheduler.open('a', Profile { codec: 10 * MS, ..flat(10, 1) });
-    assert!(matches!(bench.submit(line, "29 ms", 29, 0), Err(Refused::Late { .. })));
-    assert!(bench.submit(line, "30 ms", 30, 0).is_ok());
+    let queue = bench.scheduler.open('a', flat(20, 1));
+    assert!(matches!(bench.submit(queue, "29 ms", 29, 0), Err(Refused::Late { .. })));
+    assert!(bench.submit(queue, "30 ms", 30, 0).is_ok());
 }
 
 #[test]
 fn a_job_that_can_no_longer_be_in_time_does_not_run() {
     let mut bench = bench();
-    let line = bench.scheduler.open('a', flat(10, 4));
-    bench.submit(line, "runs", 1000, 0).unwrap();
+    let queue = bench.scheduler.open('a', flat(10, 4));
+    bench.submit(queue, "runs", 1000, 0).unwrap();
     bench.bound(0);
-    bench.submit(line, "hurried", 25, 0).unwrap();
-    bench.submit(line, "patient", 1000, 0).unwrap();
+    bench.submit(queue, "hurried", 25, 0).unwrap();
+    bench.submit(queue, "patient", 1000, 0).unwrap();
     bench.scheduler.finished(0, bench.at(16));
     let pull = bench.pull(16); // the batch took longer than it should have
     assert_eq!(pull.expired.iter().map(|(_, job)| job.payload).collect::<Vec<_>>(), ["hurried"]);
@@ -194,11 +193,11 @@ fn a_job_that_can_no_longer_be_in_time_does_not_run() {
 #[test]
 fn a_device_that_overruns_soon_admits_nothing() {
     let mut bench = bench();
-    let line = bench.scheduler.open('a', flat(10, 4));
-    bench.submit(line, "hangs", 1000, 0).unwrap();
+    let queue = bench.scheduler.open('a', flat(10, 4));
+    bench.submit(queue, "hangs", 1000, 0).unwrap();
     bench.bound(0);
-    assert!(bench.submit(line, "early", 50, 5).is_ok());
-    assert!(matches!(bench.submit(line, "later", 540, 500), Err(Refused::Late { .. })));
+    assert!(bench.submit(queue, "early", 50, 5).is_ok());
+    assert!(matches!(bench.submit(queue, "later", 540, 500), Err(Refused::Late { .. })));
 }
 
 #[test]
@@ -217,37 +216,37 @@ fn a_slow_spell_of_one_queue_is_forgotten_while_another_keeps_the_device_busy() 
 #[test]
 fn a_queue_is_not_taken_for_fast_again_while_its_batch_runs_long() {
     let mut bench = bench();
-    let line = bench.scheduler.open('a', flat(10, 1));
-    (0..40).for_each(|at| bench.scheduler.observe(line, 1, 20_000 * MS, bench.at(at)));
-    bench.submit(line, "runs", 90_000, 100).unwrap();
+    let queue = bench.scheduler.open('a', flat(10, 1));
+    (0..40).for_each(|at| bench.scheduler.observe(queue, 1, 20_000 * MS, bench.at(at)));
+    bench.submit(queue, "runs", 90_000, 100).unwrap();
     bench.bound(100);
-    assert!(matches!(bench.submit(line, "late", 30_000, 15_000), Err(Refused::Late { .. })));
+    assert!(matches!(bench.submit(queue, "late", 30_000, 15_000), Err(Refused::Late { .. })));
 }
 
 #[test]
 fn jobs_that_are_due_together_are_admitted_together_or_not_at_all() {
     let mut bench = bench();
-    let line = bench.scheduler.open('a', flat(10, 2));
+    let queue = bench.scheduler.open('a', flat(10, 2));
     let three = || ["1", "2", "3"].map(|job| (job, 1)).to_vec();
     let (short, long, now) = (bench.at(19), bench.at(20), bench.at(0));
-    assert!(matches!(bench.scheduler.submit(line, three(), short, now), Err(Refused::Late { .. })));
+    assert!(matches!(bench.scheduler.submit(queue, three(), short, now), Err(Refused::Late { .. })));
     assert_eq!(bench.scheduler.waiting(), (0, 0));
-    assert_eq!(bench.scheduler.submit(line, three(), long, now).unwrap().len(), 3);
-    assert!(bench.scheduler.submit(line, Vec::new(), now, now).unwrap().is_empty(), "none are never late");
+    assert_eq!(bench.scheduler.submit(queue, three(), long, now).unwrap().len(), 3);
+    assert!(bench.scheduler.submit(queue, Vec::new(), now, now).unwrap().is_empty(), "none are never late");
 }
 
 #[test]
 fn a_size_that_does_not_fit_is_not_bound_again() {
     let mut bench = bench();
-    let line = bench.scheduler.open('a', flat(10, 4));
+    let queue = bench.scheduler.open('a', flat(10, 4));
     let submit = |bench: &mut Bench| {
         for job in ["1", "2", "3", "4"] {
-            bench.submit(line, job, 1000, 0).unwrap();
+            bench.submit(queue, job, 1000, 0).unwrap();
         }
     };
     submit(&mut bench);
     assert_eq!(bench.bound(0).len(), 4);
-    bench.scheduler.out_of_memory(line, 4);
+    bench.scheduler.out_of_memory(queue, 4);
     submit(&mut bench);
     assert_eq!(bench.bound(10).len(), 2);
 }
@@ -255,9 +254,9 @@ fn a_size_that_does_not_fit_is_not_bound_again() {
 #[test]
 fn a_closed_queue_runs_what_waits_in_it_and_then_gives_up_its_key() {
     let mut bench = bench();
-    let line = bench.scheduler.open('a', flat(10, 4));
-    bench.submit(line, "last", 1000, 0).unwrap();
-    bench.scheduler.close(line);
+    let queue = bench.scheduler.open('a', flat(10, 4));
+    bench.submit(queue, "last", 1000, 0).unwrap();
+    bench.scheduler.close(queue);
     assert!(bench.scheduler.take_closed().is_empty());
     assert_eq!(bench.bound(0), ["last"]);
     assert_eq!(bench.scheduler.take_closed().len(), 1);
@@ -267,27 +266,27 @@ fn a_closed_queue_runs_what_waits_in_it_and_then_gives_up_its_key() {
 #[test]
 fn a_queue_s_status_tells_what_one_more_job_would_wait() {
     let mut bench = bench();
-    let line = bench.scheduler.open('a', Profile { codec: 3 * MS, ..flat(10, 2) });
+    let queue = bench.scheduler.open('a', flat(10, 2));
     for job in ["1", "2"] {
-        bench.submit(line, job, 1000, 0).unwrap();
+        bench.submit(queue, job, 1000, 0).unwrap();
     }
     let status = bench.scheduler.status(bench.at(4)).remove(0);
     assert_eq!((status.key, status.depth, status.bytes), ('a', 2, 2));
     assert_eq!(status.oldest_age, 4 * MS);
-    assert_eq!(status.predicted_wait, 23 * MS, "behind a full batch, then its own and the codec");
+    assert_eq!(status.predicted_wait, 20 * MS, "behind a full batch, then its own");
 }
 
 #[test]
 fn only_a_batch_that_cannot_grow_is_given_ahead_and_only_one() {
     let mut bench = bench();
-    let line = bench.scheduler.open('a', flat(10, 2));
+    let queue = bench.scheduler.open('a', flat(10, 2));
     assert!(bench.ahead(0).is_empty(), "an idle device pulls");
-    bench.submit(line, "1", 1000, 0).unwrap();
+    bench.submit(queue, "1", 1000, 0).unwrap();
     bench.bound(0);
-    bench.submit(line, "2", 1000, 1).unwrap();
+    bench.submit(queue, "2", 1000, 1).unwrap();
     assert!(bench.ahead(1).is_empty(), "one more may join");
     for job in ["3", "4", "5"] {
-        bench.submit(line, job, 1000, 2).unwrap();
+        bench.submit(queue, job, 1000, 2).unwrap();
     }
     assert_eq!(bench.ahead(2), ["2", "3"]);
     assert!(bench.ahead(2).is_empty(), "one is enough");
@@ -304,22 +303,22 @@ fn only_a_batch_that_cannot_grow_is_given_ahead_and_only_one() {
 fn a_batch_that_a_deadline_keeps_small_is_given_ahead() {
     let mut bench = bench();
     let cost = CostModel::measured(&[(1, 10 * MS), (4, 12 * MS)]).unwrap();
-    let line = bench.scheduler.open('a', Profile { cost, codec: Duration::ZERO });
-    bench.submit(line, "runs", 1000, 0).unwrap();
+    let queue = bench.scheduler.open('a', cost);
+    bench.submit(queue, "runs", 1000, 0).unwrap();
     bench.bound(0);
-    bench.submit(line, "hurried", 20, 0).unwrap();
+    bench.submit(queue, "hurried", 20, 0).unwrap();
     assert!(bench.ahead(0).is_empty(), "somebody may come who fits, as far as is known");
-    bench.submit(line, "patient", 1000, 0).unwrap();
+    bench.submit(queue, "patient", 1000, 0).unwrap();
     assert_eq!(bench.ahead(0), ["hurried"], "with the other it would be late, and nobody passes the other");
 }
 
 #[test]
 fn a_job_that_would_be_late_after_the_running_batch_is_not_given_ahead_and_not_given_up() {
     let mut bench = bench();
-    let line = bench.scheduler.open('a', flat(10, 1));
-    bench.submit(line, "runs", 1000, 0).unwrap();
+    let queue = bench.scheduler.open('a', flat(10, 1));
+    bench.submit(queue, "runs", 1000, 0).unwrap();
     bench.bound(0);
-    bench.submit(line, "in time", 25, 0).unwrap();
+    bench.submit(queue, "in time", 25, 0).unwrap();
     assert!(bench.ahead(13).is_empty(), "the batch overruns: by as much again, so the job would be late");
     assert_eq!(bench.bound(14), ["in time"], "it did not");
 }
@@ -328,24 +327,24 @@ fn a_job_that_would_be_late_after_the_running_batch_is_not_given_ahead_and_not_g
 fn what_another_device_will_run_sooner_is_left_to_it() {
     let mut bench = bench();
     bench.scheduler = Scheduler::new(2, Limits::default(), 0.0);
-    let line = bench.scheduler.open('a', flat(10, 1));
-    bench.submit(line, "other", 1000, 0).unwrap();
+    let queue = bench.scheduler.open('a', flat(10, 1));
+    bench.submit(queue, "other", 1000, 0).unwrap();
     bench.scheduler.pull(1, bench.at(0));
-    bench.submit(line, "own", 1000, 5).unwrap();
+    bench.submit(queue, "own", 1000, 5).unwrap();
     bench.pull(5);
-    bench.submit(line, "1", 1000, 6).unwrap();
+    bench.submit(queue, "1", 1000, 6).unwrap();
     assert!(bench.ahead(6).is_empty(), "the other is free at 10, this one at 15");
-    bench.submit(line, "2", 1000, 6).unwrap();
+    bench.submit(queue, "2", 1000, 6).unwrap();
     assert_eq!(bench.ahead(6), ["2"]);
-    assert_eq!(jobs(bench.scheduler.pull_ahead(1, bench.at(6))), ["1"]);
+    assert_eq!(jobs(bench.scheduler.prefetch(1, bench.at(6))), ["1"]);
 }
 
 #[test]
 fn what_is_given_ahead_counts_in_the_wait_of_those_behind_it() {
     let mut bench = bench();
-    let line = bench.scheduler.open('a', flat(10, 1));
+    let queue = bench.scheduler.open('a', flat(10, 1));
     for job in ["runs", "ahead", "waits"] {
-        bench.submit(line, job, 1000, 0).unwrap();
+        bench.submit(queue, job, 1000, 0).unwrap();
     }
     bench.bound(0);
     assert_eq!(bench.ahead(0), ["ahead"]);

@@ -26,6 +26,8 @@ macro_rules! label {
 label! {
     /// A part of a request's way.
     Stage {
+        /// The body on its way in.
+        Read = "read",
         /// Files to pixels.
         Decode = "decode",
         /// Mask to patch tables.

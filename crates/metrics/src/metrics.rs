@@ -37,14 +37,16 @@ pub struct Metrics {
     stage_duration: HistogramVec,
     request_duration: HistogramVec,
     batch_size: HistogramVec,
+    batch_duration: HistogramVec,
     queue_depth: IntGaugeVec,
     queue_oldest_age: GaugeVec,
     queue_predicted_wait: GaugeVec,
-    rejected: IntCounterVec,
-    cancelled: IntCounterVec,
+    requests_in_flight: IntGauge,
+    requests_rejected: IntCounterVec,
+    requests_disconnected: IntCounterVec,
+    images_cancelled: IntCounterVec,
     deadline_missed: IntCounterVec,
     device_busy: CounterVec,
-    device_memory: IntGaugeVec,
     modulation_table_requests: IntCounterVec,
     modulation_table_bytes: IntGaugeVec,
     batch_failures: IntCounterVec,
@@ -86,6 +88,12 @@ impl Metrics {
                 &["model", "device"],
                 &BATCH_SIZES,
             )?,
+            batch_duration: register.histogram(
+                "batch_duration_seconds",
+                "Time that a batch ran on its device.",
+                &["model", "device"],
+                &SECONDS,
+            )?,
             queue_depth: register.int_gauges("queue_depth", "Pictures that wait.", &["model"])?,
             queue_oldest_age: register.gauges(
                 "queue_oldest_age_seconds",
@@ -97,25 +105,33 @@ impl Metrics {
                 "How long one more picture would take, by the policy that admits it.",
                 &["model"],
             )?,
-            rejected: register.counters(
-                "rejected_total",
-                "Requests refused before they were queued.",
-                &["reason"],
+            requests_in_flight: register.add(IntGauge::new(
+                "spadework_requests_in_flight",
+                "Syntheses that are welcomed and not answered.",
+            )?)?,
+            requests_rejected: register.counters(
+                "requests_rejected_total",
+                "Requests refused before they were queued; the model is none where it was not known by then.",
+                &["model", "reason"],
             )?,
-            cancelled: register.counters("cancelled_total", "Pictures whose caller left.", &["stage"])?,
+            requests_disconnected: register.counters(
+                "requests_disconnected_total",
+                "Requests whose caller left before the answer, by the stage they were in.",
+                &["model", "stage"],
+            )?,
+            images_cancelled: register.counters(
+                "images_cancelled_total",
+                "Images that were queued or ran when their caller left.",
+                &["model", "stage"],
+            )?,
             deadline_missed: register.counters(
                 "deadline_missed_total",
-                "Admitted pictures that were not ready by their deadline.",
+                "Images of admitted requests that were not answered by their deadline.",
                 &["model"],
             )?,
             device_busy: register.seconds(
                 "device_busy_seconds_total",
                 "Time that a device ran batches.",
-                &["device"],
-            )?,
-            device_memory: register.int_gauges(
-                "device_memory_bytes",
-                "Memory in use on a device.",
                 &["device"],
             )?,
             modulation_table_requests: register.counters(
@@ -161,11 +177,19 @@ impl Metrics {
     /// A counter that appears with its first event hides that event from `rate()`.
     fn start_at_zero(&self) {
         let zero = |counters: &IntCounterVec, value: &str| counters.with_label_values(&[value]).inc_by(0);
-        RejectReason::ALL.iter().for_each(|reason| zero(&self.rejected, reason.as_str()));
-        CancelStage::ALL.iter().for_each(|stage| zero(&self.cancelled, stage.as_str()));
+        self.start_model_at_zero("none");
         BatchFailure::ALL.iter().for_each(|reason| zero(&self.batch_failures, reason.as_str()));
         StoreCheck::ALL.iter().for_each(|result| zero(&self.model_store_checks, result.as_str()));
         TableResult::ALL.iter().for_each(|result| zero(&self.modulation_table_requests, result.as_str()));
+    }
+
+    fn start_model_at_zero(&self, model: &str) {
+        let zero = |counters: &IntCounterVec, value: &str| {
+            counters.with_label_values(&[model, value]).inc_by(0);
+        };
+        RejectReason::ALL.iter().for_each(|reason| zero(&self.requests_rejected, reason.as_str()));
+        Stage::ALL.iter().for_each(|stage| zero(&self.requests_disconnected, stage.as_str()));
+        CancelStage::ALL.iter().for_each(|stage| zero(&self.images_cancelled, stage.as_str()));
     }
 
     /// A request was answered. `route` is the route's pattern, never the path.
@@ -187,6 +211,7 @@ impl Metrics {
     /// A batch of `size` ran for `ran`.
     pub fn batch_finished(&self, model: &str, device: &str, size: usize, ran: Duration) {
         self.batch_size.with_label_values(&[model, device]).observe(size as f64);
+        self.batch_duration.with_label_values(&[model, device]).observe(ran.as_secs_f64());
         self.device_busy.with_label_values(&[device]).inc_by(ran.as_secs_f64());
     }
 
@@ -195,19 +220,29 @@ impl Metrics {
         self.batch_failures.with_label_values(&[reason.as_str()]).inc();
     }
 
+    /// Syntheses that are welcomed and not answered.
+    pub fn in_flight(&self, requests: usize) {
+        self.requests_in_flight.set(i64::try_from(requests).unwrap_or(i64::MAX));
+    }
+
     /// A request was refused before it was queued.
-    pub fn rejected(&self, reason: RejectReason) {
-        self.rejected.with_label_values(&[reason.as_str()]).inc();
+    pub fn rejected(&self, model: &str, reason: RejectReason) {
+        self.requests_rejected.with_label_values(&[model, reason.as_str()]).inc();
     }
 
-    /// A caller left before its picture was there.
-    pub fn cancelled(&self, stage: CancelStage) {
-        self.cancelled.with_label_values(&[stage.as_str()]).inc();
+    /// A caller left before its answer.
+    pub fn disconnected(&self, model: &str, stage: Stage) {
+        self.requests_disconnected.with_label_values(&[model, stage.as_str()]).inc();
     }
 
-    /// An admitted picture was not ready by its deadline.
-    pub fn deadline_missed(&self, model: &str) {
-        self.deadline_missed.with_label_values(&[model]).inc();
+    /// The caller of an image left while it was queued or ran.
+    pub fn cancelled(&self, model: &str, stage: CancelStage) {
+        self.images_cancelled.with_label_values(&[model, stage.as_str()]).inc();
+    }
+
+    /// Images of an admitted request were not answered by their deadline.
+    pub fn deadline_missed(&self, model: &str, images: usize) {
+        self.deadline_missed.with_label_values(&[model]).inc_by(images as u64);
     }
 
     /// The cache of modulation tables has been asked `count` more times with this result.
@@ -231,15 +266,11 @@ impl Metrics {
         self.model_stores_failing.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// A device's memory in use.
-    pub fn device_memory(&self, device: &str, bytes: u64) {
-        self.device_memory.with_label_values(&[device]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
-    }
-
     /// A model is served from a device. Its counters start at zero.
     pub fn model_ready(&self, model: &str, digest: &str, precision: &str, device: &str) {
         self.model_info.with_label_values(&[model, digest, precision, device]).set(1);
         self.deadline_missed.with_label_values(&[model]).inc_by(0);
+        self.start_model_at_zero(model);
         self.device_busy.with_label_values(&[device]).inc_by(0.0);
     }
 
@@ -255,6 +286,19 @@ impl Metrics {
         self.queue_depth.with_label_values(&[model]).set(i64::try_from(depth).unwrap_or(i64::MAX));
         self.queue_oldest_age.with_label_values(&[model]).set(oldest_age.as_secs_f64());
         self.queue_predicted_wait.with_label_values(&[model]).set(predicted_wait.as_secs_f64());
+    }
+
+    /// A model is gone, and so are its queue and caches. What was counted of it stays: a counter that vanished would count
+    /// again from zero if it came back.
+    pub fn model_removed(&self, model: &str, devices: &[&str]) {
+        // None of them may have been set.
+        for gauges in [&self.queue_oldest_age, &self.queue_predicted_wait] {
+            let _ = gauges.remove_label_values(&[model]);
+        }
+        let _ = self.queue_depth.remove_label_values(&[model]);
+        for device in devices {
+            let _ = self.modulation_table_bytes.remove_label_values(&[model, device]);
+        }
     }
 
     /// Whether requests are welcome.
@@ -324,8 +368,10 @@ mod tests {
     fn every_reason_is_there_before_its_first_event() {
         let text = metrics().render().unwrap();
         for line in [
-            "spadework_rejected_total{reason=\"late\"} 0",
-            "spadework_cancelled_total{stage=\"queue\"} 0",
+            "spadework_requests_rejected_total{model=\"none\",reason=\"late\"} 0",
+            "spadework_images_cancelled_total{model=\"none\",stage=\"queue\"} 0",
+            "spadework_requests_disconnected_total{model=\"none\",stage=\"read\"} 0",
+            "spadework_requests_in_flight 0",
             "spadework_batch_failures_total{reason=\"panic\"} 0",
             "spadework_modulation_table_requests_total{result=\"partial\"} 0",
             "spadework_build_info{revision=\"abc\",version=\"1.2.3\"} 1",
@@ -353,6 +399,21 @@ mod tests {
         let metrics = metrics();
         metrics.http_request("/synthesize", "BREW", 405);
         assert!(metrics.render().unwrap().contains("method=\"other\""));
+    }
+
+    #[test]
+    fn the_gauges_of_a_model_that_is_gone_are_gone_and_its_counters_stay() {
+        let metrics = metrics();
+        metrics.model_ready("mine", "digest", "highest", "cpu");
+        metrics.queue("mine", 1, Duration::ZERO, Duration::ZERO);
+        metrics.modulation_table_bytes("mine", "cpu", 7);
+        metrics.rejected("mine", RejectReason::Late);
+        metrics.model_gone("mine", "digest", "highest", "cpu");
+        metrics.model_removed("mine", &["cpu"]);
+        let text = metrics.render().unwrap();
+        let left: Vec<_> = text.lines().filter(|line| line.contains("\"mine\"")).collect();
+        assert!(left.iter().all(|line| line.contains("_total")), "{left:?}");
+        assert!(left.contains(&"spadework_requests_rejected_total{model=\"mine\",reason=\"late\"} 1"));
     }
 
     #[test]

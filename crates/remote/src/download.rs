@@ -153,7 +153,7 @@ impl Download<'_> {
 
 /// Whether trying again may help.
 fn may_pass(error: &RemoteError) -> bool {
-    matches!(error, RemoteError::Store { .. } | RemoteError::Silent { .. }) && !error.is_the_caller_s()
+    matches!(error, RemoteError::Store { .. } | RemoteError::Silent { .. }) && !error.is_user_error()
 }
 
 /// An error with its causes.

@@ -82,7 +82,7 @@ pub enum RemoteError {
 
 impl RemoteError {
     /// Whether the URL, the credentials or the uploaded files have to be changed; else it may work later.
-    pub fn is_the_caller_s(&self) -> bool {
+    pub fn is_user_error(&self) -> bool {
         match self {
             Self::Url { .. }
             | Self::Client { .. }

@@ -11,19 +11,16 @@ use safetensors::{Dtype, tensor::TensorView};
 use serde::de::DeserializeOwned;
 use spadework_checkpoint::read_tensors;
 use spadework_engine::Engine;
-use spadework_imaging::{Limits, RgbImage, Size, encode_jpeg, encode_png, encode_webp};
+use spadework_imaging::{Format, Limits, Size};
 
 use super::{model::ModelArgs, progress::Progress};
 use crate::{
     outcome::Mistake,
     synthesis::{
         Count, Files, Job, Latent, MaskFormat, OutputSize, Prepared, Resize, ServedModel, SynthesisOptions,
-        input, prepare, run_jobs,
+        input, output_size, prepare, render, run_jobs,
     },
 };
-
-/// JPEG quality, as the server's.
-const JPEG_QUALITY: u8 = 92;
 
 /// What to make from what.
 #[derive(Debug, Args)]
@@ -192,7 +189,7 @@ fn prepare_item(
     let mask = read(&item.mask)?;
     let instances = item.instances.as_deref().map(read).transpose()?;
     let files = Files { mask: &mask, style, instances: instances.as_deref() };
-    Ok(prepare(model, &files, options, &Limits::default())?)
+    Ok(prepare(model, &files, options, &Limits::default(), &|| false)?)
 }
 
 /// Runs the jobs of some masks together and writes their pictures.
@@ -218,11 +215,8 @@ fn make(
     }
     let pictures = run_jobs(&mut engine, &jobs)?;
     for (picture, (out, seed, prepared)) in pictures.into_iter().zip(outs) {
-        let image = match args.output_size {
-            OutputSize::Model => picture.image,
-            OutputSize::Mask => picture.image.resized(prepared.report.original_size),
-        };
-        write_picture(&image, &out)?;
+        let size = output_size(args.output_size, model.image_size(), prepared.report.original_size);
+        write(&out, &render(&picture.pixels, size, format(&out)?)?)?;
         if args.seed.is_none() {
             progress.line(&format!("{}: seed {seed}", out.display()));
         }
@@ -251,13 +245,12 @@ fn extension(out: &Path) -> anyhow::Result<String> {
     }
 }
 
-fn write_picture(image: &RgbImage, out: &Path) -> anyhow::Result<()> {
-    let bytes = match extension(out)?.as_str() {
-        "jpg" | "jpeg" => encode_jpeg(image, JPEG_QUALITY)?,
-        "webp" => encode_webp(image)?,
-        _ => encode_png(image)?,
-    };
-    write(out, &bytes)
+fn format(out: &Path) -> anyhow::Result<Format> {
+    Ok(match extension(out)?.as_str() {
+        "jpg" | "jpeg" => Format::Jpeg,
+        "webp" => Format::WebP,
+        _ => Format::Png,
+    })
 }
 
 /// Writes a file whole or not at all: what was there stays until all is written.
@@ -275,7 +268,7 @@ fn write(out: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 /// What the network computes with and what comes of it: `out`, the picture in [-1, 1] (1, 3, H, W); `z` and the style's
 /// `mu` and `logvar` (1, `z_dim`); the noise planes `noise.0`, `noise.1`, ... (1, 1, H, W).
 fn write_tensors(model: &ServedModel, engine: &mut Engine, job: &Job, out: &Path) -> anyhow::Result<()> {
-    let Size { width, height } = model.picture_size();
+    let Size { width, height } = model.image_size();
     let input = input(engine, job)?;
     let mut tensors: HashMap<String, (Vec<usize>, Vec<f32>)> = HashMap::new();
     if let Latent::Style { picture, .. } = &job.latent {

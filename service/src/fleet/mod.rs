@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use spadework_batching::{Batcher, Device, Health, Profile, Queue, Settings};
+use spadework_batching::{Batcher, Device, Health, Queue, Settings};
 use spadework_checkpoint::{CheckpointError, Entry};
 use spadework_engine::{Cached, End, Settings as EngineSettings};
 use spadework_metrics::{Metrics, TableResult};
@@ -52,6 +52,8 @@ pub struct Fleet {
     /// Held while models are loaded, so that two reloads do not cross.
     library: Mutex<Library>,
     serving: RwLock<BTreeMap<String, Serving>>,
+    /// Models whose gauges were set by the last report, with their devices.
+    reported: Mutex<BTreeMap<String, Vec<String>>>,
     metrics: Arc<Metrics>,
 }
 
@@ -86,7 +88,8 @@ impl Fleet {
         let observer = Arc::new(FleetObserver::new(metrics.clone()));
         let batcher = Batcher::start(config.batching, Arc::new(Instant::now), observer, devices)?;
         let serving = RwLock::new(BTreeMap::new());
-        Ok(Self { config, batcher, library: Mutex::new(library), serving, metrics })
+        let reported = Mutex::default();
+        Ok(Self { config, batcher, library: Mutex::new(library), serving, reported, metrics })
     }
 
     /// Fetches what is behind URLs, then loads and warms every model. Blocks.
@@ -166,6 +169,30 @@ impl Fleet {
         own.or_else(|| names.next()).map(String::as_str)
     }
 
+    /// The share of its predicted wait that a job needs to spare.
+    pub fn margin(&self) -> f64 {
+        self.config.batching.margin
+    }
+
+    /// Numbers of the longest latent of any model that is served.
+    pub fn longest_latent(&self) -> usize {
+        let serving = self.serving.read().unwrap_or_else(PoisonError::into_inner);
+        let latents = serving.values().filter_map(|one| one.model.config().architecture.z_dim);
+        latents.max().unwrap_or(0)
+    }
+
+    /// Whether every model can be used.
+    ///
+    /// # Errors
+    /// With which cannot, and what to do.
+    pub fn check_models(&self) -> Result<(), String> {
+        let serving = self.serving.read().unwrap_or_else(PoisonError::into_inner);
+        match serving.iter().find(|(_, serving)| serving.model.is_broken()) {
+            None => Ok(()),
+            Some((name, _)) => Err(broken(name)),
+        }
+    }
+
     /// Whether jobs would run.
     pub fn health(&self) -> Health {
         self.batcher.health()
@@ -196,11 +223,26 @@ impl Fleet {
             queue.1 = queue.1.max(status.oldest_age);
             queue.2 = queue.2.max(status.predicted_wait);
         }
-        for (name, (depth, oldest_age, predicted_wait)) in queues {
-            self.metrics.queue(&name, depth, oldest_age, predicted_wait);
+        for (name, (depth, oldest_age, predicted_wait)) in &queues {
+            self.metrics.queue(name, *depth, *oldest_age, *predicted_wait);
         }
-        for serving in self.serving.read().unwrap_or_else(PoisonError::into_inner).values() {
-            self.report_cache(&serving.model);
+        let serving = self.serving.read().unwrap_or_else(PoisonError::into_inner);
+        serving.values().for_each(|serving| self.report_cache(&serving.model));
+        let devices =
+            |model: &ServedModel| model.descriptions().iter().map(|one| one.device.clone()).collect();
+        let mut reported: BTreeMap<String, Vec<String>> =
+            serving.iter().map(|(name, serving)| (name.clone(), devices(&serving.model))).collect();
+        drop(serving);
+        // A model that is gone may still have a queue, until its last job is done.
+        for name in queues.into_keys() {
+            reported.entry(name).or_default();
+        }
+        let mut before = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, devices) in std::mem::replace(&mut *before, reported) {
+            if !before.contains_key(&name) {
+                let devices: Vec<&str> = devices.iter().map(String::as_str).collect();
+                self.metrics.model_removed(&name, &devices);
+            }
         }
     }
 
@@ -222,7 +264,11 @@ impl Fleet {
     fn serve(&self, entry: Arc<Entry>) -> anyhow::Result<Reloaded> {
         let name = entry.name().to_owned();
         let before = self.get(Some(&name));
-        if before.as_ref().is_some_and(|before| before.model.entry().generation() == entry.generation()) {
+        if let Some(before) = &before
+            && before.model.entry().generation() == entry.generation()
+            && !before.model.is_broken()
+        {
+            before.model.moved_to(entry); // the same files, maybe in another place
             return Ok(Reloaded::Unchanged);
         }
         let start = Instant::now();
@@ -231,14 +277,14 @@ impl Fleet {
         let cost = warm_up::measure(&model, self.config.devices.len(), self.config.max_batch)?;
         tracing::info!(
             model = name,
-            digest = &model.entry().digest()[..12],
+            digest = &model.digest()[..12],
             load_ms = loaded.as_millis(),
             warm_up_ms = (start.elapsed() - loaded).as_millis(),
             batch_1_ms = cost.time(1).as_secs_f64() * 1e3,
             useful_batch = cost.knee(),
             "serving a model"
         );
-        let queue = self.batcher.open(model.clone(), Profile { cost, codec: Duration::from_millis(5) });
+        let queue = self.batcher.open(model.clone(), cost);
         self.each_info(&model, Metrics::model_ready);
         let mut serving = self.serving.write().unwrap_or_else(PoisonError::into_inner);
         serving.insert(name, Serving { model, queue });
@@ -259,11 +305,16 @@ impl Fleet {
 
     fn each_info(&self, model: &ServedModel, tell: impl Fn(&Metrics, &str, &str, &str, &str)) {
         for EngineDescription { device, precision, .. } in model.descriptions() {
-            tell(&self.metrics, model.name(), model.entry().digest(), &precision.to_string(), device);
+            tell(&self.metrics, model.name(), model.digest(), &precision.to_string(), device);
         }
     }
 
     fn library(&self) -> MutexGuard<'_, Library> {
         self.library.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What to say of a model whose engine could not be built anew.
+pub fn broken(name: &str) -> String {
+    format!("model `{name}` cannot be used: its engine failed and could not be built anew; reload the model")
 }

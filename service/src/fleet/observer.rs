@@ -43,14 +43,11 @@ impl Observer<Arc<ServedModel>> for FleetObserver {
         tracing::error!(device, model, size, ran_ms, ?reason, cause, "a batch failed");
     }
 
-    fn cancelled(&self, _: &Arc<ServedModel>, stage: Stage) {
-        self.metrics.cancelled(match stage {
+    fn cancelled(&self, model: &Arc<ServedModel>, stage: Stage) {
+        let stage = match stage {
             Stage::Queued => CancelStage::Queue,
             Stage::Running => CancelStage::Generate,
-        });
-    }
-
-    fn deadline_missed(&self, model: &Arc<ServedModel>) {
-        self.metrics.deadline_missed(model.name());
+        };
+        self.metrics.cancelled(model.name(), stage);
     }
 }

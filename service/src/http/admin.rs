@@ -1,12 +1,8 @@
 //! Management: reloading a model without a dropped request.
 
-use std::net::SocketAddr;
-
 use axum::{
     Json,
-    extract::{Path, Request, State},
-    middleware::Next,
-    response::{IntoResponse as _, Response},
+    extract::{Path, State},
 };
 use serde::Serialize;
 use spadework_checkpoint::CheckpointError;
@@ -18,10 +14,6 @@ use super::{
     problem::{Problem, ProblemBody},
 };
 use crate::fleet::Reloaded;
-
-/// The other end of a connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
 
 /// What a reload did.
 #[derive(Serialize, ToSchema)]
@@ -37,7 +29,7 @@ pub struct ReloadAnswer {
 /// Reloads a model
 ///
 /// Reads its files again, from its store if it comes from one, and, if they have changed, serves them from now on. Requests that wait are answered by the
-/// generation they were admitted to. Without API keys only callers on the same machine may do this.
+/// generation they were admitted to. With API keys only an administrator's may do this; without, only who reaches the listener of --admin-listen.
 #[utoipa::path(
     post,
     path = "/admin/models/{name}/reload",
@@ -46,7 +38,7 @@ pub struct ReloadAnswer {
     responses(
         (status = 200, description = "It is served", body = ReloadAnswer),
         (status = 401, description = "An API key is needed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "Not from another machine without keys", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "Not an administrator's key; or, without keys, not the listener of --admin-listen", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "There is no such model", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Its files cannot be used; what was served goes on", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "This key sent too much", body = ProblemBody, content_type = "application/problem+json"),
@@ -63,7 +55,7 @@ pub async fn reload(State(app): State<App>, Path(name): Path<String>) -> Result<
     let reloaded = reloaded.map_err(|error| reload_problem(&error, &name, &app))?;
     let serving = app.fleet.get(Some(&name)).ok_or_else(Problem::internal)?;
     Ok(Json(ReloadAnswer {
-        digest: serving.model.entry().digest().to_owned(),
+        digest: serving.model.digest().to_owned(),
         model: name,
         replaced: reloaded == Reloaded::Replaced,
     }))
@@ -80,17 +72,4 @@ fn reload_problem(error: &anyhow::Error, name: &str, app: &App) -> Problem {
             Some(_) => Problem::store_unreachable(format!("{error:#}; what was served goes on")),
         },
     }
-}
-
-/// Without keys, management is for callers on the same machine.
-pub async fn local_without_keys(State(app): State<App>, request: Request, next: Next) -> Response {
-    let local =
-        request.extensions().get::<Peer>().is_some_and(|Peer(peer)| peer.ip().to_canonical().is_loopback());
-    if app.keys.asks() || local {
-        return next.run(request).await;
-    }
-    Problem::forbidden(
-        "without API keys models are managed from the same machine only; start the server with --keys-file",
-    )
-    .into_response()
 }

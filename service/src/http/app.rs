@@ -9,7 +9,7 @@ use spadework_metrics::Metrics;
 
 use super::{
     keys::KeyRing,
-    lifecycle::{Lifecycle, Phase},
+    lifecycle::{InFlight, Lifecycle, Phase},
     problem::Problem,
     rate::RateLimit,
 };
@@ -50,6 +50,16 @@ pub struct HttpSettings {
     pub upload_timeout: Duration,
 }
 
+/// A day: what is longer is a mistake.
+const LONGEST_DEADLINE_MS: u64 = 86_400_000;
+
+fn closed(phase: Phase) -> Problem {
+    match phase {
+        Phase::Loading => Problem::not_ready("models are being loaded; come back in a moment"),
+        _ => Problem::draining(),
+    }
+}
+
 impl Deref for App {
     type Target = Parts;
 
@@ -64,15 +74,35 @@ impl App {
         Self(Arc::new(parts))
     }
 
-    /// Whether a synthesis would be taken now.
+    /// Welcomes a synthesis: from here on it is answered, whatever phase the server comes to.
     ///
     /// # Errors
     /// With the answer that refuses it.
+    pub fn enter(&self) -> Result<InFlight, Problem> {
+        let entered = self.lifecycle.enter().map_err(closed)?;
+        self.works()?;
+        Ok(entered)
+    }
+
+    /// Whether the server is past its start and before its end.
+    ///
+    /// # Errors
+    /// With the answer that refuses a request in that phase.
     pub fn admits(&self) -> Result<(), Problem> {
         match self.lifecycle.phase() {
-            Phase::Loading => Err(Problem::not_ready("models are being loaded; come back in a moment")),
             Phase::Serving | Phase::LameDuck => Ok(()),
-            Phase::Draining => Err(Problem::draining()),
+            phase => Err(closed(phase)),
+        }
+    }
+
+    /// Whether the devices work.
+    fn works(&self) -> Result<(), Problem> {
+        match self.fleet.health() {
+            Health::Serving | Health::Draining => Ok(()),
+            Health::Stalled { device } => {
+                Err(Problem::not_ready(format!("device `{device}` has not answered in its time")))
+            }
+            Health::DeviceLost => Err(Problem::not_ready("a device is lost and the server is about to end")),
         }
     }
 
@@ -85,14 +115,11 @@ impl App {
         if self.lifecycle.phase() == Phase::LameDuck {
             return Err(Problem::draining());
         }
-        match self.fleet.health() {
-            Health::Serving => Ok(()),
-            Health::Draining => Err(Problem::draining()),
-            Health::Stalled { device } => {
-                Err(Problem::not_ready(format!("device `{device}` has not answered in its time")))
-            }
-            Health::DeviceLost => Err(Problem::not_ready("a device is lost and the server is about to end")),
+        if self.fleet.health() == Health::Draining {
+            return Err(Problem::draining());
         }
+        self.works()?;
+        self.fleet.check_models().map_err(Problem::not_ready)
     }
 
     /// The time a request has.
@@ -103,24 +130,26 @@ impl App {
         match options.deadline_ms {
             None => Ok(self.settings.deadline),
             Some(0) => Err(Problem::invalid_options("`deadline_ms` is 0; allow at least 1")),
+            Some(ms) if ms > LONGEST_DEADLINE_MS => Err(Problem::invalid_options(format!(
+                "`deadline_ms` is {ms}; no answer takes as long, ask for at most {LONGEST_DEADLINE_MS}"
+            ))),
             Some(ms) => Ok(Duration::from_millis(ms).min(self.settings.deadline)),
         }
     }
 
-    /// Bytes that a body will hold: its length, if it tells, else as many as it may.
+    /// Looks at how long a body says that it is.
     ///
     /// # Errors
-    /// When it tells that it is too large.
-    pub fn expected_bytes(&self, headers: &HeaderMap) -> Result<usize, Problem> {
+    /// When that is too long.
+    pub fn check_length(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let limit = self.settings.limits.bytes;
-        let length =
-            headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        match length {
-            None => Ok(limit),
-            Some(length) if length > limit => Err(Problem::too_large(format!(
+        let length = headers.get(header::CONTENT_LENGTH);
+        let length: Option<usize> = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        match length.filter(|length| *length > limit) {
+            None => Ok(()),
+            Some(length) => Err(Problem::too_large(format!(
                 "the body has {length} bytes and the limit is {limit}; send smaller files"
             ))),
-            Some(length) => Ok(length),
         }
     }
 

@@ -45,6 +45,7 @@ pub async fn readyz(State(app): State<App>) -> Result<&'static str, Problem> {
 )]
 pub async fn metrics(State(app): State<App>) -> Response {
     app.fleet.report();
+    app.metrics.in_flight(app.lifecycle.in_flight());
     app.metrics.ready(app.ready().is_ok());
     match app.metrics.render() {
         Ok(text) => ([(header::CONTENT_TYPE, spadework_metrics::CONTENT_TYPE)], text).into_response(),

@@ -6,20 +6,29 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, header},
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
+use axum::http::{HeaderMap, header};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::{app::App, problem::Problem, request};
+use super::problem::Problem;
 
 /// Who calls: the name of their key. Without keys all are one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Caller(pub Arc<str>);
+pub struct Caller {
+    /// The key's name.
+    pub name: Arc<str>,
+    /// What they may do.
+    pub role: Role,
+}
+
+/// What a key is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Making images.
+    Caller,
+    /// Managing models too.
+    Administrator,
+}
 
 /// The keys, if any are asked for.
 #[derive(Debug, Default)]
@@ -31,7 +40,7 @@ pub struct KeyRing {
 /// A key is kept as its digest: all are of one length, and a memory dump does not show it.
 #[derive(Clone, Debug)]
 struct Key {
-    name: Arc<str>,
+    caller: Caller,
     digest: [u8; 32],
 }
 
@@ -48,7 +57,7 @@ pub enum KeysError {
         source: std::io::Error,
     },
     /// There are no keys in it, which would shut everybody out.
-    #[error("{} holds no key; write one a line, as `name:key` or `key`", .0.display())]
+    #[error("{} holds no key; write one a line, as `name:key`, `key` or `admin:name:key`", .0.display())]
     Empty(PathBuf),
     /// A key is too short to be a secret.
     #[error("{}: the key in line {line} has less than 16 characters; make a longer one", path.display())]
@@ -93,7 +102,7 @@ impl KeyRing {
     /// When a key is needed and there is none, or none that is known.
     pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         if !self.asks() {
-            return Ok(Caller("anonymous".into()));
+            return Ok(Caller { name: "anonymous".into(), role: Role::Caller });
         }
         let given = given_key(headers).ok_or_else(|| {
             Problem::unauthorized("send your key as `Authorization: Bearer KEY` or `X-Api-Key: KEY`")
@@ -102,13 +111,14 @@ impl KeyRing {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         // Every key is looked at, so that the time taken tells nothing.
         let known = keys.iter().fold(None, |known, key| {
-            if bool::from(key.digest.ct_eq(&digest)) { Some(key.name.clone()) } else { known }
+            if bool::from(key.digest.ct_eq(&digest)) { Some(key.caller.clone()) } else { known }
         });
-        known
-            .map(Caller)
-            .ok_or_else(|| Problem::unauthorized("this key is not known; ask the operator for one"))
+        known.ok_or_else(|| Problem::unauthorized("this key is not known; ask the operator for one"))
     }
 }
+
+/// Characters of the shortest key.
+const SHORTEST_KEY: usize = 16;
 
 fn given_key(headers: &HeaderMap) -> Option<&[u8]> {
     let bearer = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
@@ -123,44 +133,34 @@ fn read_keys(path: &Path) -> Result<Vec<Key>, KeysError> {
     let text =
         fs::read_to_string(path).map_err(|source| KeysError::Read { path: path.to_owned(), source })?;
     let mut keys = Vec::new();
-    for (index, line) in text.lines().map(str::trim).enumerate() {
+    for (index, line) in text.lines().map(trimmed).enumerate() {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
         let number = index + 1;
-        let (name, key) =
-            line.split_once(':').map_or((format!("key {number}"), line), |(name, key)| (name.into(), key));
-        if key.len() < 16 {
+        let (role, named) = match line.split_once(':') {
+            Some((role, named)) if trimmed(role) == "admin" => (Role::Administrator, trimmed(named)),
+            _ => (Role::Caller, line),
+        };
+        let (name, key) = match named.split_once(':') {
+            Some((name, key)) => (trimmed(name).to_owned(), trimmed(key)),
+            None => (format!("key {number}"), named),
+        };
+        if key.chars().count() < SHORTEST_KEY {
             return Err(KeysError::Short { path: path.to_owned(), line: number });
         }
-        keys.push(Key { name: name.into(), digest: digest(key.as_bytes()) });
+        keys.push(Key { caller: Caller { name: name.into(), role }, digest: digest(key.as_bytes()) });
     }
     if keys.is_empty() { Err(KeysError::Empty(path.to_owned())) } else { Ok(keys) }
 }
 
-fn digest(key: &[u8]) -> [u8; 32] {
-    Sha256::digest(key).into()
+/// Without white space around it, or the mark that some editors begin a file with.
+fn trimmed(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
 }
 
-/// Lets those pass who have a key and are within their rate.
-pub async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let allowed = app.keys.caller(request.headers()).and_then(|caller| {
-        app.rate.as_ref().map_or(Ok(()), |rate| rate.check(&caller))?;
-        Ok(caller)
-    });
-    match allowed {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
-        Err(problem) => {
-            if let Some(reason) = problem.rejected() {
-                app.metrics.rejected(reason);
-            }
-            request::discard(request).await;
-            problem.into_response()
-        }
-    }
+fn digest(key: &[u8]) -> [u8; 32] {
+    Sha256::digest(key).into()
 }
 
 #[cfg(test)]
@@ -180,7 +180,7 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         writeln!(file, "# comment\nalice:0123456789abcdef\nplain-key-without-name").unwrap();
         let ring = KeyRing::open(Some(file.path().to_owned())).unwrap();
-        let name = |headers| ring.caller(&headers).map(|caller| caller.0.to_string());
+        let name = |headers| ring.caller(&headers).map(|caller| caller.name.to_string());
         assert_eq!(name(headers("authorization", "bearer 0123456789abcdef")).unwrap(), "alice");
         assert_eq!(name(headers("x-api-key", "plain-key-without-name")).unwrap(), "key 3");
         assert!(name(headers("x-api-key", "0123456789abcdeg")).is_err());
@@ -195,5 +195,26 @@ mod tests {
         fs::write(file.path(), "bob:short").unwrap();
         assert!(ring.reload().unwrap_err().to_string().contains("line 1"));
         assert!(name(headers("x-api-key", "another-long-key-1")).is_ok());
+    }
+
+    #[test]
+    fn keys_are_read_without_what_surrounds_them_and_with_their_role() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let text = "\u{feff}bob: 0123456789abcdefX\n spaced :\tabcdefghijklmnop \r\nx:aaaaaaaaaaaaaaaa:bbbb\n\
+                    admin:ops:a-key-of-operators\nadmin: nameless-operators-key\n";
+        write!(file, "{text}").unwrap();
+        let ring = KeyRing::open(Some(file.path().to_owned())).unwrap();
+        for (key, name, role) in [
+            ("0123456789abcdefX", "bob", Role::Caller),
+            ("abcdefghijklmnop", "spaced", Role::Caller),
+            ("aaaaaaaaaaaaaaaa:bbbb", "x", Role::Caller),
+            ("a-key-of-operators", "ops", Role::Administrator),
+            ("nameless-operators-key", "key 5", Role::Administrator),
+        ] {
+            let caller = ring.caller(&headers("x-api-key", key)).unwrap();
+            assert_eq!((&*caller.name, caller.role), (name, role));
+        }
+        fs::write(file.path(), "bob: 123456789012345\n").unwrap();
+        assert!(ring.reload().is_err(), "15 characters and a space are no 16");
     }
 }

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::Request};
+use axum::{Router, body::Body, extract::Request, http::Version};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -22,13 +22,13 @@ use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{mpsc, watch},
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tower::Service as _;
 
 use super::{
-    admin::Peer,
-    pace::{Pace, Paced},
+    delivery::Deliveries,
+    write_timeout::{WritePace, WriteTimeout},
 };
 
 /// How long a peer may keep us waiting.
@@ -39,18 +39,22 @@ pub struct Patience {
     /// Without acknowledging what was sent, before it counts as gone.
     pub peer: Duration,
     /// With reading its answer.
-    pub pace: Pace,
+    pub pace: WritePace,
 }
 
 impl Default for Patience {
     fn default() -> Self {
         let peer = Duration::from_secs(30);
-        Self { head: Duration::from_secs(75), peer, pace: Pace { bytes: 16 << 10, within: peer } }
+        Self { head: Duration::from_secs(75), peer, pace: WritePace { bytes: 16 << 10, within: peer } }
     }
 }
 
 /// Pause after the system could not accept, for lack of file descriptors say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Between two log lines about it.
+const ACCEPT_LOG: Duration = Duration::from_secs(1);
+/// After a stop: how long a connection of HTTP/2 without a request may still take to end.
+const LAST_FRAMES: Duration = Duration::from_secs(5);
 /// After a stop: how long connections that the system has already opened are still taken in, and how long one that
 /// has sent nothing yet may still send its request.
 const LAST_CALL: Duration = Duration::from_millis(500);
@@ -63,7 +67,7 @@ pub async fn serve(
     patience: Patience,
     mut stop: watch::Receiver<bool>,
 ) {
-    let connections = Connections::new(router, patience, stop.clone());
+    let mut connections = Connections::new(router, patience, stop.clone());
     loop {
         tokio::select! {
             accepted = listener.accept() => connections.take(accepted).await,
@@ -94,6 +98,27 @@ struct Connections {
     /// Every connection holds a clone of the sender.
     open: mpsc::Sender<Infallible>,
     closed: mpsc::Receiver<Infallible>,
+    failures: AcceptFailures,
+}
+
+/// Connections that could not be accepted.
+#[derive(Default)]
+struct AcceptFailures {
+    told: Option<Instant>,
+    /// Since it was told of.
+    count: u64,
+}
+
+impl AcceptFailures {
+    /// How many there were since the last time, when it is time to tell.
+    fn count(&mut self, now: Instant) -> Option<u64> {
+        self.count += 1;
+        if self.told.is_some_and(|told| now - told < ACCEPT_LOG) {
+            return None;
+        }
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.count))
+    }
 }
 
 impl Connections {
@@ -103,14 +128,16 @@ impl Connections {
         builder.http1().half_close(false).timer(TokioTimer::new()).header_read_timeout(patience.head);
         builder.http2().timer(TokioTimer::new()).keep_alive_interval(patience.peer);
         let (open, closed) = mpsc::channel(1);
-        Self { builder, router, patience, stop, open, closed }
+        Self { builder, router, patience, stop, open, closed, failures: AcceptFailures::default() }
     }
 
-    async fn take(&self, accepted: io::Result<(TcpStream, SocketAddr)>) {
+    async fn take(&mut self, accepted: io::Result<(TcpStream, SocketAddr)>) {
         match accepted {
             Ok((stream, peer)) => self.spawn(stream, peer),
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                if let Some(times) = self.failures.count(Instant::now()) {
+                    tracing::warn!(%error, times, "connections could not be accepted");
+                }
                 sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -118,21 +145,24 @@ impl Connections {
 
     fn spawn(&self, stream: TcpStream, peer: SocketAddr) {
         set_options(&stream, self.patience.peer);
-        let used = Arc::new(AtomicBool::new(false));
-        let (router, seen) = (self.router.clone(), used.clone());
+        let (used, deliveries) = (Arc::new(AtomicBool::new(false)), Deliveries::default());
+        let (router, seen, begun) = (self.router.clone(), used.clone(), deliveries.clone());
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             seen.store(true, Ordering::Release);
-            let mut request: Request = request.map(Body::new);
-            request.extensions_mut().insert(Peer(peer));
+            let exchange = begun.begin(request.version() == Version::HTTP_2);
+            let request: Request = request.map(Body::new);
             let answer = router.clone().call(request);
-            async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
+            async move {
+                let answer = answer.await.unwrap_or_else(|never| match never {});
+                Ok::<_, Infallible>(answer.map(|body| exchange.deliver(body)))
+            }
         });
         let connection = self
             .builder
-            .serve_connection(TokioIo::new(Paced::new(stream, self.patience.pace)), service)
+            .serve_connection(TokioIo::new(WriteTimeout::new(stream, self.patience.pace)), service)
             .into_owned();
         let (mut stop, open) = (self.stop.clone(), self.open.clone());
-        let head = self.patience.head;
+        let Patience { head, pace, .. } = self.patience;
         tokio::spawn(async move {
             tokio::pin!(connection);
             let last_call = async {
@@ -148,13 +178,35 @@ impl Connections {
                     pending().await
                 }
             };
+            // HTTP/1 has these bounds in its own timers.
+            let unused = async {
+                deliveries.idle_for(head).await;
+                if !deliveries.is_multiplexed() {
+                    pending().await
+                }
+            };
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
                 () = silent => Ok(()),
+                () = deliveries.fall_behind(pace) => Err("the peer does not take its answer".into()),
+                () = unused => {
+                    connection.as_mut().graceful_shutdown();
+                    timeout(LAST_FRAMES, connection).await.unwrap_or(Ok(()))
+                }
                 // Half a head is no request: whoever sends it must not hold the stop up.
                 () = last_call => if used.load(Ordering::Acquire) {
                     connection.as_mut().graceful_shutdown();
-                    connection.await
+                    let forgotten = async {
+                        deliveries.idle_for(LAST_FRAMES).await;
+                        if !deliveries.is_multiplexed() {
+                            pending().await
+                        }
+                    };
+                    tokio::select! {
+                        ended = connection => ended,
+                        () = deliveries.fall_behind(pace) => Err("the peer does not take its answer".into()),
+                        () = forgotten => Ok(()),
+                    }
                 } else {
                     Ok(())
                 },
@@ -192,12 +244,19 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn failures_to_accept_are_told_of_once_a_second_and_counted() {
+        let (mut failures, start) = (AcceptFailures::default(), Instant::now());
+        let told: Vec<_> = (0..30).filter_map(|i| failures.count(start + i * ACCEPT_PAUSE)).collect();
+        assert_eq!(told, [1, 20]);
+    }
+
     /// A server that soon loses patience, and a connection to it.
     async fn impatient() -> (std::net::TcpStream, watch::Sender<bool>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let soon = Duration::from_millis(300);
-        let patience = Patience { head: soon, peer: soon, pace: Pace { bytes: 16 << 10, within: soon } };
+        let patience = Patience { head: soon, peer: soon, pace: WritePace { bytes: 16 << 10, within: soon } };
         let long = get(|| async { vec![0u8; 64 << 20] });
         let router = Router::new().route("/long", long).route("/echo", post(|body: String| async { body }));
         let (stop, stopped) = watch::channel(false);

@@ -1,22 +1,23 @@
 //! The HTTP surface. Only this module knows of statuses and headers.
 
-mod accept;
 mod admin;
 mod app;
 mod assets;
+mod delivery;
+mod discard;
+mod guard;
 mod health;
+mod host;
 mod keys;
 mod lifecycle;
 mod listen;
-mod members;
 mod models;
 mod observe;
 pub mod openapi;
-mod pace;
 mod problem;
 mod rate;
-mod request;
 mod synthesize;
+mod write_timeout;
 
 use axum::{
     Router,
@@ -33,6 +34,8 @@ use tower_http::{
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
 };
 
+use guard::Listener;
+
 pub use app::{App, HttpSettings, Parts};
 pub use keys::KeyRing;
 pub use lifecycle::{Lifecycle, Phase};
@@ -46,7 +49,7 @@ pub fn public(app: &App, cors: &[HeaderValue]) -> Router {
         .route("/synthesize", post(synthesize::synthesize))
         .route("/models", get(models::list))
         .route("/models/{name}", get(models::describe))
-        .layer(from_fn_with_state(app.clone(), keys::guard));
+        .layer(from_fn_with_state(app.clone(), guard::guard));
     let pages = Router::new()
         .route("/", get(assets::studio))
         .route("/docs", get(assets::docs))
@@ -59,20 +62,20 @@ pub fn public(app: &App, cors: &[HeaderValue]) -> Router {
 
 /// The public part and the operator's, on one address.
 pub fn whole(app: &App, cors: &[HeaderValue]) -> Router {
-    public(app, cors).merge(operator(app))
+    public(app, cors).merge(operator(app, Listener::Public))
 }
 
 /// What belongs to the operator: metrics and management. Probes answer here too.
 pub fn operator_alone(app: &App) -> Router {
     let probes = Router::new().route("/livez", get(health::livez)).route("/readyz", get(health::readyz));
-    operator(app).merge(finish(app, probes, &[]))
+    operator(app, Listener::Administration).merge(finish(app, probes, &[]))
 }
 
-fn operator(app: &App) -> Router {
+fn operator(app: &App, listener: Listener) -> Router {
     let management = Router::new()
         .route("/admin/models/{name}/reload", post(admin::reload))
-        .layer(from_fn_with_state(app.clone(), keys::guard))
-        .layer(from_fn_with_state(app.clone(), admin::local_without_keys));
+        .layer(from_fn_with_state((app.clone(), listener), guard::administrators))
+        .layer(from_fn_with_state(app.clone(), guard::guard));
     finish(app, management.route("/metrics", get(health::metrics)), &[])
 }
 
@@ -86,6 +89,8 @@ fn finish(app: &App, routes: Router<App>, cors: &[HeaderValue]) -> Router {
         .layer(from_fn_with_state(app.clone(), observe::observe))
         .option_layer((!cors.is_empty()).then(|| cors_layer(cors)))
         .layer(from_fn(problem::render))
+        .layer(from_fn(discard::discard_when_refused))
+        .layer(from_fn(host::require_one))
         .layer(CatchPanicLayer::custom(observe::panicked))
         .layer(DefaultBodyLimit::max(app.settings.limits.bytes));
     routes.layer(layers).with_state(app.clone())

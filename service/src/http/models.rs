@@ -83,12 +83,12 @@ impl ModelSummary {
     fn new(serving: &Serving, default: bool) -> Self {
         let model = &serving.model;
         let config = model.config();
-        let (mask, picture) = (model.mask_size(), model.picture_size());
+        let (mask, picture) = (model.mask_size(), model.image_size());
         Self {
             name: model.name().to_owned(),
             description: config.description.clone(),
             licence: config.licence.clone(),
-            digest: model.entry().digest().to_owned(),
+            digest: model.digest().to_owned(),
             width: mask.width,
             height: mask.height,
             picture_width: picture.width,

@@ -164,6 +164,17 @@ impl Problem {
             .counted(RejectReason::CodecFull)
     }
 
+    /// 429: the answer would be late, with what waits for the codec threads.
+    pub fn overloaded(wait: Duration) -> Self {
+        Self::from(Refused::Late { retry_after: wait })
+    }
+
+    /// 504: the deadline has passed.
+    pub fn late() -> Self {
+        let detail = "the deadline passed before the picture could be made; allow more `deadline_ms`";
+        Self::new(StatusCode::GATEWAY_TIMEOUT, "late", "The deadline has passed", detail)
+    }
+
     /// 503: models are being loaded, or the device does not answer.
     pub fn not_ready(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", "The server is not ready", detail)
@@ -232,10 +243,7 @@ impl From<Refused> for Problem {
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::DeadlinePassed => {
-                let detail = "the deadline passed before the picture could be made; allow more `deadline_ms`";
-                Self::new(StatusCode::GATEWAY_TIMEOUT, "late", "The deadline has passed", detail)
-            }
+            Failure::DeadlinePassed => Self::late(),
             Failure::Draining => Self::draining(),
             Failure::DeviceLost => Self::from(Refused::DeviceLost),
             Failure::Batch { .. } => Self::internal(), // the batch's own log line has the cause
@@ -267,6 +275,7 @@ impl From<PrepareError> for Problem {
             Kind::File(ErrorKind::UnknownLabels) => {
                 unprocessable("unknown-labels", "The mask has labels that the model does not")
             }
+            Kind::Abandoned => Self::late(), // nobody hears it
             Kind::Ours => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a request could not be prepared");
                 Self::internal()

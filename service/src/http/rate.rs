@@ -37,11 +37,16 @@ impl RateLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::keys::Role;
+
+    fn caller(name: &str) -> Caller {
+        Caller { name: name.into(), role: Role::Caller }
+    }
 
     #[test]
     fn one_caller_does_not_use_up_another_s_rate() {
         let rate = RateLimit::new(NonZeroU32::MIN);
-        let (alice, bob) = (Caller("alice".into()), Caller("bob".into()));
+        let (alice, bob) = (caller("alice"), caller("bob"));
         assert!(rate.check(&alice).is_ok());
         assert!(rate.check(&alice).is_err());
         assert!(rate.check(&bob).is_ok());

@@ -55,6 +55,8 @@ pub struct StopConfig {
     pub lame_duck: Duration,
     /// From the signal to the end.
     pub grace: Duration,
+    /// How long a stalled device is waited for.
+    pub stall_patience: Duration,
 }
 
 impl Config {
@@ -86,7 +88,11 @@ impl Config {
             codec_bytes: args.codec_mib * MIB,
             http: HttpSettings { limits, deadline: *args.deadline, upload_timeout: *args.upload_timeout },
             rate: args.rate_limit.map(RateLimit::new),
-            stop: StopConfig { lame_duck: *args.lame_duck, grace: *args.grace },
+            stop: StopConfig {
+                lame_duck: *args.lame_duck,
+                grace: *args.grace,
+                stall_patience: *args.stall_after,
+            },
             fleet: fleet_config(&args),
             library,
             keys,

@@ -5,6 +5,7 @@ mod config;
 mod environment;
 mod run;
 mod signals;
+mod watchdog;
 
 pub use args::ServeArgs;
 

@@ -9,12 +9,13 @@ use tokio::{
     net::TcpListener,
     sync::{mpsc::UnboundedReceiver, watch},
     task::JoinSet,
-    time::{Instant, sleep, timeout_at},
+    time::{Duration, Instant, sleep, timeout, timeout_at},
 };
 
 use super::{
     config::{Config, StopConfig},
     signals::{Signal, signals},
+    watchdog,
 };
 use crate::{
     codec::CodecPool,
@@ -22,6 +23,9 @@ use crate::{
     http::{self, App, Lifecycle, Parts, Patience, Phase},
     outcome::Mistake,
 };
+
+/// How long the last answers may take when the process ends for want of a device.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// Serves until stopped.
 ///
@@ -42,6 +46,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let ended = tokio::select! {
         ended = load_and_wait(&app, &mut signals) => ended,
         () = app.fleet.device_lost() => Err(anyhow!("a device is lost; the process has to be started again")),
+        device = watchdog::stalled(|| app.fleet.health(), stop.stall_patience) => {
+            Err(anyhow!("device `{device}` does not answer; the process has to be started again"))
+        }
     };
     if ended.is_ok() {
         tokio::select! {
@@ -50,6 +57,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         }
     }
     app.fleet.stop();
+    if ended.is_err() {
+        // Whoever waits has been answered just now.
+        let _ = timeout(LAST_ANSWERS, servers.finish()).await;
+    }
     let traces = app.traces.clone();
     tokio::task::spawn_blocking(move || traces.stop()).await?;
     ended
@@ -145,9 +156,9 @@ async fn drain(app: &App, stop: StopConfig, servers: &mut Servers) {
     tracing::info!(lame_duck = ?stop.lame_duck, "stopping: unready, still serving");
     sleep(stop.lame_duck).await;
     app.lifecycle.advance(Phase::Draining);
-    let drained = app.fleet.drain();
     let all = async {
-        drained.await;
+        app.lifecycle.all_answered().await;
+        app.fleet.drain().await;
         servers.finish().await;
     };
     match timeout_at(end, all).await {

@@ -38,23 +38,32 @@ pub enum Latent {
 }
 
 impl Job {
-    /// About how many bytes it holds while it waits; what pictures of one mask share is counted with each.
-    pub fn bytes(&self) -> usize {
+    /// About how many bytes of its own it holds while it waits, beside what images of one mask share.
+    pub fn own_bytes(&self) -> usize {
         let latent = match &self.latent {
             Latent::None => 0,
             Latent::Given(z) => size_of_val(&z[..]),
-            Latent::Style { picture, eps, .. } => picture.pixels().len() + size_of_val(&eps[..]),
+            Latent::Style { eps, .. } => size_of_val(&eps[..]),
         };
         let noise: usize = self.noise.iter().map(|plane| size_of_val(&plane[..])).sum();
-        self.plan.bytes() + latent + noise
+        latent + noise
+    }
+
+    /// About how many bytes images of one mask share.
+    pub fn shared_bytes(&self) -> usize {
+        let style = match &self.latent {
+            Latent::Style { picture, .. } => picture.pixels().len(),
+            Latent::None | Latent::Given(_) => 0,
+        };
+        self.plan.bytes() + style
     }
 }
 
-/// A picture that was made.
+/// An image that was made.
 #[derive(Clone, Debug)]
-pub struct Picture {
+pub struct Image {
     /// Its pixels.
-    pub image: RgbImage,
+    pub pixels: RgbImage,
     /// The latent it was made from, where the model has one.
     pub z: Option<Vec<f32>>,
 }

@@ -2,16 +2,20 @@
 //! request makes the same bytes in both.
 
 mod job;
+mod option_value;
 mod options;
 mod prepare;
 mod random;
+mod render;
 mod sample;
 mod served;
 mod worker;
 
-pub use job::{Job, Latent, Picture};
+pub use job::{Image, Job, Latent};
+pub use option_value::{Name, OptionValue};
 pub use options::{Count, MaskFormat, OptionsError, OutputSize, Resize, SynthesisOptions};
 pub use prepare::{Files, Kind, PrepareError, Prepared, prepare};
+pub use render::{output_size, render};
 pub use sample::sample_mask;
 pub use served::{EngineDescription, ServedModel};
-pub use worker::{EngineWorker, Made, input, run_jobs};
+pub use worker::{EngineWorker, Generated, input, run_jobs};

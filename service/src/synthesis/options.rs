@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use spadework_imaging as imaging;
 use utoipa::ToSchema;
 
+use super::OptionValue;
 use crate::text::shortened;
 
 /// How to make pictures from a mask.
@@ -192,12 +193,17 @@ impl SynthesisOptions {
         })
     }
 
+    /// Whether there is an option of this name.
+    pub fn is_known(name: &str) -> bool {
+        OPTIONS.iter().any(|(known, _)| *known == name)
+    }
+
     /// Adds an option.
     ///
     /// # Errors
     /// When there is no such option, or it is there already.
     pub fn add(object: &mut Map<String, Value>, name: &str, value: Value) -> Result<(), OptionsError> {
-        if !OPTIONS.iter().any(|(known, _)| *known == name) {
+        if !Self::is_known(name) {
             return Err(OptionsError::Unknown(name.to_owned()));
         }
         match object.insert(name.to_owned(), value) {
@@ -206,16 +212,21 @@ impl SynthesisOptions {
         }
     }
 
-    /// Adds an option that came as text, from a form or a query.
+    /// Adds an option that came as text, from a form or a query. A list has at most `most` numbers.
     ///
     /// # Errors
     /// As [`add`](Self::add).
-    pub fn add_text(object: &mut Map<String, Value>, name: &str, text: &str) -> Result<(), OptionsError> {
+    pub fn add_text(
+        object: &mut Map<String, Value>,
+        name: &str,
+        text: &str,
+        most: usize,
+    ) -> Result<(), OptionsError> {
         let word = || Value::String(text.to_owned());
         let value = if WORDS.contains(&name) {
             word()
         } else {
-            serde_json::from_str(text.trim()).unwrap_or_else(|_| word())
+            OptionValue { most }.read(text.trim()).unwrap_or_else(|_| word())
         };
         Self::add(object, name, value)
     }
@@ -228,7 +239,7 @@ mod tests {
     fn of_text(pairs: &[(&str, &str)]) -> Result<SynthesisOptions, OptionsError> {
         let mut object = Map::new();
         for (name, text) in pairs {
-            SynthesisOptions::add_text(&mut object, name, text)?;
+            SynthesisOptions::add_text(&mut object, name, text, 512)?;
         }
         SynthesisOptions::from_object(object)
     }

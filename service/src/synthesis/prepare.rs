@@ -58,6 +58,9 @@ pub enum PrepareError {
     /// An option or file that does not fit the model or another option.
     #[error("{0}")]
     Option(String),
+    /// Nobody waits for it any more.
+    #[error("the caller has left")]
+    Abandoned,
     /// A fault of ours.
     #[error("plan the mask")]
     Plan(#[from] EngineError),
@@ -70,6 +73,8 @@ pub enum Kind {
     File(ErrorKind),
     /// Its options.
     Options,
+    /// None: its caller has left.
+    Abandoned,
     /// None: the fault is ours.
     Ours,
 }
@@ -82,17 +87,19 @@ impl PrepareError {
             Self::Instances(error) => Kind::File(error.kind()),
             Self::Style(error) => Kind::File(error.kind()),
             Self::Option(_) => Kind::Options,
+            Self::Abandoned => Kind::Abandoned,
             Self::Plan(_) => Kind::Ours,
         }
     }
 
     /// Whether the caller can mend it.
-    pub fn is_the_caller_s(&self) -> bool {
-        self.kind() != Kind::Ours
+    pub fn is_user_error(&self) -> bool {
+        !matches!(self.kind(), Kind::Ours | Kind::Abandoned)
     }
 }
 
-/// Reads the files, checks them and the options for `model`, plans the mask and draws what is random.
+/// Reads the files, checks them and the options for `model`, plans the mask and draws what is random. `is_gone` is asked
+/// between the steps, so that nothing more is done for a caller that has left.
 ///
 /// # Errors
 /// With a sentence that says what to change.
@@ -101,12 +108,17 @@ pub fn prepare(
     files: &Files<'_>,
     options: &SynthesisOptions,
     limits: &Limits,
+    is_gone: &dyn Fn() -> bool,
 ) -> Result<Prepared, PrepareError> {
+    let go_on = || if is_gone() { Err(PrepareError::Abandoned) } else { Ok(()) };
     check_latent_sources(model, files, options)?;
     let began = Instant::now();
     let mask = read_mask(model, files, options, limits)?;
+    go_on()?;
     let instances = read_instances(model, files, &mask, limits)?;
+    go_on()?;
     let style = files.style.map(|bytes| read_style(model, bytes, limits)).transpose()?.map(Arc::new);
+    go_on()?;
     let decoding = began.elapsed();
     let plan = Arc::new(model.planner().plan(&mask.labels, instances.as_ref())?);
 

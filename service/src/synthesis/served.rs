@@ -1,7 +1,10 @@
 //! A model that is in memory: what its requests are checked against, and an engine for each device.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Instant,
 };
 
@@ -14,13 +17,21 @@ use super::{Files, Job, SynthesisOptions, prepare, sample::sample_mask};
 
 /// One generation of a model, ready to run on every device.
 pub struct ServedModel {
-    entry: Arc<Entry>,
+    name: String,
+    digest: String,
+    config: ModelConfig,
+    /// Its files, wherever they are now.
+    entry: RwLock<Arc<Entry>>,
     labels: LabelSet,
     planner: Planner,
     /// In the order of the devices; locked only by its device's thread, and by the warm-up before.
     engines: Vec<(Settings, Mutex<Engine>)>,
     /// What each engine was when it was loaded, so that nobody waits for a lock to tell it.
     descriptions: Vec<EngineDescription>,
+    /// An engine failed and could not be built anew.
+    broken: AtomicBool,
+    /// What a job holds, by those that were lately made ready.
+    job_bytes: AtomicUsize,
 }
 
 /// What an engine computes with.
@@ -61,22 +72,68 @@ impl ServedModel {
         };
         let built = devices.iter().map(build).collect::<anyhow::Result<Vec<_>>>()?;
         let (engines, descriptions) = built.into_iter().unzip();
-        Ok(Self { labels, planner, engines, descriptions, entry })
+        let served = Self {
+            name: entry.name().to_owned(),
+            digest: entry.digest().to_owned(),
+            config: config.clone(),
+            labels,
+            planner,
+            engines,
+            descriptions,
+            broken: AtomicBool::new(false),
+            job_bytes: AtomicUsize::new(0),
+            entry: RwLock::new(entry),
+        };
+        let sample = served.sample_jobs(1, 0)?;
+        served.weigh(sample);
+        Ok(served)
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
-        self.entry.name()
+        &self.name
     }
 
-    /// Its files, as they were when it was loaded.
-    pub fn entry(&self) -> &Arc<Entry> {
-        &self.entry
+    /// SHA-256 of its files in hexadecimal.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Its files.
+    pub fn entry(&self) -> Arc<Entry> {
+        self.entry.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The same files are found here from now on: a store's copy is elsewhere when any model of it has changed.
+    pub fn moved_to(&self, entry: Arc<Entry>) {
+        *self.entry.write().unwrap_or_else(PoisonError::into_inner) = entry;
     }
 
     /// Its configuration.
     pub fn config(&self) -> &ModelConfig {
-        self.entry.config()
+        &self.config
+    }
+
+    /// Whether an engine failed and could not be built anew. A reload makes another model of the same files.
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+
+    /// About how many bytes a job will hold.
+    pub fn job_bytes(&self) -> usize {
+        self.job_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Jobs of one mask with the bytes that each holds; what they share is counted with the first.
+    pub fn weigh(&self, jobs: Vec<Job>) -> Vec<(Job, usize)> {
+        let shared = jobs.first().map_or(0, Job::shared_bytes);
+        let bytes = |(index, job): (usize, &Job)| job.own_bytes() + if index == 0 { shared } else { 0 };
+        let bytes: Vec<usize> = jobs.iter().enumerate().map(bytes).collect();
+        let mean = bytes.iter().sum::<usize>() / bytes.len().max(1);
+        let follow = |known: usize| if known == 0 { mean } else { known - known / 8 + mean / 8 };
+        // Whoever comes in between counts as well; it is an estimate.
+        self.job_bytes.store(follow(self.job_bytes()), Ordering::Relaxed);
+        jobs.into_iter().zip(bytes).collect()
     }
 
     /// Its labels.
@@ -96,7 +153,7 @@ impl ServedModel {
     }
 
     /// Size of its pictures.
-    pub fn picture_size(&self) -> Size {
+    pub fn image_size(&self) -> Size {
         let picture = self.config().architecture.picture();
         Size::new(picture.width, picture.height)
     }
@@ -121,10 +178,15 @@ impl ServedModel {
         if let Ok(engine) = engine.lock() {
             return Ok(engine);
         }
-        let fresh = Self::load(self.entry.clone(), std::slice::from_ref(settings))?;
+        let fresh = Self::load(self.entry(), std::slice::from_ref(settings));
+        self.broken.store(fresh.is_err(), Ordering::Relaxed);
+        let fresh = fresh.inspect_err(|error| {
+            let error = format!("{error:#}");
+            tracing::error!(model = self.name, error, "an engine failed and could not be built anew");
+        })?;
         let mut guard = lock(engine);
         for (_, rebuilt) in fresh.engines {
-            *guard = rebuilt.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+            *guard = rebuilt.into_inner().unwrap_or_else(PoisonError::into_inner);
             guard.count_in(self.descriptions[index].cache_use.clone());
         }
         engine.clear_poison();
@@ -142,7 +204,8 @@ impl ServedModel {
             let mask = spadework_imaging::encode_label_png(&labels)?;
             let files = Files { mask: &mask, style: None, instances: None };
             let options = SynthesisOptions { seed: Some(seed + i), ..SynthesisOptions::default() };
-            jobs.extend(prepare(self, &files, &options, &spadework_imaging::Limits::default())?.jobs);
+            let limits = spadework_imaging::Limits::default();
+            jobs.extend(prepare(self, &files, &options, &limits, &|| false)?.jobs);
         }
         Ok(jobs)
     }
@@ -182,7 +245,7 @@ fn log_remarks(model: &str, settings: &Settings, engine: &mut Engine) {
 }
 
 fn lock(engine: &Mutex<Engine>) -> MutexGuard<'_, Engine> {
-    engine.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    engine.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn label_set(config: &ModelConfig) -> anyhow::Result<LabelSet> {
@@ -209,7 +272,7 @@ mod tests {
             Settings { device: Device::Cpu, precision, threads: 1, cache_bytes: 0, ..Settings::default() };
         let model = ServedModel::load(entry, &[settings]).unwrap();
         let jobs = model.sample_jobs(1, 0).unwrap();
-        let picture = || run_jobs(&mut model.engine(0).unwrap(), &jobs).unwrap().remove(0).image;
+        let picture = || run_jobs(&mut model.engine(0).unwrap(), &jobs).unwrap().remove(0).pixels;
         let before = picture();
         std::thread::scope(|scope| {
             let panicking = scope.spawn(|| {

@@ -3,21 +3,21 @@
 use std::{sync::Arc, time::Instant};
 
 use opentelemetry::trace::SpanContext;
-use spadework_batching::{self as batching, BatchError, Finished, Worker};
+use spadework_batching::{BatchError, BatchOutputs, Started, Worker};
 use spadework_engine::{Begun, End, Engine, EngineError, Input};
 use spadework_imaging::RgbImage;
 
-use super::{Job, Latent, Picture, ServedModel};
+use super::{Image, Job, Latent, ServedModel};
 use crate::traces::{BatchRun, Traces};
 
 /// Pictures of jobs, in order. A picture does not depend on its batch.
 ///
 /// # Errors
 /// As the engine.
-pub fn run_jobs(engine: &mut Engine, jobs: &[Job]) -> Result<Vec<Picture>, EngineError> {
+pub fn run_jobs(engine: &mut Engine, jobs: &[Job]) -> Result<Vec<Image>, EngineError> {
     let inputs = inputs(engine, jobs)?;
     let images = engine.generate(&inputs)?;
-    Ok(pictures(images, inputs.into_iter().map(|input| input.z)).collect())
+    Ok(with_latents(images, inputs.into_iter().map(|input| input.z)).collect())
 }
 
 /// What the pictures of a batch are made from; none for a model without.
@@ -27,11 +27,11 @@ fn inputs(engine: &mut Engine, jobs: &[Job]) -> Result<Vec<Input>, EngineError> 
     jobs.iter().map(|job| input(engine, job)).collect()
 }
 
-fn pictures(
+fn with_latents(
     images: Vec<RgbImage>,
     latents: impl IntoIterator<Item = Option<Vec<f32>>>,
-) -> impl Iterator<Item = Picture> {
-    images.into_iter().zip(latents).map(|(image, z)| Picture { image, z })
+) -> impl Iterator<Item = Image> {
+    images.into_iter().zip(latents).map(|(pixels, z)| Image { pixels, z })
 }
 
 /// What the network takes for a job. Styles are encoded one by one, so that they cannot depend on one another.
@@ -59,11 +59,11 @@ pub struct EngineWorker {
     pub last: End,
 }
 
-/// A picture and the span of the batch that it was made in.
+/// An image and the span of the batch that it was made in.
 #[derive(Clone, Debug)]
-pub struct Made {
-    /// The picture.
-    pub picture: Picture,
+pub struct Generated {
+    /// The image.
+    pub image: Image,
     /// The batch.
     pub batch: SpanContext,
 }
@@ -71,9 +71,9 @@ pub struct Made {
 impl Worker for EngineWorker {
     type Key = Arc<ServedModel>;
     type Job = Job;
-    type Output = Made;
+    type Output = Generated;
 
-    fn begin(&mut self, model: &Arc<ServedModel>, jobs: &[Job]) -> Result<batching::Begun<Made>, BatchError> {
+    fn start(&mut self, model: &Arc<ServedModel>, jobs: &[Job]) -> Result<Started<Generated>, BatchError> {
         let began = Instant::now();
         let batch = Batch {
             model: model.clone(),
@@ -83,16 +83,16 @@ impl Worker for EngineWorker {
         };
         let (begun, latents) = self.give(model, jobs).map_err(|error| batch.failed(began, error))?;
         let pending = match begun {
-            Begun::Done(images) => return Ok(batching::Begun::Done(batch.made(began, images, latents))),
+            Begun::Done(images) => return Ok(Started::Complete(batch.generated(began, images, latents))),
             Begun::Pending(pending) => pending,
         };
         let end = pending.end();
         self.last = end.clone();
         let wait = move || {
             let (images, ran) = pending.finish().map_err(|error| batch.failed(began, batch_error(error)))?;
-            Ok(Finished { outputs: batch.made(Instant::now() - ran, images, latents), ran })
+            Ok(BatchOutputs { outputs: batch.generated(Instant::now() - ran, images, latents), ran })
         };
-        Ok(batching::Begun::Running { ended: Box::new(move || end.wait()), wait: Box::new(wait) })
+        Ok(Started::Running { ended: Box::new(move || end.wait()), wait: Box::new(wait) })
     }
 }
 
@@ -120,9 +120,9 @@ struct Batch {
 }
 
 impl Batch {
-    fn made(&self, began: Instant, images: Vec<RgbImage>, latents: Latents) -> Vec<Made> {
+    fn generated(&self, began: Instant, images: Vec<RgbImage>, latents: Latents) -> Vec<Generated> {
         let batch = self.trace(began, None);
-        pictures(images, latents).map(|picture| Made { picture, batch: batch.clone() }).collect()
+        with_latents(images, latents).map(|image| Generated { image, batch: batch.clone() }).collect()
     }
 
     fn failed(&self, began: Instant, error: BatchError) -> BatchError {

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_distr::{Distribution as _, Exp, LogNormal};
 use spadework_batching::scheduler::{Bound, Scheduler};
-use spadework_batching::{CostModel, LineId, Profile, Settings, Waiting};
+use spadework_batching::{CostModel, QueueId, Settings, Waiting};
 
 /// How a request finds its instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ struct Fleet<'a> {
 /// One process with one device.
 struct Instance {
     scheduler: Scheduler<(), ()>,
-    line: LineId,
+    queue: QueueId,
     running: Option<Running>,
     /// Requests without an answer.
     open: usize,
@@ -116,8 +116,8 @@ impl<'a> Fleet<'a> {
         let settings = Settings::default();
         let instance = |_| {
             let mut scheduler = Scheduler::new(1, settings.limits, settings.margin);
-            let line = scheduler.open((), Profile { cost: plan.cost.clone(), codec: plan.codec });
-            Instance { scheduler, line, running: None, open: 0 }
+            let queue = scheduler.open((), plan.cost.clone());
+            Instance { scheduler, queue, running: None, open: 0 }
         };
         Self {
             plan,
@@ -133,7 +133,12 @@ impl<'a> Fleet<'a> {
         self.outcome.requests += 1;
         let place = self.balance();
         let instance = &mut self.instances[place];
-        let admitted = instance.scheduler.submit(instance.line, vec![((), 1)], now + self.plan.deadline, now);
+        let admitted = instance.scheduler.submit(
+            instance.queue,
+            vec![((), 1)],
+            now + self.plan.deadline - self.plan.codec,
+            now,
+        );
         if admitted.is_err() {
             self.outcome.refused += 1;
             return;
@@ -169,14 +174,14 @@ impl<'a> Fleet<'a> {
     fn finish(&mut self, place: usize, end: Instant) {
         let instance = &mut self.instances[place];
         let Some(Running { jobs, began }) = instance.running.take() else { return };
-        instance.scheduler.observe(instance.line, jobs.len(), end - began, end);
+        instance.scheduler.observe(instance.queue, jobs.len(), end - began, end);
         instance.scheduler.finished(0, end);
         instance.open -= jobs.len();
         let answered = end + self.plan.codec;
         self.outcome.batches += 1;
         self.outcome.lasted = answered - self.start;
         for job in jobs {
-            if answered <= job.deadline {
+            if end <= job.deadline {
                 self.outcome.waits.push(answered - job.queued_at);
             } else {
                 self.outcome.late += 1;

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use spadework_batching::{
-    BatchError, Batcher, Begun, CostModel, Device, Done, Failure, FailureReason, Finished, Observer, Profile,
-    Queue, Settings, Stage, Ticket, Worker,
+    BatchError, BatchOutputs, Batcher, Completed, CostModel, Device, Failure, FailureReason, Observer, Queue,
+    Settings, Stage, Started, Ticket, Worker,
 };
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
@@ -67,19 +67,19 @@ impl Worker for Gate {
     type Job = u32;
     type Output = u32;
 
-    fn begin(&mut self, key: &&'static str, jobs: &[u32]) -> Result<Begun<u32>, BatchError> {
+    fn start(&mut self, key: &&'static str, jobs: &[u32]) -> Result<Started<u32>, BatchError> {
         self.entered.send((*key, jobs.to_vec())).unwrap();
         match next(&self.orders) {
             Order::Begin => {
                 let (jobs, waited, ends) = (jobs.to_vec(), self.waited.clone(), self.ends.clone());
                 let flight = Arc::new(Flight { jobs, waited, ends, end: Mutex::default() });
                 let watched = flight.clone();
-                Ok(Begun::Running {
+                Ok(Started::Running {
                     ended: Box::new(move || watched.watch()),
                     wait: Box::new(move || flight.finish()),
                 })
             }
-            order => obey(order, jobs).map(|finished| Begun::Done(finished.outputs)),
+            order => obey(order, jobs).map(|finished| Started::Complete(finished.outputs)),
         }
     }
 }
@@ -94,7 +94,7 @@ impl Flight {
         }
     }
 
-    fn finish(&self) -> Result<Finished<u32>, BatchError> {
+    fn finish(&self) -> Result<BatchOutputs<u32>, BatchError> {
         match std::mem::replace(&mut *self.end(), End::Taken) {
             End::Come(order) => obey(order, &self.jobs),
             End::ToCome | End::Taken => panic!("a batch ends once"),
@@ -117,13 +117,13 @@ fn next(orders: &Mutex<Receiver<Order>>) -> Order {
     orders.lock().unwrap_or_else(PoisonError::into_inner).recv().unwrap_or(Order::Echo)
 }
 
-fn obey(order: Order, jobs: &[u32]) -> Result<Finished<u32>, BatchError> {
-    let all = |ran| Ok(Finished { outputs: jobs.to_vec(), ran });
+fn obey(order: Order, jobs: &[u32]) -> Result<BatchOutputs<u32>, BatchError> {
+    let all = |ran| Ok(BatchOutputs { outputs: jobs.to_vec(), ran });
     match order {
         Order::Begin | Order::PanicWatcher => panic!("not now"),
         Order::Echo => all(Duration::ZERO),
         Order::Ran(ran) => all(ran),
-        Order::Short => Ok(Finished { outputs: jobs[1..].to_vec(), ran: Duration::ZERO }),
+        Order::Short => Ok(BatchOutputs { outputs: jobs[1..].to_vec(), ran: Duration::ZERO }),
         Order::Fail => Err(BatchError::Failed("as ordered".into())),
         Order::OutOfMemory => Err(BatchError::OutOfMemory("as ordered".into())),
         Order::Panic => panic!("as ordered"),
@@ -300,14 +300,14 @@ impl Bench {
 
     /// A queue with a batch of `job` on the device, and its ticket.
     pub(crate) fn busy(&self, largest: usize, job: u32) -> (Queue<Gate>, Ticket<Gate>) {
-        let queue = self.batcher.open("model", profile(largest));
+        let queue = self.batcher.open("model", cost(largest));
         let ticket = self.submit(&queue, job);
         assert_eq!(self.hand.entered(), [job]);
         (queue, ticket)
     }
 }
 
-pub(crate) fn reason(answer: Result<Done<u32>, Failure>) -> FailureReason {
+pub(crate) fn reason(answer: Result<Completed<u32>, Failure>) -> FailureReason {
     match answer.unwrap_err() {
         Failure::Batch { reason, .. } => reason,
         other => panic!("{other}"),
@@ -315,7 +315,6 @@ pub(crate) fn reason(answer: Result<Done<u32>, Failure>) -> FailureReason {
 }
 
 /// Batches of any size up to `largest` take 10 ms.
-pub(crate) fn profile(largest: usize) -> Profile {
-    let cost = CostModel::measured(&[(1, 10 * MS), (largest, 10 * MS)]).unwrap();
-    Profile { cost, codec: Duration::ZERO }
+pub(crate) fn cost(largest: usize) -> CostModel {
+    CostModel::measured(&[(1, 10 * MS), (largest, 10 * MS)]).unwrap()
 }

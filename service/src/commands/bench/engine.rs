@@ -133,7 +133,7 @@ fn from_files(
         let files = Files { mask: &mask, style: None, instances: instances.as_deref() };
         let options =
             SynthesisOptions { seed: Some(i as u64), resize: Resize::Nearest, ..SynthesisOptions::default() };
-        Ok(prepare(model, &files, &options, &Limits::default())?.jobs)
+        Ok(prepare(model, &files, &options, &Limits::default(), &|| false)?.jobs)
     })
 }
 

@@ -15,7 +15,7 @@ use tokio::{
 
 /// The slowest that a peer may read.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub struct WritePace {
     /// Bytes that it takes at least, once it keeps us waiting,
     pub bytes: usize,
     /// in this time.
@@ -23,18 +23,18 @@ pub struct Pace {
 }
 
 /// A stream that fails when its peer falls behind the pace.
-pub struct Paced<S> {
+pub struct WriteTimeout<S> {
     stream: S,
-    pace: Pace,
+    pace: WritePace,
     /// Runs while the peer keeps us waiting.
     patience: Pin<Box<Sleep>>,
     waiting: bool,
     taken: usize,
 }
 
-impl<S> Paced<S> {
+impl<S> WriteTimeout<S> {
     /// `stream`, whose peer is to keep to `pace`.
-    pub fn new(stream: S, pace: Pace) -> Self {
+    pub fn new(stream: S, pace: WritePace) -> Self {
         Self { stream, pace, patience: Box::pin(sleep(pace.within)), waiting: false, taken: 0 }
     }
 
@@ -58,7 +58,7 @@ impl<S> Paced<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -68,7 +68,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -106,13 +106,13 @@ mod tests {
 
     use super::*;
 
-    const PACE: Pace = Pace { bytes: 100, within: Duration::from_secs(30) };
+    const PACE: WritePace = WritePace { bytes: 100, within: Duration::from_secs(30) };
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_reads_nothing_is_cut_off() {
         let (ours, _theirs) = duplex(64);
         let started = Instant::now();
-        let ended = Paced::new(ours, PACE).write_all(&[0; 1000]).await;
+        let ended = WriteTimeout::new(ours, PACE).write_all(&[0; 1000]).await;
         assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(started.elapsed(), PACE.within);
     }
@@ -127,7 +127,7 @@ mod tests {
                     sleep(Duration::from_secs(5)).await;
                 }
             });
-            let ended = Paced::new(ours, PACE).write_all(&[0; 1000]).await;
+            let ended = WriteTimeout::new(ours, PACE).write_all(&[0; 1000]).await;
             assert_eq!(ended.is_ok(), ends_well, "{bytes} bytes every 5 s");
         }
     }
@@ -135,7 +135,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_has_taken_all_may_be_silent() {
         let (ours, mut theirs) = duplex(64);
-        let mut ours = Paced::new(ours, PACE);
+        let mut ours = WriteTimeout::new(ours, PACE);
         for _ in 0..3 {
             ours.write_all(&[0; 60]).await.unwrap();
             theirs.read_exact(&mut [0; 60]).await.unwrap();

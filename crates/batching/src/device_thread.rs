@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::error::{BatchError, Cause, Failure, FailureReason};
 use crate::shared::{Batch, Shared};
 use crate::watcher::Watcher;
-use crate::worker::{Begun, Build, Ended, Finished, Wait, Worker};
+use crate::worker::{AwaitOutputs, BatchOutputs, Build, EndSignal, Started, Worker};
 
 /// Serves until the batcher stops or a device is lost. Says through `started` whether the worker was built.
 pub(crate) fn serve<W: Worker>(
@@ -51,7 +51,7 @@ fn serve_on<'scope, W: Worker>(
     loop {
         let next = match &mut underway {
             None => shared.next(device),
-            Some(first) => runner.next_ahead(first),
+            Some(first) => runner.next_prefetch(first),
         };
         underway = match (underway, next) {
             (None, None) => return,
@@ -60,7 +60,7 @@ fn serve_on<'scope, W: Worker>(
                 runner.end(first);
                 None
             }
-            (Some(first), Some(batch)) => runner.run_ahead(first, batch),
+            (Some(first), Some(batch)) => runner.run_prefetched(first, batch),
         };
     }
 }
@@ -86,7 +86,7 @@ struct Attempt<O> {
     began: Instant,
     /// How long the worker took to begin; for one that computes at once, how long they ran.
     took: Duration,
-    outcome: Result<Begun<O>, Trouble>,
+    outcome: Result<Started<O>, Trouble>,
 }
 
 enum Trouble {
@@ -102,8 +102,8 @@ struct Failed {
 
 impl<W: Worker> Runner<'_, '_, W> {
     /// What the device can be given before it has ended `first`; none if it ends that before there is such a thing.
-    fn next_ahead(&mut self, first: &mut Underway<W>) -> Option<Batch<W>> {
-        if let Some(batch) = self.shared.next_ahead(self.device) {
+    fn next_prefetch(&mut self, first: &mut Underway<W>) -> Option<Batch<W>> {
+        if let Some(batch) = self.shared.next_prefetch(self.device) {
             return Some(batch); // and nobody has to watch
         }
         let number = first.batch.number;
@@ -122,7 +122,7 @@ impl<W: Worker> Runner<'_, '_, W> {
     }
 
     /// Begins a batch while the device works on `first`, then ends and answers `first`.
-    fn run_ahead(&mut self, first: Underway<W>, batch: Batch<W>) -> Option<Underway<W>> {
+    fn run_prefetched(&mut self, first: Underway<W>, batch: Batch<W>) -> Option<Underway<W>> {
         let all = 0..batch.jobs.len();
         let mut attempt = self.begin(&batch, all.clone());
         let ended = self.conclude(&first.batch, first.attempt);
@@ -143,7 +143,7 @@ impl<W: Worker> Runner<'_, '_, W> {
 
     /// What the device still works on; what it does not, is answered.
     fn keep(&mut self, underway: Underway<W>) -> Option<Underway<W>> {
-        if matches!(underway.attempt.outcome, Ok(Begun::Running { .. })) {
+        if matches!(underway.attempt.outcome, Ok(Started::Running { .. })) {
             return Some(underway);
         }
         self.end(underway);
@@ -182,7 +182,7 @@ impl<W: Worker> Runner<'_, '_, W> {
     fn begin(&mut self, batch: &Batch<W>, range: Range<usize>) -> Attempt<W::Output> {
         let began = self.shared.clock.now();
         let outcome = match &mut self.worker {
-            Some(worker) => attempt(|| worker.begin(&batch.key, &batch.jobs[range.clone()])),
+            Some(worker) => attempt(|| worker.start(&batch.key, &batch.jobs[range.clone()])),
             None => Err(Trouble::Error(BatchError::DeviceLost("no device".into()))),
         };
         let took = self.shared.clock.now().saturating_duration_since(began);
@@ -194,13 +194,13 @@ impl<W: Worker> Runner<'_, '_, W> {
         let Attempt { range, began, took, outcome } = attempt;
         let (key, size) = (&batch.key, range.len());
         let (outcome, started, ran) = match outcome {
-            Ok(Begun::Done(outputs)) => (Ok(outputs), began, took),
-            Ok(Begun::Running { wait, .. }) => self.wait(wait, began),
+            Ok(Started::Complete(outputs)) => (Ok(outputs), began, took),
+            Ok(Started::Running { wait, .. }) => self.wait(wait, began),
             Err(trouble) => (Err(trouble), began, took),
         };
         let (reason, cause) = match outcome {
             Ok(outputs) if outputs.len() == size => {
-                self.shared.ran(batch.line, size, ran);
+                self.shared.ran(batch.queue, size, ran);
                 self.shared.observer.batch_finished(self.shared.name(self.device), key, size, ran);
                 self.shared.answer(batch, range.start, outputs, started, ran);
                 return Ok(());
@@ -211,7 +211,7 @@ impl<W: Worker> Runner<'_, '_, W> {
             ),
             Err(Trouble::Error(BatchError::Failed(cause))) => (FailureReason::Failed, cause),
             Err(Trouble::Error(BatchError::OutOfMemory(cause))) => {
-                self.shared.out_of_memory(batch.line, size);
+                self.shared.out_of_memory(batch.queue, size);
                 (FailureReason::OutOfMemory, cause)
             }
             Err(Trouble::Error(BatchError::DeviceLost(cause))) => {
@@ -233,13 +233,13 @@ impl<W: Worker> Runner<'_, '_, W> {
     /// it ran.
     fn wait(
         &self,
-        wait: Wait<W::Output>,
+        wait: AwaitOutputs<W::Output>,
         began: Instant,
     ) -> (Result<Vec<W::Output>, Trouble>, Instant, Duration) {
         let outcome = attempt(wait);
         let now = self.shared.clock.now();
         match outcome {
-            Ok(Finished { outputs, ran }) => {
+            Ok(BatchOutputs { outputs, ran }) => {
                 (Ok(outputs), now.checked_sub(ran).unwrap_or(began).max(began), ran)
             }
             Err(trouble) => (Err(trouble), began, now.saturating_duration_since(began)),
@@ -262,9 +262,9 @@ impl<W: Worker> Runner<'_, '_, W> {
 
 impl<O> Attempt<O> {
     /// What tells when the device has ended them, to be taken once.
-    fn take_ended(&mut self) -> Option<Ended> {
+    fn take_ended(&mut self) -> Option<EndSignal> {
         match &mut self.outcome {
-            Ok(Begun::Running { ended, .. }) => Some(std::mem::replace(ended, Box::new(|| ()))),
+            Ok(Started::Running { ended, .. }) => Some(std::mem::replace(ended, Box::new(|| ()))),
             _ => None,
         }
     }

@@ -1,0 +1,253 @@
+//! The three forms of a synthesis request, to one: files and options.
+
+use std::{future::poll_fn, pin::Pin};
+
+use axum::{
+    body::{Body, HttpBody as _},
+    extract::{FromRequest as _, Multipart, Query, Request, multipart::MultipartError},
+    http::{HeaderMap, StatusCode, header},
+};
+use bytes::Bytes;
+use mediatype::MediaType;
+use serde_json::{Map, Value};
+
+use super::{
+    base64_in_place,
+    intake::Intake,
+    json::{self, FILES, Members},
+};
+use crate::{
+    codec::{Kind, Reserved, Work},
+    http::{app::App, problem::Problem},
+    synthesis::{Files, OptionsError, SynthesisOptions},
+};
+
+/// What can be sent, for messages.
+const FORMS: &str = "send multipart/form-data with a part `mask`, a PNG as image/png, or application/json";
+
+/// A synthesis request.
+#[derive(Debug, Default)]
+pub struct SynthesisRequest {
+    mask: Option<Bytes>,
+    style: Option<Bytes>,
+    instances: Option<Bytes>,
+    /// Its options.
+    pub options: SynthesisOptions,
+}
+
+impl SynthesisRequest {
+    /// Its files.
+    ///
+    /// # Errors
+    /// When there is no mask.
+    pub fn files(&self) -> Result<Files<'_>, Problem> {
+        let mask =
+            self.mask.as_deref().ok_or_else(|| Problem::malformed(format!("there is no mask; {FORMS}")))?;
+        Ok(Files { mask, style: self.style.as_deref(), instances: self.instances.as_deref() })
+    }
+
+    /// The place of the file `name`, if files can be called so.
+    fn file(&mut self, name: &str) -> Option<&mut Option<Bytes>> {
+        match name {
+            "mask" => Some(&mut self.mask),
+            "style" => Some(&mut self.style),
+            "instances" => Some(&mut self.instances),
+            _ => None,
+        }
+    }
+}
+
+/// Reads a request in any of its forms, on the way in and then on the codec pool. Also what its body holds of what
+/// requests may hold.
+///
+/// # Errors
+/// When it has no form that is read here, is too large, or an option is wrong.
+pub async fn read(app: &App, request: Request) -> Result<(SynthesisRequest, Reserved), Problem> {
+    let most = app.fleet.longest_latent();
+    let form = form(request.headers())?;
+    let options = query_options(&request, most)?;
+    let (parts, body) = request.into_parts();
+    let (intake, body) = Intake::watch(body, app.settings.limits.bytes, &app.codec.budget);
+    let request = Request::from_parts(parts, body);
+    let content = match form {
+        Form::Multipart => read_parts(request).await.map(Content::Parts),
+        Form::Png => read_bytes(request.into_body()).await.map(Content::Mask),
+        Form::Json => read_bytes(request.into_body()).await.map(Content::Json),
+    };
+    let content = content.map_err(|problem| intake.refusal().unwrap_or(problem))?;
+    let held = intake.into_reserved();
+    // Small ones wait for nobody; what a stranger can make large is not parsed on the threads that everybody waits for.
+    let work = Work { kind: Kind::Parse, pixels: content.text_bytes() };
+    let read = app.codec.run(work, move |_| content.parse(options, most)).await??;
+    Ok((read, held))
+}
+
+/// A body that has come.
+enum Content {
+    Mask(Vec<u8>),
+    Json(Vec<u8>),
+    Parts(Vec<(String, Bytes)>),
+}
+
+impl Content {
+    /// Bytes of it that are to be parsed.
+    fn text_bytes(&self) -> u64 {
+        let bytes = match self {
+            Self::Mask(_) => 0,
+            Self::Json(text) => text.len(),
+            Self::Parts(parts) => {
+                parts.iter().filter(|(name, _)| !FILES.contains(&&**name)).map(|(_, part)| part.len()).sum()
+            }
+        };
+        bytes as u64
+    }
+
+    fn parse(self, options: Map<String, Value>, most: usize) -> Result<SynthesisRequest, Problem> {
+        match self {
+            Self::Mask(mask) => {
+                let options = SynthesisOptions::from_object(options)?;
+                Ok(SynthesisRequest { mask: Some(mask.into()), options, ..SynthesisRequest::default() })
+            }
+            Self::Json(body) => parse_json(body, options, most),
+            Self::Parts(parts) => parse_parts(parts, options, most),
+        }
+    }
+}
+
+enum Form {
+    Multipart,
+    Png,
+    Json,
+}
+
+fn form(headers: &HeaderMap) -> Result<Form, Problem> {
+    if let Some(encoding) = headers.get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
+        let encoding = String::from_utf8_lossy(encoding.as_bytes());
+        return Err(Problem::unsupported(format!(
+            "a body with `Content-Encoding: {encoding}` is not read here; send it as it is"
+        )));
+    }
+    let Some(text) = headers.get(header::CONTENT_TYPE) else {
+        let empty = !headers.contains_key(header::TRANSFER_ENCODING)
+            && headers.get(header::CONTENT_LENGTH).is_none_or(|length| length == "0");
+        return Err(if empty {
+            Problem::malformed(format!("the body is empty; {FORMS}"))
+        } else {
+            Problem::unsupported(format!("there is no Content-Type; {FORMS}"))
+        });
+    };
+    let text = String::from_utf8_lossy(text.as_bytes());
+    let parsed = MediaType::parse(&text).ok();
+    match parsed.map(|parsed| parsed.essence().to_string().to_ascii_lowercase()).as_deref() {
+        Some("multipart/form-data") => Ok(Form::Multipart),
+        Some("image/png") => Ok(Form::Png),
+        Some("application/json") => Ok(Form::Json),
+        _ => Err(Problem::unsupported(format!("a body of type `{text}` is not read here; {FORMS}"))),
+    }
+}
+
+fn query_options(request: &Request, most: usize) -> Result<Map<String, Value>, Problem> {
+    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(request.uri())
+        .map_err(|_| Problem::malformed("the query cannot be read; write it as name=value&name=value"))?;
+    let mut options = Map::new();
+    for (name, text) in pairs {
+        SynthesisOptions::add_text(&mut options, &name, &text, most)?;
+    }
+    Ok(options)
+}
+
+/// A body as one piece that is this request's own.
+async fn read_bytes(mut body: Body) -> Result<Vec<u8>, Problem> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let frame = frame.map_err(|_| Problem::malformed("the body broke off on its way; send it whole"))?;
+        if let Some(data) = frame.data_ref() {
+            bytes.extend_from_slice(data);
+        }
+    }
+    Ok(bytes)
+}
+
+/// Parts of a form that are read; a request has a dozen at most.
+const MOST_PARTS: usize = 64;
+
+async fn read_parts(request: Request) -> Result<Vec<(String, Bytes)>, Problem> {
+    let mut parts = Multipart::from_request(request, &())
+        .await
+        .map_err(|_| Problem::malformed("the Content-Type has no boundary; let your client write it"))?;
+    let mut read = Vec::new();
+    while let Some(part) = parts.next_field().await.map_err(multipart_problem)? {
+        let Some(name) = part.name().map(str::to_owned) else {
+            return Err(Problem::malformed(
+                "a part has no name; name it `mask`, `style`, `instances` or an option",
+            ));
+        };
+        if !FILES.contains(&&*name) && name != "options" && !SynthesisOptions::is_known(&name) {
+            return Err(OptionsError::Unknown(name).into()); // without reading it
+        }
+        if read.len() == MOST_PARTS {
+            return Err(Problem::malformed(format!("there are more than {MOST_PARTS} parts; send fewer")));
+        }
+        read.push((name, part.bytes().await.map_err(multipart_problem)?));
+    }
+    Ok(read)
+}
+
+fn parse_parts(
+    parts: Vec<(String, Bytes)>,
+    mut options: Map<String, Value>,
+    most: usize,
+) -> Result<SynthesisRequest, Problem> {
+    let mut read = SynthesisRequest::default();
+    for (name, bytes) in parts {
+        if let Some(place) = read.file(&name) {
+            if place.replace(bytes).is_some() {
+                return Err(json::sent_twice(&name));
+            }
+            continue;
+        }
+        let text = std::str::from_utf8(&bytes).map_err(|_| {
+            Problem::malformed(format!("part `{name}` is not text, and no file is called so"))
+        })?;
+        if name == "options" {
+            options = json::read(text.as_bytes(), "the part `options`", false, options, most)?.options;
+        } else {
+            SynthesisOptions::add_text(&mut options, &name, text, most)?;
+        }
+    }
+    read.options = SynthesisOptions::from_object(options)?;
+    Ok(read)
+}
+
+fn parse_json(
+    mut body: Vec<u8>,
+    options: Map<String, Value>,
+    most: usize,
+) -> Result<SynthesisRequest, Problem> {
+    let Members { files, options } = json::read(&body, "the body", true, options, most)?;
+    let options = SynthesisOptions::from_object(options)?;
+    let mut decoded = [None, None, None];
+    for ((range, name), decoded) in files.into_iter().zip(FILES).zip(&mut decoded) {
+        let Some(range) = range else { continue };
+        let start = range.start;
+        let bytes = base64_in_place::decode(&mut body[range]).ok_or_else(|| {
+            Problem::malformed(format!("`{name}` is no file in base64; encode its bytes so"))
+        })?;
+        *decoded = Some(start + bytes.start..start + bytes.end);
+    }
+    let body = Bytes::from(body);
+    let [mask, style, instances] = decoded.map(|range| range.map(|range| body.slice(range)));
+    Ok(SynthesisRequest { mask, style, instances, options })
+}
+
+fn multipart_problem(error: MultipartError) -> Problem {
+    match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Problem::too_large("the body has more bytes than the server takes; send smaller files")
+        }
+        _ => Problem::malformed(format!(
+            "the multipart body cannot be read: {}; send it whole",
+            error.body_text()
+        )),
+    }
+}
