@@ -18,7 +18,7 @@ mod modulate;
 mod network;
 mod policy;
 mod read;
-mod rows;
+mod row_cache;
 mod scratch;
 mod source;
 mod spade;
@@ -31,5 +31,5 @@ mod tiles;
 mod winograd;
 mod workspace;
 
-pub(crate) use network::Network;
+pub(crate) use network::CpuGenerator;
 pub(crate) use policy::Policy;

@@ -10,7 +10,7 @@ mod batch;
 mod batch_level;
 mod block;
 mod candle_operators;
-mod convs;
+mod conv_weights;
 #[cfg(feature = "cuda")]
 pub(crate) mod cuda;
 #[cfg(test)]
@@ -25,8 +25,8 @@ mod start;
 mod weights;
 
 pub(crate) use candle_operators::CandleOperators;
-pub(crate) use convs::{Conv, ToImage};
-pub(crate) use generator::Generator;
+pub(crate) use conv_weights::{ConvWeights, ToImage};
+pub(crate) use generator::GpuGenerator;
 pub(crate) use lookup::Lookup;
 pub(crate) use operators::{Graph, Operators};
 pub(crate) use weights::Target;

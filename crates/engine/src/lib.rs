@@ -12,8 +12,8 @@ mod error;
 mod expected_input;
 #[cfg(any(test, feature = "cuda"))]
 mod gpu;
+mod in_flight;
 mod input;
-mod pending;
 pub mod plan;
 mod predictor;
 mod profile;
@@ -26,10 +26,10 @@ pub use cache::{CacheUse, Cached};
 pub use devices::devices;
 pub use engine::Engine;
 pub use error::{EngineError, is_out_of_memory};
+pub use in_flight::{InFlight, Submitted};
 pub use input::{Input, Posterior};
-pub use pending::{Begun, Pending};
 pub use plan::{Plan, Planner};
-pub use profile::{Part, Watch};
+pub use profile::{Phase, ProfileSink};
 pub use settings::{DEFAULT_CACHE_BYTES, Device, Precision, Settings};
 pub use spadework_kernels::{
     cpu::InstructionSet,

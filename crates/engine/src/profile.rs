@@ -2,7 +2,7 @@
 
 /// A part of the work on a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum Phase {
     /// The first feature map, and the search for tables of the mask.
     Start,
     /// Gamma and beta of neighbourhoods that were not cached.
@@ -13,7 +13,7 @@ pub enum Part {
     Image,
 }
 
-impl Part {
+impl Phase {
     /// Its name in a benchmark.
     pub fn name(self) -> &'static str {
         match self {
@@ -26,4 +26,4 @@ impl Part {
 }
 
 /// Is told each part as it ends.
-pub type Watch<'a> = &'a mut (dyn FnMut(Part) + Send);
+pub type ProfileSink<'a> = &'a mut (dyn FnMut(Phase) + Send);

@@ -28,6 +28,7 @@ pub mod training;
 /// An index that names no row, in lists of rows.
 pub const NO_ROW: u32 = u32::MAX;
 
+pub use call::{Call, Launch};
 pub use error::DeviceError;
 pub use event::{Download, Event};
 pub use fault::{DeviceFault, FaultKind};

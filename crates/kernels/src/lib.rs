@@ -3,8 +3,6 @@
 //! This crate knows tensors, shapes and strides, and no network. Each public function checks its arguments, with checked
 //! arithmetic, before a kernel reads or writes memory; each kernel is held by tests to a plain loop beside it.
 
-#![expect(unsafe_code, reason = "this is the one crate for it")]
-
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;

@@ -20,7 +20,7 @@ use spadework_kernels::cpu::{BLOCK, Buffer, Isa, Pair, bf16_remainder};
 
 /// A packed conv.
 #[derive(Debug)]
-pub(super) struct Conv {
+pub(super) struct PackedConv {
     products: Products,
     bias: Buffer<f32>, // [block][32]
 }
@@ -38,7 +38,7 @@ enum Products {
     Winograd(Winograd),
 }
 
-impl Conv {
+impl PackedConv {
     /// Reads `weight` (out, in, k, k) and, where `bias` says so, `bias`.
     pub(super) fn read(
         part: &Prefixed<'_>,

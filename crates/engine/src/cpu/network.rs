@@ -15,12 +15,12 @@ use super::{
     tables::Tables,
     workspace::{Workspace, WorkspaceSizes},
 };
-use crate::{Cached, EngineError, Input, Part, Watch, expected_input::ExpectedInput};
+use crate::{Cached, EngineError, Input, Phase, ProfileSink, expected_input::ExpectedInput};
 use spadework_kernels::cpu::{BLOCK, InstructionSet};
 use spadework_kernels::device::DeviceError;
 
 /// A generator packed for this processor.
-pub(crate) struct Network {
+pub(crate) struct CpuGenerator {
     policy: Policy,
     pool: ThreadPool,
     grid: Grid,
@@ -33,7 +33,7 @@ pub(crate) struct Network {
     workspace: Workspace,
 }
 
-impl Network {
+impl CpuGenerator {
     /// Reads and packs the generator. About `table_cache` bytes of tables stay from one mask to the next.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl Network {
     pub(crate) fn generate(
         &mut self,
         input: &Input,
-        watch: Watch<'_>,
+        sink: ProfileSink<'_>,
     ) -> Result<(Vec<f32>, Cached), EngineError> {
         self.expected.check(input)?;
         let Self { policy, pool, grid, picture, width, start, blocks, to_image, workspace, .. } = self;
@@ -91,15 +91,15 @@ impl Network {
             start.run(isa, input, *grid, &mut workspace.x);
             // From here on nothing fails, so every row that is placed is made.
             let cached = workspace.parts.tables.place(&input.plan.levels);
-            watch(Part::Start);
+            sink(Phase::Start);
             for (index, block) in blocks.iter().enumerate() {
-                block.run(isa, input.noise.get(index).map(Vec::as_slice), workspace, watch);
+                block.run(isa, input.noise.get(index).map(Vec::as_slice), workspace, sink);
             }
             let Workspace { x, dx, parts, .. } = workspace;
             let input = Activated(Features::new(x, *width, *picture));
             let products = &mut dx[..cells(*picture) * BLOCK];
             let values = to_image.run(isa, &input, (&mut parts.held, &parts.scratch), products);
-            watch(Part::Image);
+            sink(Phase::Image);
             (values, cached)
         }))
     }

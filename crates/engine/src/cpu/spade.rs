@@ -379,7 +379,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        cpu::{rows::Rows as TableRows, tiles::Tiles},
+        cpu::{row_cache::RowCache, tiles::Tiles},
         plan::{codes::CodeMap, level::Level},
         testing::fixtures::{Numbers, small, weights},
     };
@@ -408,7 +408,7 @@ mod tests {
         let spade = Spade::fold(architecture, CHANNELS, (policy, in_tiles), index, &predictor, &running);
         let (windows, extent) = (Tiles::of(level), 2 * KERNEL - 1);
         let (plan, cells, rows) = if in_tiles {
-            let placed = TableRows::new(crate::cpu::tiles::WINDOW, 0).place(&windows.windows);
+            let placed = RowCache::new(crate::cpu::tiles::WINDOW, 0).place(&windows.windows);
             let cell = |cell: usize| {
                 let (place, inner) = Tiles::find(level.grid.width, cell);
                 placed.rows[windows.ids[place] as usize] * CELLS as u32 + inner as u32
@@ -416,7 +416,7 @@ mod tests {
             let cells: Vec<u32> = (0..level.ids.len()).map(cell).collect();
             (TablePlan::of_tiles(level, &windows, &placed, 2), cells, placed.rows.len() * CELLS)
         } else {
-            let placed = TableRows::new(extent * extent, 0).place(&level.windows);
+            let placed = RowCache::new(extent * extent, 0).place(&level.windows);
             let cells = level.ids.iter().map(|&id| placed.rows[id as usize]).collect();
             (TablePlan::new(level, &placed, 2), cells, placed.rows.len())
         };

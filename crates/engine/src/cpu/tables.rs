@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::{
-    rows::{Placed, Rows},
+    row_cache::{Placed, RowCache},
     spade::Spade,
     table_layout::{
         LevelLayout, ROW, TableIndex, TableLayout, TableMemory, bytes_of_cell, cells_of_row, share_out,
@@ -24,7 +24,7 @@ pub(super) struct Tables {
 struct LevelTables {
     /// Whether a row is a tile's, not a neighbourhood's.
     in_tiles: bool,
-    rows: Rows,
+    rows: RowCache,
     layers: Vec<LayerTable>,
     /// The rows to be made for the mask in hand.
     plan: TablePlan,
@@ -54,7 +54,7 @@ impl Tables {
         let shares = share_out(kept, &most);
         let level = |(level, share): (LevelLayout, usize)| LevelTables {
             in_tiles: level.in_tiles,
-            rows: Rows::new(
+            rows: RowCache::new(
                 if level.in_tiles { tiles::WINDOW } else { window },
                 share / row_bytes(&level).max(1),
             ),

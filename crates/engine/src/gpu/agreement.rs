@@ -4,7 +4,7 @@
 use candle_core::{DType, Device};
 use spadework_model::{Architecture, Grid, Tensors};
 
-use super::{CandleOperators, Generator, Target};
+use super::{CandleOperators, GpuGenerator, Target};
 use crate::{
     Input,
     reference::PlainGenerator,
@@ -15,10 +15,10 @@ use spadework_kernels::device::Event;
 /// Largest difference of a value in [-1, 1] that is rounding, in f32.
 const TOLERANCE: f32 = 2e-5;
 
-fn network(architecture: &Architecture, tensors: &Tensors, dtype: DType) -> Generator {
+fn network(architecture: &Architecture, tensors: &Tensors, dtype: DType) -> GpuGenerator {
     let operators = CandleOperators { device: Device::Cpu };
     let target = Target { device: Device::Cpu, dtype };
-    Generator::load(architecture, tensors, target, Box::new(operators)).unwrap()
+    GpuGenerator::load(architecture, tensors, target, Box::new(operators)).unwrap()
 }
 
 #[test]

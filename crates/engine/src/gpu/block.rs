@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 use spadework_model::{Architecture, Prefixed, Stage};
 
 use super::{
-    convs::Conv,
+    conv_weights::ConvWeights,
     operators::Operators,
     spade::{SharedPredictor, Spade},
     weights::{Target, read},
@@ -15,11 +15,11 @@ use crate::EngineError;
 #[derive(Debug)]
 pub(super) struct Block {
     norm_0: Spade,
-    conv_0: Conv,
+    conv_0: ConvWeights,
     noise: Option<Tensor>, // (C) f32
     norm_1: Spade,
-    conv_1: Conv,
-    shortcut: Option<(Spade, Conv)>,
+    conv_1: ConvWeights,
+    shortcut: Option<(Spade, ConvWeights)>,
 }
 
 impl Block {
@@ -40,7 +40,7 @@ impl Block {
         let shortcut = match stage.learned_shortcut() {
             true => Some((
                 norm("norm_s", input)?,
-                Conv::read(&part.part("conv_s"), input, output, 1, false, target)?,
+                ConvWeights::read(&part.part("conv_s"), input, output, 1, false, target)?,
             )),
             false => None,
         };
@@ -50,10 +50,10 @@ impl Block {
         };
         Ok(Self {
             norm_0,
-            conv_0: Conv::read(&part.part("conv_0"), input, middle, 3, true, target)?,
+            conv_0: ConvWeights::read(&part.part("conv_0"), input, middle, 3, true, target)?,
             noise,
             norm_1,
-            conv_1: Conv::read(&part.part("conv_1"), middle, output, 3, true, target)?,
+            conv_1: ConvWeights::read(&part.part("conv_1"), middle, output, 3, true, target)?,
             shortcut,
         })
     }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::{
-    convs::{Conv, ToImage},
+    conv_weights::{ConvWeights, ToImage},
     lookup::Lookup,
     operators::{Operators, SLOPE},
 };
-use spadework_kernels::device::{Download, Event, generator::Modulation};
+use spadework_kernels::device::{Download, Event, generator::ModulateArgs};
 
 /// Operators of candle on one device.
 pub(crate) struct CandleOperators {
@@ -58,8 +58,8 @@ impl Operators for CandleOperators {
         out.slice_set(&product, 0, 0)
     }
 
-    fn modulate(&self, x: &Tensor, modulation: &Modulation<'_>) -> Result<Tensor> {
-        let Modulation { ids, table, bias, normalise, activate } = *modulation;
+    fn modulate(&self, x: &Tensor, modulation: &ModulateArgs<'_>) -> Result<Tensor> {
+        let ModulateArgs { ids, table, bias, normalise, activate } = *modulation;
         let (pictures, height, width) = ids.dims3()?;
         let channels = x.dim(3)?;
         let per_picture = |index: usize| normalise.narrow(1, index, 1)?.unsqueeze(1); // (1 or N, 1, 1, C)
@@ -74,7 +74,7 @@ impl Operators for CandleOperators {
         if activate { leaky_relu(&y)? } else { y }.to_dtype(table.dtype())
     }
 
-    fn conv(&self, x: &Tensor, conv: &Conv, onto: Option<&Tensor>) -> Result<Tensor> {
+    fn conv(&self, x: &Tensor, conv: &ConvWeights, onto: Option<&Tensor>) -> Result<Tensor> {
         let (pictures, height, width, input) = x.dims4()?;
         let (output, kernel, ..) = conv.weight.dims4()?;
         let (wide_x, weight) = (x.to_dtype(DType::F32)?, conv.weight.to_dtype(DType::F32)?);

@@ -11,7 +11,7 @@ use spadework_kernels::{
 };
 use spadework_model::{Architecture, Tensors};
 
-use super::{Generator, Target};
+use super::{GpuGenerator, Target};
 use crate::{EngineError, Precision};
 use operators::CudaOperators;
 
@@ -31,7 +31,7 @@ pub(crate) fn network(
     device: &CudaDevice,
     precision: Precision,
     graphs: bool,
-) -> Result<(Generator, Vec<String>), EngineError> {
+) -> Result<(GpuGenerator, Vec<String>), EngineError> {
     let dtype = match precision {
         Precision::Highest | Precision::High => DType::F32,
         Precision::Medium => DType::BF16,
@@ -42,12 +42,12 @@ pub(crate) fn network(
     }
     let operators = CudaOperators::new(device, dtype, precision == Precision::High)?;
     let target = Target { device: Device::Cuda(device.clone()), dtype };
-    let mut network = Generator::load(architecture, generator, target, Box::new(operators))?;
+    let mut network = GpuGenerator::load(architecture, generator, target, Box::new(operators))?;
     let reason = match graphs {
         false => None,
         true if !can_capture(device) => Some("the device takes no memory in a stream's order"),
         true => network.use_graphs(architecture).err(),
     };
-    let remarks = reason.map(|reason| format!("`--cuda-graphs` has no effect: {reason}"));
-    Ok((network, remarks.into_iter().collect()))
+    let warnings = reason.map(|reason| format!("`--cuda-graphs` has no effect: {reason}"));
+    Ok((network, warnings.into_iter().collect()))
 }

@@ -5,13 +5,13 @@ use proptest::{prelude::*, test_runner::TestCaseError};
 
 use crate::{
     Input,
-    gpu::{CandleOperators, Conv, Generator, Lookup, Operators, Target, ToImage},
+    gpu::{CandleOperators, ConvWeights, GpuGenerator, Lookup, Operators, Target, ToImage},
     reference::PlainGenerator,
     testing::fixtures::{Numbers, architectures, difference, input, weights},
 };
 use spadework_kernels::device::{
     Download, Event,
-    generator::{EmulatedGenerator, Launch as _, Modulation, add, gather, lookup, modulate, to_image},
+    generator::{EmulatedGenerator, Launch as _, ModulateArgs, add, gather, lookup, modulate, to_image},
 };
 
 /// As a device's operators, with a conv that fuses nothing.
@@ -60,15 +60,15 @@ impl Operators for Emulated {
         self.candle.product(a, b, out)
     }
 
-    fn modulate(&self, x: &Tensor, modulation: &Modulation<'_>) -> Result<Tensor> {
+    fn modulate(&self, x: &Tensor, modulation: &ModulateArgs<'_>) -> Result<Tensor> {
         let (pictures, height, width) = modulation.ids.dims3()?;
         let out = Tensor::zeros((pictures, height, width, x.dim(3)?), x.dtype(), &Device::Cpu)?;
         self.kernels.launch(&modulate(x, modulation, &out)?)?;
         Ok(out)
     }
 
-    fn conv(&self, x: &Tensor, conv: &Conv, onto: Option<&Tensor>) -> Result<Tensor> {
-        let y = self.candle.conv(x, &Conv { bias: None, ..conv.clone() }, None)?;
+    fn conv(&self, x: &Tensor, conv: &ConvWeights, onto: Option<&Tensor>) -> Result<Tensor> {
+        let y = self.candle.conv(x, &ConvWeights { bias: None, ..conv.clone() }, None)?;
         self.kernels.launch(&add(&y, conv.bias.as_ref(), onto, None)?)?;
         Ok(y)
     }
@@ -156,7 +156,7 @@ fn every_kernel(
     agree(on_cpu.gather(&hidden, &taps), candle.gather(&hidden, &taps))?;
 
     let x = made_up(seed + 5, &[pictures, h, w, channels], dtype);
-    let modulation = Modulation {
+    let modulation = ModulateArgs {
         ids: &indices(seed + 6, &[pictures, height, width], rows),
         table: &made_up(seed + 7, &[rows, 2 * channels], dtype),
         bias: &made_up(seed + 8, &[2, channels], DType::F32),
@@ -173,10 +173,13 @@ fn every_kernel(
     agree(on_cpu.add_noise(y.clone(), &plane, &weight), candle.add_noise(y.clone(), &plane, &weight))?;
 
     let bias = first.then(|| made_up(seed + 13, &[channels], DType::F32));
-    let conv =
-        Conv { weight: made_up(seed + 14, &[channels, 1, 1, channels], dtype), bias, rounded_bias: None };
+    let conv = ConvWeights {
+        weight: made_up(seed + 14, &[channels, 1, 1, channels], dtype),
+        bias,
+        rounded_bias: None,
+    };
     let onto = second.then_some(&x);
-    let scale = Conv { weight: (&conv.weight / channels as f64).unwrap(), ..conv };
+    let scale = ConvWeights { weight: (&conv.weight / channels as f64).unwrap(), ..conv };
     agree(on_cpu.conv(&y, &scale, onto), candle.conv(&y, &scale, onto))?;
 
     let weight = made_up(seed + 15, &[9, channels, 3], DType::F32).pad_with_zeros(2, 0, 1).unwrap();
@@ -210,7 +213,7 @@ fn whole_networks_of_the_kernels_make_the_model_s_pictures() {
         let plain = PlainGenerator::load(&architecture, &tensors, &Device::Cpu).unwrap();
         let target = Target { device: Device::Cpu, dtype: DType::F32 };
         let operators = Box::new(Emulated::compile(DType::F32));
-        let network = Generator::load(&architecture, &tensors, target, operators).unwrap();
+        let network = GpuGenerator::load(&architecture, &tensors, target, operators).unwrap();
         let pictures = network.generate_tensor(&inputs).unwrap();
         for (picture, expected) in pictures.iter().zip(&plain.generate(&inputs).unwrap()) {
             let error = difference(picture, expected);

@@ -10,12 +10,12 @@ use super::{graphs::Graphs, network::Network, operators::Operators, weights::Tar
 use crate::{EngineError, Input};
 
 /// A generator on a device.
-pub(crate) struct Generator {
+pub(crate) struct GpuGenerator {
     network: Network,
     graphs: Option<RefCell<Graphs>>,
 }
 
-impl Drop for Generator {
+impl Drop for GpuGenerator {
     fn drop(&mut self) {
         if let Some(graphs) = self.graphs.take() {
             drop(graphs);
@@ -25,7 +25,7 @@ impl Drop for Generator {
     }
 }
 
-impl Generator {
+impl GpuGenerator {
     /// Reads the generator and moves it to the target's device, which `operators` work on.
     ///
     /// # Errors
@@ -61,8 +61,8 @@ impl Generator {
     }
 
     /// What a log should be told of the batches since the last time.
-    pub(crate) fn take_remarks(&self) -> Vec<String> {
-        self.graphs.as_ref().map_or_else(Vec::new, |graphs| graphs.borrow_mut().take_remarks())
+    pub(crate) fn drain_warnings(&self) -> Vec<String> {
+        self.graphs.as_ref().map_or_else(Vec::new, |graphs| graphs.borrow_mut().drain_warnings())
     }
 
     /// Begins images H W C as bytes, once the device has come to `after`; none of no inputs.

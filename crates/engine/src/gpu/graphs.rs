@@ -16,9 +16,9 @@ mod tests;
 use candle_core::{DType, Tensor};
 use spadework_model::Architecture;
 
-use capacity::Room;
+use capacity::Capacity;
 use memory::{Memory, Shapes};
-use policy::{Shelf, Step};
+use policy::{GraphCache, Step};
 
 use super::{batch::Batch, batch_level::BatchLevel, network::Network, operators::Graph};
 use crate::{EngineError, Input, plan::resolutions};
@@ -29,13 +29,13 @@ const MOST: usize = 32;
 /// A network's graphs.
 pub(super) struct Graphs {
     shapes: Shapes,
-    shelf: Shelf<Box<dyn Graph>>,
+    cache: GraphCache<Box<dyn Graph>>,
     memory: Option<Memory>,
-    /// For how many pictures it is, or was to be when there was no room.
+    /// For how many pictures it is, or was to be when there was no capacity.
     held: usize,
     /// What `Operators::moves` was when the graphs were captured.
     moves: usize,
-    remarks: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl Graphs {
@@ -52,13 +52,13 @@ impl Graphs {
             noise: architecture.noise_planes(),
             picture: architecture.picture(),
         };
-        Self { shapes, shelf: Shelf::new(MOST), memory: None, held: 0, moves: 0, remarks: Vec::new() }
+        Self { shapes, cache: GraphCache::new(MOST), memory: None, held: 0, moves: 0, warnings: Vec::new() }
     }
 
     /// Pictures (N, H, W, 3) as bytes, of inputs that have been checked. They lie there until the next batch.
     pub(super) fn run(&mut self, network: &Network, inputs: &[Input]) -> Result<Tensor, EngineError> {
         let pictures = inputs.len();
-        let step = self.shelf.step(pictures);
+        let step = self.cache.step(pictures);
         let done = match step {
             Step::Plainly => network.run(inputs, DType::U8),
             Step::AsGraph => self.run_as_graph(network, inputs),
@@ -75,7 +75,7 @@ impl Graphs {
             done => done,
         };
         if done.is_ok() {
-            self.shelf.ran(pictures);
+            self.cache.ran(pictures);
         }
         done
     }
@@ -83,42 +83,42 @@ impl Graphs {
     /// Graphs that are kept.
     #[cfg(all(test, feature = "cuda"))]
     pub(super) fn kept(&self) -> usize {
-        self.shelf.kept()
+        self.cache.kept()
     }
 
     /// What a log should be told since the last time.
-    pub(super) fn take_remarks(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.remarks)
+    pub(super) fn drain_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
     }
 
     fn run_as_graph(&mut self, network: &Network, inputs: &[Input]) -> Result<Tensor, EngineError> {
         let pictures = inputs.len();
         let levels = network.batch_levels(inputs);
-        let need = Room { pictures, rows: levels.iter().map(BatchLevel::rows).collect() };
-        let batch = self.room_for(network, &need)?.of(pictures)?;
+        let need = Capacity { pictures, rows: levels.iter().map(BatchLevel::rows).collect() };
+        let batch = self.memory_for(network, &need)?.of(pictures)?;
         network.prepare(inputs, &levels, &batch)?;
         if let Err(error) = self.launch(network, pictures, &batch) {
             if error.is_out_of_memory() {
                 return Err(error);
             }
-            self.shelf.refuse(pictures);
-            self.remarks.push(format!("batches of {pictures} run without a CUDA graph: {}", causes(&error)));
+            self.cache.refuse(pictures);
+            self.warnings.push(format!("batches of {pictures} run without a CUDA graph: {}", causes(&error)));
             network.work(&batch)?;
         }
         Ok(batch.pictures)
     }
 
-    /// Memory where a batch finds room.
-    fn room_for(&mut self, network: &Network, need: &Room) -> Result<&Memory, EngineError> {
-        let before = self.memory.as_ref().map(|memory| memory.room().clone());
-        let memory = match self.memory.take_if(|memory| memory.room().holds(need)) {
+    /// Memory where a batch finds capacity.
+    fn memory_for(&mut self, network: &Network, need: &Capacity) -> Result<&Memory, EngineError> {
+        let before = self.memory.as_ref().map(|memory| memory.capacity().clone());
+        let memory = match self.memory.take_if(|memory| memory.capacity().holds(need)) {
             Some(memory) => memory,
             None => {
-                self.shelf.drop_graphs();
+                self.cache.drop_graphs();
                 self.memory = None; // first, so that both need not fit
-                let room = Room::grown(before.as_ref(), need, &self.shapes.cells());
-                self.held = room.pictures;
-                Memory::new(network.operators(), &self.shapes, room)?
+                let capacity = Capacity::grown(before.as_ref(), need, &self.shapes.cells());
+                self.held = capacity.pictures;
+                Memory::new(network.operators(), &self.shapes, capacity)?
             }
         };
         Ok(self.memory.insert(memory))
@@ -128,14 +128,14 @@ impl Graphs {
     fn launch(&mut self, network: &Network, pictures: usize, batch: &Batch) -> Result<(), EngineError> {
         let operators = network.operators();
         if self.moves != operators.moves() {
-            self.shelf.drop_graphs();
+            self.cache.drop_graphs();
             self.moves = operators.moves();
         }
-        if self.shelf.graph(pictures).is_none() {
+        if self.cache.graph(pictures).is_none() {
             let graph = operators.capture(batch.tensors(), &mut || network.work(batch))?;
-            self.shelf.keep(pictures, graph);
+            self.cache.keep(pictures, graph);
         }
-        match self.shelf.graph(pictures) {
+        match self.cache.graph(pictures) {
             Some(graph) => Ok(graph.launch()?),
             None => Ok(network.work(batch)?),
         }
@@ -143,7 +143,7 @@ impl Graphs {
 
     /// Gives all memory back. Answers for how many pictures it was, or would have been.
     fn let_go(&mut self, network: &Network) -> usize {
-        self.shelf.drop_graphs();
+        self.cache.drop_graphs();
         self.memory = None;
         network.operators().trim();
         std::mem::take(&mut self.held)
@@ -152,12 +152,12 @@ impl Graphs {
     /// A batch that had no room beside memory for `held` pictures has found it without.
     fn need_less_than(&mut self, held: usize) {
         // Half of a power of two: the largest batch that needs less.
-        if held > 0 && self.shelf.lower_to(held / 2) {
+        if held > 0 && self.cache.lower_to(held / 2) {
             let now = match held / 2 {
                 0 => "none is used any more".to_owned(),
                 most => format!("only batches of up to {most} run as graphs from now on"),
             };
-            self.remarks.push(format!("no memory for CUDA graphs of batches of up to {held}: {now}"));
+            self.warnings.push(format!("no memory for CUDA graphs of batches of up to {held}: {now}"));
         }
     }
 }

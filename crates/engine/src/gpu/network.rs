@@ -8,7 +8,7 @@ use spadework_model::{Architecture, Grid, Prefixed, Stage, Tensors};
 use super::{
     batch_level::BatchLevel,
     block::Block,
-    convs::ToImage,
+    conv_weights::ToImage,
     lookup::codes,
     operators::Operators,
     spade::{SharedPredictor, Spade, first_conv},

@@ -3,10 +3,10 @@
 use candle_core::{DType, Result, Tensor, bail};
 
 use super::{
-    convs::{Conv, ToImage},
+    conv_weights::{ConvWeights, ToImage},
     lookup::Lookup,
 };
-use spadework_kernels::device::{Download, Event, generator::Modulation};
+use spadework_kernels::device::{Download, Event, generator::ModulateArgs};
 
 /// Slope of the leaky ReLU for negative values.
 pub(crate) const SLOPE: f64 = 0.2;
@@ -39,11 +39,11 @@ pub(crate) trait Operators: Send {
     fn product(&self, a: &Tensor, b: &Tensor, out: &Tensor) -> Result<()>;
 
     /// One SPADE layer's modulation of `x` (N, h, w, C) as (N, H, W, C).
-    fn modulate(&self, x: &Tensor, modulation: &Modulation<'_>) -> Result<Tensor>;
+    fn modulate(&self, x: &Tensor, modulation: &ModulateArgs<'_>) -> Result<Tensor>;
 
     /// A "same" conv of `x` (N, H, W, in) plus its bias, plus `onto` (N, H or H/2, W or W/2, out) where given, which is
     /// read up-sampled where it is smaller.
-    fn conv(&self, x: &Tensor, conv: &Conv, onto: Option<&Tensor>) -> Result<Tensor>;
+    fn conv(&self, x: &Tensor, conv: &ConvWeights, onto: Option<&Tensor>) -> Result<Tensor>;
 
     /// `x + plane · weight`, of (N, H, W, C), (N, H, W) f32 and (C) f32.
     fn add_noise(&self, x: Tensor, plane: &Tensor, weight: &Tensor) -> Result<Tensor>;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use candle_core::{D, DType, Result, Tensor};
 use spadework_model::{Architecture, EPSILON, Norm, Prefixed};
 
-use spadework_kernels::device::generator::Modulation;
+use spadework_kernels::device::generator::ModulateArgs;
 
 use super::{
     batch_level::DeviceLevel,
@@ -112,7 +112,8 @@ impl Spade {
             Some(running) => running.clone(),
             None => statistics(x)?,
         };
-        operators.modulate(x, &Modulation { ids, table, bias: &self.bias, normalise: &statistics, activate })
+        operators
+            .modulate(x, &ModulateArgs { ids, table, bias: &self.bias, normalise: &statistics, activate })
     }
 }
 

@@ -14,7 +14,7 @@ pub struct Instructions {
     /// Products of bf16 numbers, where the processor has instructions for them.
     pub bf16: Option<Bf16>,
     /// What was left aside and why, in sentences for a log.
-    pub remarks: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 impl Instructions {
@@ -22,10 +22,10 @@ impl Instructions {
     /// one that is not used by default on this processor, unless `limit` names it.
     pub fn choose(limit: Option<InstructionSet>) -> Self {
         let allowed = |set: InstructionSet| limit.is_none_or(|limit| set <= limit);
-        let mut remarks = Vec::new();
+        let mut warnings = Vec::new();
         let mut trusted = |set: InstructionSet, agrees: bool| {
             if !agrees {
-                remarks.push(format!(
+                warnings.push(format!(
                     "the {set} kernel disagrees with the plain loop on this processor; it is not used"
                 ));
             }
@@ -41,13 +41,13 @@ impl Instructions {
             .filter(|kernel| allowed(kernel.set()) && (kernel.is_default() || limit == Some(kernel.set())))
             .find(|&kernel| trusted(kernel.set(), agrees::<Pair>(kernel)));
         if isa.is_portable() && limit != Some(InstructionSet::Portable) {
-            remarks.push(
+            warnings.push(
                 "this processor has no vector instructions that kernels are written for (AVX2 with FMA, or NEON): an image \
                  takes several times as long"
                     .to_owned(),
             );
         }
-        Self { isa, bf16, remarks }
+        Self { isa, bf16, warnings }
     }
 }
 
@@ -83,7 +83,7 @@ mod tests {
             assert!(instructions.isa.set() <= limit);
             assert!(instructions.bf16.is_none_or(|kernel| kernel.set() <= limit));
             let slow = instructions.isa.is_portable() && limit != InstructionSet::Portable;
-            assert_eq!(instructions.remarks.len(), usize::from(slow), "{:?}", instructions.remarks);
+            assert_eq!(instructions.warnings.len(), usize::from(slow), "{:?}", instructions.warnings);
         }
         assert!(Instructions::choose(None).bf16.is_none_or(|kernel| kernel.set() != InstructionSet::Amx));
         assert!(Instructions::choose(Some(InstructionSet::Portable)).isa.is_portable());

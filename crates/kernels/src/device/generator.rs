@@ -9,7 +9,7 @@ mod emulated;
 use candle_core::DType;
 
 pub use super::call::{Call, Launch};
-pub use calls::{Modulation, add, gather, lookup, modulate, to_image};
+pub use calls::{ModulateArgs, add, gather, lookup, modulate, to_image};
 #[cfg(any(test, feature = "emulated"))]
 pub use emulated::EmulatedGenerator;
 

@@ -1,4 +1,4 @@
-//! Kernels as they are, transformed by every task that multiplies: transformed once, they would be up to four times as large,
+//! WinogradKernels as they are, transformed by every task that multiplies: transformed once, they would be up to four times as large,
 //! and on small maps reading them is what takes the time.
 
 use std::ops::Range;
@@ -37,13 +37,13 @@ type Kernel = [[f32; BLOCK]; 9];
 
 /// The kernels of a conv.
 #[derive(Debug)]
-pub(super) struct Kernels {
+pub(super) struct WinogradKernels {
     tile: Tile,
     inputs: usize,
     values: Buffer<f32>, // [output block][input][tap][32]
 }
 
-impl Kernels {
+impl WinogradKernels {
     /// Packs `weight` (out, in, 3, 3).
     pub(super) fn new(tile: Tile, (input, output): (usize, usize), weight: &[f32]) -> Self {
         let inputs = blocks(input) * BLOCK;

@@ -3,7 +3,7 @@
 use spadework_model::Grid;
 
 use super::{
-    kernels::{Kernels, Layout},
+    kernels::{Layout, WinogradKernels},
     tile::Tile,
     transforms::{InputRow, OutputRow},
 };
@@ -21,7 +21,7 @@ const CELLS: usize = TILE.outputs() * TILE.outputs();
 pub(in crate::cpu) struct SeparateTiles {
     isa: Isa,
     input_blocks: usize,
-    kernels: Kernels,
+    kernels: WinogradKernels,
 }
 
 impl SeparateTiles {
@@ -32,7 +32,7 @@ impl SeparateTiles {
 
     /// Packs `weight` (out, in, 3, 3).
     pub(in crate::cpu) fn new(isa: Isa, channels: (usize, usize), weight: &[f32]) -> Self {
-        Self { isa, input_blocks: blocks(channels.0), kernels: Kernels::new(TILE, channels, weight) }
+        Self { isa, input_blocks: blocks(channels.0), kernels: WinogradKernels::new(TILE, channels, weight) }
     }
 
     /// Blocks of input channels.

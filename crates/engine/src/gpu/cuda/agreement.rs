@@ -12,11 +12,11 @@ use spadework_kernels::cuda::{capture, forbid_in_capture, open};
 use super::{network, operators::CudaOperators};
 use crate::{
     EngineError, Input, Precision,
-    gpu::{CandleOperators, Conv, Generator, Lookup, Operators, Target, ToImage},
+    gpu::{CandleOperators, ConvWeights, GpuGenerator, Lookup, Operators, Target, ToImage},
     reference::PlainGenerator,
     testing::fixtures::{Numbers, architectures, difference, input, small, weights},
 };
-use spadework_kernels::device::{Download, Event, generator::Modulation};
+use spadework_kernels::device::{Download, Event, generator::ModulateArgs};
 
 /// Largest difference of a value in [-1, 1] from the processor's, in f32 without TF32.
 const TOLERANCE: f32 = 1e-4;
@@ -28,7 +28,7 @@ fn networks() -> Vec<(String, Architecture)> {
     names.chain([("tensor cores".to_owned(), wide)]).collect()
 }
 
-fn on_device(architecture: &Architecture, tensors: &Tensors, precision: Precision) -> Generator {
+fn on_device(architecture: &Architecture, tensors: &Tensors, precision: Precision) -> GpuGenerator {
     network(architecture, tensors, &open(0).unwrap(), precision, false).unwrap().0
 }
 
@@ -104,7 +104,7 @@ fn every_operator_does_what_candle_s_does() {
 
             for (side, pictures) in [(16, 3), (8, 3)] {
                 let x = on(&device, 6, &[pictures, side, side, channels], dtype);
-                let modulation = Modulation {
+                let modulation = ModulateArgs {
                     ids: &indices(&device, 7, &[pictures, 16, 16], 700),
                     table: &table,
                     bias: &on(&device, 8, &[2, channels], DType::F32),
@@ -117,7 +117,7 @@ fn every_operator_does_what_candle_s_does() {
                 for kernel in [1, 3] {
                     let weight = on(&device, 10, &[channels, kernel, kernel, channels], dtype);
                     let bias = on(&device, 11, &[channels], DType::F32);
-                    let conv = Conv {
+                    let conv = ConvWeights {
                         weight: (weight / (channels * kernel) as f64).unwrap(),
                         rounded_bias: Some(bias.to_dtype(dtype).unwrap()),
                         // What cuDNN adds is rounded; let both add the same.
@@ -181,7 +181,7 @@ fn candle_s_operators_on_the_device_make_the_same_pictures() {
         let inputs = inputs(&architecture, 2);
         let target = Target { device: Device::Cuda(device.clone()), dtype: DType::F32 };
         let operators = Box::new(CandleOperators { device: target.device.clone() });
-        let judge = Generator::load(&architecture, &tensors, target, operators).unwrap();
+        let judge = GpuGenerator::load(&architecture, &tensors, target, operators).unwrap();
         let fast = on_device(&architecture, &tensors, Precision::Highest);
         let pictures = fast.generate_tensor(&inputs).unwrap();
         for (picture, expected) in pictures.iter().zip(&judge.generate_tensor(&inputs).unwrap()) {
@@ -227,7 +227,7 @@ fn a_hundred_runs_make_the_same_bytes() {
 
 /// Begins batches while others run, two of one network and two of the other in turn: each makes what it makes alone.
 fn take_turns(
-    networks: &[Generator; 2],
+    networks: &[GpuGenerator; 2],
     batches: &[Vec<Input>],
     expected: &[Vec<Vec<Vec<u8>>>],
     turns: usize,
@@ -332,8 +332,7 @@ fn a_full_device_says_so_and_works_again_once_there_is_room() {
     let device = open(0).unwrap();
     let mut filling = Vec::new();
     for size in [1usize << 30, 1 << 24, 1 << 20] {
-        // SAFETY: the memory is never read.
-        while let Ok(memory) = unsafe { device.alloc::<u8>(size) } {
+        while let Ok(memory) = device.alloc_zeros::<u8>(size) {
             filling.push(memory);
         }
     }
@@ -348,7 +347,7 @@ fn a_full_device_says_so_and_works_again_once_there_is_room() {
 #[test]
 #[ignore = "needs a CUDA device"]
 fn a_device_that_is_not_there_is_named() {
-    let Err(EngineError::Device { name, reason }) = open(1000) else {
+    let Err(spadework_kernels::device::DeviceError { name, reason }) = open(1000) else {
         panic!("there is a thousandth device")
     };
     assert_eq!(name, "cuda:1000");

@@ -10,11 +10,11 @@ use spadework_kernels::{
     },
     device::{
         Download, Event,
-        generator::{self, Launch as _, Modulation, add},
+        generator::{self, Launch as _, ModulateArgs, add},
     },
 };
 
-use crate::gpu::{CandleOperators, Conv, Graph, Lookup, Operators, ToImage};
+use crate::gpu::{CandleOperators, ConvWeights, Graph, Lookup, Operators, ToImage};
 
 /// What a network on a CUDA device is made of.
 pub(crate) struct CudaOperators {
@@ -92,14 +92,14 @@ impl Operators for CudaOperators {
         self.gemm.product_into(a, b, [false, false], out)
     }
 
-    fn modulate(&self, x: &Tensor, modulation: &Modulation<'_>) -> Result<Tensor> {
+    fn modulate(&self, x: &Tensor, modulation: &ModulateArgs<'_>) -> Result<Tensor> {
         let (pictures, height, width) = modulation.ids.dims3()?;
         let out = self.empty((pictures, height, width, x.dim(3)?))?;
         self.kernels.launch(&generator::modulate(x, modulation, &out)?)?;
         Ok(out)
     }
 
-    fn conv(&self, x: &Tensor, conv: &Conv, onto: Option<&Tensor>) -> Result<Tensor> {
+    fn conv(&self, x: &Tensor, conv: &ConvWeights, onto: Option<&Tensor>) -> Result<Tensor> {
         let (pictures, height, width, input) = x.dims4()?;
         let (output, kernel, ..) = conv.weight.dims4()?;
         // cuDNN adds a map of the output's size only.

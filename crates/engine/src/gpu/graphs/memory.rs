@@ -3,7 +3,7 @@
 use candle_core::{DType, Result, Tensor};
 use spadework_model::Grid;
 
-use super::capacity::Room;
+use super::capacity::Capacity;
 use crate::gpu::{batch::Batch, operators::Operators};
 
 /// What a network's tensors are like, but for the number of pictures and rows.
@@ -22,9 +22,9 @@ pub(super) struct Shapes {
     pub(super) picture: Grid,
 }
 
-/// Memory for all batches that find room.
+/// Memory for all batches that find capacity.
 pub(super) struct Memory {
-    room: Room,
+    capacity: Capacity,
     all: Batch,
 }
 
@@ -36,15 +36,15 @@ impl Shapes {
 }
 
 impl Memory {
-    pub(super) fn new(operators: &dyn Operators, shapes: &Shapes, room: Room) -> Result<Self> {
-        let n = room.pictures;
+    pub(super) fn new(operators: &dyn Operators, shapes: &Shapes, capacity: Capacity) -> Result<Self> {
+        let n = capacity.pictures;
         let planes = |grids: &[Grid], dtype: DType| -> Result<Vec<Tensor>> {
             grids.iter().map(|grid| operators.blank(&[n, grid.height, grid.width], dtype)).collect()
         };
         let tables = shapes.blocks.iter().map(|(level, columns)| {
             columns
                 .iter()
-                .map(|&columns| operators.blank(&[room.rows[*level], columns], shapes.dtype))
+                .map(|&columns| operators.blank(&[capacity.rows[*level], columns], shapes.dtype))
                 .collect()
         });
         let (start, channels) = shapes.start;
@@ -56,11 +56,11 @@ impl Memory {
             noise: planes(&shapes.noise, DType::F32)?,
             pictures: operators.blank(&[n, height, width, 3], DType::U8)?,
         };
-        Ok(Self { room, all })
+        Ok(Self { capacity, all })
     }
 
-    pub(super) fn room(&self) -> &Room {
-        &self.room
+    pub(super) fn capacity(&self) -> &Capacity {
+        &self.capacity
     }
 
     /// The part of a batch of so many pictures.

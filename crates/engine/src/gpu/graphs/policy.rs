@@ -10,7 +10,7 @@ pub(super) enum Step {
 }
 
 /// The graphs of batches of different sizes, one for each, and what is known of the sizes.
-pub(super) struct Shelf<G> {
+pub(super) struct GraphCache<G> {
     /// Sizes that have run, the most recently used last.
     sizes: Vec<(usize, State<G>)>,
     /// Graphs that are kept at most.
@@ -33,7 +33,7 @@ impl<G> State<G> {
     }
 }
 
-impl<G> Shelf<G> {
+impl<G> GraphCache<G> {
     /// Keeps `most` graphs at most; the least recently used goes first.
     pub(super) fn new(most: usize) -> Self {
         Self { sizes: Vec::new(), most, largest: usize::MAX }
@@ -116,62 +116,62 @@ impl<G> Shelf<G> {
 mod tests {
     use super::*;
 
-    /// A shelf on which these sizes have run.
-    fn shelf(most: usize, sizes: &[usize]) -> Shelf<char> {
-        let mut shelf = Shelf::new(most);
-        sizes.iter().for_each(|&size| shelf.ran(size));
-        shelf
+    /// A cache on which these sizes have run.
+    fn cache(most: usize, sizes: &[usize]) -> GraphCache<char> {
+        let mut cache = GraphCache::new(most);
+        sizes.iter().for_each(|&size| cache.ran(size));
+        cache
     }
 
     #[test]
     fn the_first_batch_of_a_size_runs_plainly_and_the_next_as_a_graph() {
-        let mut shelf = shelf(2, &[]);
-        assert_eq!(shelf.step(3), Step::Plainly);
-        assert_eq!(shelf.step(3), Step::Plainly, "the first one has failed");
-        shelf.ran(3);
-        assert_eq!((shelf.step(3), shelf.step(4)), (Step::AsGraph, Step::Plainly));
-        assert_eq!(shelf.graph(3), None);
-        shelf.keep(3, 'a');
-        assert_eq!((shelf.step(3), shelf.graph(3)), (Step::AsGraph, Some(&'a')));
+        let mut cache = cache(2, &[]);
+        assert_eq!(cache.step(3), Step::Plainly);
+        assert_eq!(cache.step(3), Step::Plainly, "the first one has failed");
+        cache.ran(3);
+        assert_eq!((cache.step(3), cache.step(4)), (Step::AsGraph, Step::Plainly));
+        assert_eq!(cache.graph(3), None);
+        cache.keep(3, 'a');
+        assert_eq!((cache.step(3), cache.graph(3)), (Step::AsGraph, Some(&'a')));
     }
 
     #[test]
     fn the_least_recently_used_graph_goes_and_its_size_stays_warm() {
-        let mut shelf = shelf(2, &[1, 2, 3]);
-        shelf.keep(1, 'a');
-        shelf.keep(2, 'b');
-        shelf.step(1);
-        shelf.keep(3, 'c');
-        assert_eq!([1, 2, 3].map(|size| shelf.graph(size)), [Some(&'a'), None, Some(&'c')]);
-        assert_eq!(shelf.step(2), Step::AsGraph);
+        let mut cache = cache(2, &[1, 2, 3]);
+        cache.keep(1, 'a');
+        cache.keep(2, 'b');
+        cache.step(1);
+        cache.keep(3, 'c');
+        assert_eq!([1, 2, 3].map(|size| cache.graph(size)), [Some(&'a'), None, Some(&'c')]);
+        assert_eq!(cache.step(2), Step::AsGraph);
     }
 
     #[test]
     fn a_refused_size_stays_plain_and_the_others_do_not() {
-        let mut shelf = shelf(2, &[1, 2]);
-        shelf.keep(1, 'a');
-        shelf.refuse(1);
-        shelf.ran(1);
-        shelf.drop_graphs();
-        assert_eq!((shelf.step(1), shelf.graph(1)), (Step::Plainly, None));
-        assert_eq!(shelf.step(2), Step::AsGraph);
+        let mut cache = cache(2, &[1, 2]);
+        cache.keep(1, 'a');
+        cache.refuse(1);
+        cache.ran(1);
+        cache.drop_graphs();
+        assert_eq!((cache.step(1), cache.graph(1)), (Step::Plainly, None));
+        assert_eq!(cache.step(2), Step::AsGraph);
     }
 
     #[test]
     fn graphs_whose_memory_has_moved_are_captured_again() {
-        let mut shelf = shelf(2, &[1, 2]);
-        shelf.keep(1, 'a');
-        shelf.drop_graphs();
-        assert_eq!((shelf.step(1), shelf.graph(1)), (Step::AsGraph, None));
+        let mut cache = cache(2, &[1, 2]);
+        cache.keep(1, 'a');
+        cache.drop_graphs();
+        assert_eq!((cache.step(1), cache.graph(1)), (Step::AsGraph, None));
     }
 
     #[test]
     fn what_had_no_room_once_is_not_tried_again() {
-        let mut shelf = shelf(2, &[4, 5]);
-        assert!(shelf.lower_to(4));
-        assert!(!shelf.lower_to(4) && !shelf.lower_to(8));
-        assert_eq!((shelf.step(4), shelf.step(5)), (Step::AsGraph, Step::Plainly));
-        assert!(shelf.lower_to(0));
-        assert_eq!(shelf.step(4), Step::Plainly);
+        let mut cache = cache(2, &[4, 5]);
+        assert!(cache.lower_to(4));
+        assert!(!cache.lower_to(4) && !cache.lower_to(8));
+        assert_eq!((cache.step(4), cache.step(5)), (Step::AsGraph, Step::Plainly));
+        assert!(cache.lower_to(0));
+        assert_eq!(cache.step(4), Step::Plainly);
     }
 }

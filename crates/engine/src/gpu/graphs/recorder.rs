@@ -13,8 +13,8 @@ use std::{
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 
-use crate::gpu::{CandleOperators, Conv, Graph, Lookup, Operators, ToImage};
-use spadework_kernels::device::{Download, Event, generator::Modulation};
+use crate::gpu::{CandleOperators, ConvWeights, Graph, Lookup, Operators, ToImage};
+use spadework_kernels::device::{Download, Event, generator::ModulateArgs};
 
 const CANDLE: CandleOperators = CandleOperators { device: Device::Cpu };
 
@@ -22,12 +22,12 @@ const CANDLE: CandleOperators = CandleOperators { device: Device::Cpu };
 #[derive(Default)]
 pub(super) struct Recorder {
     tape: RefCell<Option<Vec<Step>>>,
-    pub(super) device: Arc<MadeUpDevice>,
+    pub(super) device: Arc<FakeDevice>,
 }
 
 /// What a test knows of a device and decides about it.
 #[derive(Default)]
-pub(super) struct MadeUpDevice {
+pub(super) struct FakeDevice {
     pub(super) captures: AtomicUsize,
     pub(super) launches: AtomicUsize,
     pub(super) moves: AtomicUsize,
@@ -35,14 +35,14 @@ pub(super) struct MadeUpDevice {
     /// Captures that fail from now on.
     pub(super) failing: AtomicUsize,
     /// The bytes that a batch's pictures may have; 0 is no bound.
-    pub(super) room: AtomicUsize,
+    pub(super) capacity: AtomicUsize,
 }
 
 type Step = Box<dyn Fn() -> Result<()> + Send>;
 
 struct Tape {
     steps: Vec<Step>,
-    device: Arc<MadeUpDevice>,
+    device: Arc<FakeDevice>,
     moves: usize,
 }
 
@@ -82,8 +82,8 @@ impl Operators for Recorder {
     }
 
     fn blank(&self, shape: &[usize], dtype: DType) -> Result<Tensor> {
-        let room = self.device.room.load(Relaxed);
-        if room > 0 && dtype == DType::U8 && shape.iter().product::<usize>() > room {
+        let capacity = self.device.capacity.load(Relaxed);
+        if capacity > 0 && dtype == DType::U8 && shape.iter().product::<usize>() > capacity {
             bail!("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")")
         }
         garbage(shape, dtype)
@@ -109,17 +109,17 @@ impl Operators for Recorder {
         CANDLE.product(a, b, out)
     }
 
-    fn modulate(&self, x: &Tensor, modulation: &Modulation<'_>) -> Result<Tensor> {
+    fn modulate(&self, x: &Tensor, modulation: &ModulateArgs<'_>) -> Result<Tensor> {
         let [ids, table, bias, normalise] =
             [modulation.ids, modulation.table, modulation.bias, modulation.normalise].map(Tensor::clone);
         let (x, activate) = (x.clone(), modulation.activate);
         self.make(move || {
             let (ids, table, bias, normalise) = (&ids, &table, &bias, &normalise);
-            CANDLE.modulate(&x, &Modulation { ids, table, bias, normalise, activate })
+            CANDLE.modulate(&x, &ModulateArgs { ids, table, bias, normalise, activate })
         })
     }
 
-    fn conv(&self, x: &Tensor, conv: &Conv, onto: Option<&Tensor>) -> Result<Tensor> {
+    fn conv(&self, x: &Tensor, conv: &ConvWeights, onto: Option<&Tensor>) -> Result<Tensor> {
         let (x, conv, onto) = (x.clone(), conv.clone(), onto.cloned());
         self.make(move || CANDLE.conv(&x, &conv, onto.as_ref()))
     }

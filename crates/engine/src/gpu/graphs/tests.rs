@@ -8,33 +8,33 @@ use std::sync::{
 use candle_core::{DType, Device};
 use spadework_model::{Architecture, Tensors};
 
-use super::recorder::{MadeUpDevice, Recorder};
+use super::recorder::{FakeDevice, Recorder};
 use crate::{
     Input,
-    gpu::{CandleOperators, Generator, Target},
+    gpu::{CandleOperators, GpuGenerator, Target},
     testing::fixtures::{architectures, input, noisy, small, weights},
 };
 
-fn plain(architecture: &Architecture, tensors: &Tensors, dtype: DType) -> Generator {
+fn plain(architecture: &Architecture, tensors: &Tensors, dtype: DType) -> GpuGenerator {
     let operators = CandleOperators { device: Device::Cpu };
     let target = Target { device: Device::Cpu, dtype };
-    Generator::load(architecture, tensors, target, Box::new(operators)).unwrap()
+    GpuGenerator::load(architecture, tensors, target, Box::new(operators)).unwrap()
 }
 
 fn with_graphs(
     architecture: &Architecture,
     tensors: &Tensors,
     dtype: DType,
-) -> (Result<Generator, &'static str>, Arc<MadeUpDevice>) {
+) -> (Result<GpuGenerator, &'static str>, Arc<FakeDevice>) {
     let operators = Recorder::default();
     let device = operators.device.clone();
     let target = Target { device: Device::Cpu, dtype };
-    let mut network = Generator::load(architecture, tensors, target, Box::new(operators)).unwrap();
+    let mut network = GpuGenerator::load(architecture, tensors, target, Box::new(operators)).unwrap();
     (network.use_graphs(architecture).map(|()| network), device)
 }
 
 /// A small network without graphs and one with, and its device.
-fn small_ones() -> (Generator, Generator, Arc<MadeUpDevice>) {
+fn small_ones() -> (GpuGenerator, GpuGenerator, Arc<FakeDevice>) {
     let tensors = weights(&small(), 1);
     let (graphs, device) = with_graphs(&small(), &tensors, DType::F32);
     (plain(&small(), &tensors, DType::F32), graphs.unwrap(), device)
@@ -75,7 +75,7 @@ fn graphs_make_the_bytes_of_plain_runs_whatever_comes_before_them() {
                 assert!(graphs.generate(&inputs).unwrap() == expected, "{name}, {dtype:?}: batch {turn}");
             }
             assert!(count(&device.launches) >= sizes.len() - 3, "{name}");
-            assert_eq!(graphs.take_remarks(), [""; 0], "{name}");
+            assert_eq!(graphs.drain_warnings(), [""; 0], "{name}");
         }
     }
 }
@@ -132,12 +132,12 @@ fn a_size_that_cannot_be_captured_runs_plainly_and_is_told_once() {
     let (plain, graphs, device) = small_ones();
     device.failing.store(1, Relaxed);
     let two = inputs(&small(), 1, 2);
-    let mut remarks = Vec::new();
+    let mut warnings = Vec::new();
     for _ in 0..4 {
         assert!(graphs.generate(&two).unwrap() == plain.generate(&two).unwrap());
-        remarks.extend(graphs.take_remarks());
+        warnings.extend(graphs.drain_warnings());
     }
-    assert_eq!(remarks, ["batches of 2 run without a CUDA graph: CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"]);
+    assert_eq!(warnings, ["batches of 2 run without a CUDA graph: CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"]);
     device.failing.store(0, Relaxed);
     for _ in 0..3 {
         graphs.generate(&two[..1]).unwrap();
@@ -150,16 +150,16 @@ fn what_has_no_room_as_a_graph_is_made_without_and_smaller_batches_as_graphs() {
     let (plain, graphs, device) = small_ones();
     let picture = small().picture();
     let bytes = 3 * picture.height * picture.width;
-    device.room.store(3 * bytes, Relaxed); // three pictures have room, but not the four that memory is made for
+    device.capacity.store(3 * bytes, Relaxed); // three pictures have capacity, but not the four that memory is made for
     let three = inputs(&small(), 1, 3);
-    let mut remarks = Vec::new();
+    let mut warnings = Vec::new();
     for size in [2, 2, 3, 3, 3, 2, 2] {
         let batch = &three[..size];
         assert!(graphs.generate(batch).unwrap() == plain.generate(batch).unwrap(), "{size}");
-        remarks.extend(graphs.take_remarks());
+        warnings.extend(graphs.drain_warnings());
     }
     assert_eq!(
-        remarks,
+        warnings,
         [
             "no memory for CUDA graphs of batches of up to 4: only batches of up to 2 run as graphs from now on"
         ]
@@ -175,15 +175,15 @@ fn a_batch_that_has_no_room_either_way_takes_no_graph_away() {
         graphs.generate(&one).unwrap();
     }
     // Two have no room even after the graphs are gone.
-    device.room.store(1, Relaxed);
+    device.capacity.store(1, Relaxed);
     assert!(graphs.generate(&two).unwrap_err().is_out_of_memory());
     assert_eq!(count(&device.trims), 1);
-    device.room.store(0, Relaxed);
+    device.capacity.store(0, Relaxed);
     for batch in [&one, &two, &one, &two, &one] {
         assert!(graphs.generate(batch).unwrap() == plain.generate(batch).unwrap());
     }
     assert!(count(&device.captures) > 1, "sizes are captured again");
-    assert_eq!(graphs.take_remarks(), [""; 0]);
+    assert_eq!(graphs.drain_warnings(), [""; 0]);
 }
 
 #[test]

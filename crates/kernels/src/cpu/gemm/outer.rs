@@ -49,7 +49,7 @@ impl WithSimd for AddOuter<'_> {
         assert!(end.is_some_and(|end| end <= values.len()), "a run leaves its matrix");
         assert_eq!(cells, Some(columns.len()), "A and B differ in cells");
         assert_eq!(tile.len(), OUTER_ROWS * width, "the result is one tile");
-        let job = Job { values: values.as_ptr(), starts, length, columns: columns.as_ptr(), width };
+        let job = OuterJob { values: values.as_ptr(), starts, length, columns: columns.as_ptr(), width };
         let tile = tile.as_mut_ptr();
         let pair = width > S::F32_LANES && (S::F32_LANES == 16 || S::REGISTER_COUNT == 32);
         // SAFETY: the assertions above are what the strips ask for, and every strip begins inside a row.
@@ -68,7 +68,7 @@ impl WithSimd for AddOuter<'_> {
 }
 
 #[derive(Clone, Copy)]
-struct Job<'a> {
+struct OuterJob<'a> {
     values: *const f32,
     starts: &'a [usize],
     length: usize,
@@ -83,7 +83,7 @@ struct Job<'a> {
 /// writable for its rows of `width`, and the strip's columns are within `width`.
 #[expect(clippy::needless_range_loop, reason = "an iterator over `sums` would keep them in memory")]
 #[inline(always)]
-unsafe fn strip<S: Simd, const NV: usize>(simd: S, job: Job<'_>, start: usize, tile: *mut f32) {
+unsafe fn strip<S: Simd, const NV: usize>(simd: S, job: OuterJob<'_>, start: usize, tile: *mut f32) {
     let lanes = S::F32_LANES;
     let mut sums = [[simd.splat_f32s(0.0); NV]; OUTER_ROWS];
     // SAFETY: the caller's promises.

@@ -76,7 +76,7 @@ pub fn gather<'a>(hidden: &'a Tensor, taps: &'a Tensor, out: &'a Tensor) -> Resu
 
 /// `normalised · (gamma + bias) + (beta + bias)` with gamma and beta from a table, and a leaky ReLU where `activate` says
 /// so. The modulated map is read up-sampled where `ids` is twice as large.
-pub struct Modulation<'a> {
+pub struct ModulateArgs<'a> {
     /// The table's row for every cell, (N, H, W) u32. A row beyond the table is its last one.
     pub ids: &'a Tensor,
     /// Gamma and beta of every row, (rows, 2·C).
@@ -93,8 +93,8 @@ pub struct Modulation<'a> {
 ///
 /// # Errors
 /// When shapes or types do not agree.
-pub fn modulate<'a>(x: &'a Tensor, modulation: &Modulation<'a>, out: &'a Tensor) -> Result<Call<'a>> {
-    let Modulation { ids, table, bias, normalise, activate } = *modulation;
+pub fn modulate<'a>(x: &'a Tensor, modulation: &ModulateArgs<'a>, out: &'a Tensor) -> Result<Call<'a>> {
+    let ModulateArgs { ids, table, bias, normalise, activate } = *modulation;
     let ((pictures, height, width), channels) = (ids.dims3()?, x.dim(3)?);
     let shift = halvings(x, [pictures, height, width])?;
     let statistics = normalise.dim(0)?;

@@ -10,22 +10,22 @@ fn with_graphs(
     architecture: &Architecture,
     tensors: &Tensors,
     precision: Precision,
-) -> (Generator, Vec<String>) {
+) -> (GpuGenerator, Vec<String>) {
     network(architecture, tensors, &open(0).unwrap(), precision, true).unwrap()
 }
 
 /// The one that is wide enough for tensor cores, without and with graphs.
-fn wide(seed: u64, precision: Precision) -> (Architecture, Generator, Generator) {
+fn wide(seed: u64, precision: Precision) -> (Architecture, GpuGenerator, GpuGenerator) {
     let (_, architecture) = networks().pop().unwrap();
     let tensors = weights(&architecture, seed);
-    let (graphs, remarks) = with_graphs(&architecture, &tensors, precision);
-    assert_eq!(remarks, [""; 0]);
+    let (graphs, warnings) = with_graphs(&architecture, &tensors, precision);
+    assert_eq!(warnings, [""; 0]);
     let plain = on_device(&architecture, &tensors, precision);
     (architecture, plain, graphs)
 }
 
 /// Fails unless both make the same bytes.
-fn compare(what: &str, plain: &Generator, graphs: &Generator, inputs: &[Input]) {
+fn compare(what: &str, plain: &GpuGenerator, graphs: &GpuGenerator, inputs: &[Input]) {
     let (expected, found) = (plain.generate(inputs).unwrap(), graphs.generate(inputs).unwrap());
     for (place, (expected, found)) in expected.iter().zip(&found).enumerate() {
         let differing = expected.iter().zip(found).filter(|(a, b)| a != b).count();
@@ -41,7 +41,7 @@ fn graphs_make_the_bytes_of_plain_runs() {
         let tensors = weights(&architecture, index as u64);
         for precision in [Precision::Highest, Precision::High, Precision::Medium] {
             let plain = on_device(&architecture, &tensors, precision);
-            let (graphs, remarks) = with_graphs(&architecture, &tensors, precision);
+            let (graphs, warnings) = with_graphs(&architecture, &tensors, precision);
             for (turn, size) in sizes.into_iter().enumerate() {
                 // Other masks, styles and noise in every batch; at times the same again.
                 let batch: Vec<Input> =
@@ -49,8 +49,8 @@ fn graphs_make_the_bytes_of_plain_runs() {
                 compare(&format!("{name}, {precision}, batch {turn}"), &plain, &graphs, &batch);
             }
             let captured = !name.contains("instance norm");
-            assert_eq!(remarks.is_empty(), captured, "{name}: {remarks:?}");
-            assert_eq!(graphs.take_remarks(), [""; 0], "{name}, {precision}");
+            assert_eq!(warnings.is_empty(), captured, "{name}: {warnings:?}");
+            assert_eq!(graphs.drain_warnings(), [""; 0], "{name}, {precision}");
             assert_eq!(graphs.graphs(), if captured { 4 } else { 0 }, "{name}, {precision}");
         }
     }
@@ -67,7 +67,7 @@ fn graphs_of_grown_tables_make_the_same_bytes() {
             let batch: Vec<Input> = (0..2).map(|place| make(&architecture, 2 * turn + place)).collect();
             compare(&format!("{precision}, batch {turn}"), &plain, &graphs, &batch);
         }
-        assert_eq!((graphs.graphs(), graphs.take_remarks()), (1, Vec::new()));
+        assert_eq!((graphs.graphs(), graphs.drain_warnings()), (1, Vec::new()));
     }
 }
 
@@ -86,7 +86,7 @@ fn graphs_that_begin_while_another_batch_runs_make_the_same_bytes_and_take_turns
     let turns = runs(300).max(60); // so that every size comes often enough to be captured
     take_turns(&networks, &batches, &expected, turns, |turn| turn % if turn < turns / 5 { 4 } else { 5 });
     for network in &networks {
-        assert_eq!((network.graphs(), network.take_remarks()), (4, Vec::new()));
+        assert_eq!((network.graphs(), network.drain_warnings()), (4, Vec::new()));
     }
 }
 
@@ -120,7 +120,7 @@ fn graphs_on_two_threads_do_not_disturb_one_another() {
                     let which = turn / 3 % 2;
                     assert!(network.generate(&batches[which]).unwrap() == expected[which], "{turn}");
                 }
-                assert_eq!((network.graphs(), network.take_remarks()), (2, Vec::new()));
+                assert_eq!((network.graphs(), network.drain_warnings()), (2, Vec::new()));
             });
         }
         // Captures must not mind other threads that take memory and load models meanwhile.
@@ -143,8 +143,7 @@ fn a_full_device_takes_graphs_away_and_no_picture_changes() {
     let device = open(0).unwrap();
     let mut filling = Vec::new();
     for size in [1usize << 30, 1 << 24, 1 << 22] {
-        // SAFETY: the memory is never read.
-        while let Ok(memory) = unsafe { device.alloc::<u8>(size) } {
+        while let Ok(memory) = device.alloc_zeros::<u8>(size) {
             filling.push(memory);
         }
     }
@@ -160,8 +159,8 @@ fn a_full_device_takes_graphs_away_and_no_picture_changes() {
                 Err(error) => assert!(error.is_out_of_memory() && !error.is_device_lost(), "{error:?}"),
             }
         }
-        for remark in graphs.take_remarks() {
-            println!("{} blocks taken: {remark}", filling.len());
+        for warning in graphs.drain_warnings() {
+            println!("{} blocks taken: {warning}", filling.len());
         }
         filling.truncate(filling.len().saturating_sub(4.max(filling.len() / 8)));
         device.cuda_stream().synchronize().unwrap();

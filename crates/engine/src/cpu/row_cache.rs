@@ -1,7 +1,7 @@
 //! Which row of a level's tables belongs to which neighbourhood, over many masks. (A tile is a larger neighbourhood.)
 //!
 //! A neighbourhood's row depends on its window alone, so a mask finds the rows that earlier masks had made: all of them
-//! when the mask is the same, most when a stroke was added. Rows that the mask in hand does not read make room,
+//! when the mask is the same, most when a stroke was added. RowCache that the mask in hand does not read make room,
 //! those that were longest unread first.
 
 use std::cmp::Reverse;
@@ -10,12 +10,12 @@ use crate::plan::slice_index::SliceIndex;
 
 /// The rows of one level's tables.
 #[derive(Debug, Default)]
-pub(super) struct Rows {
+pub(super) struct RowCache {
     /// Codes in a window.
     extent: usize,
-    /// Rows that may stay when no mask needs them, about.
+    /// RowCache that may stay when no mask needs them, about.
     kept: usize,
-    /// Rows that there may be: as many as are kept or as the largest recent mask reads, and some to spare.
+    /// RowCache that there may be: as many as are kept or as the largest recent mask reads, and some to spare.
     capacity: usize,
     /// Masks in a row that needed less than half of them.
     small: u32,
@@ -42,18 +42,18 @@ pub(super) struct Placed {
     pub(super) missing: Vec<u32>,
 }
 
-impl Rows {
+impl RowCache {
     /// Nothing yet, for windows of `extent` codes; up to `kept` rows stay.
     pub(super) fn new(extent: usize, kept: usize) -> Self {
         Self { extent, kept, capacity: kept, ..Self::default() }
     }
 
-    /// Rows that there may be before a mask is placed that reads more.
+    /// RowCache that there may be before a mask is placed that reads more.
     pub(super) fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Rows that hold a neighbourhood.
+    /// RowCache that hold a neighbourhood.
     pub(super) fn used(&self) -> usize {
         self.by_window.len()
     }
@@ -137,7 +137,7 @@ mod tests {
             masks in prop::collection::vec(prop::collection::hash_set(0u16..60, 0..25), 1..20),
             kept in 0usize..40,
         ) {
-            let mut rows = Rows::new(1, kept);
+            let mut rows = RowCache::new(1, kept);
             let mut made: HashMap<u32, u16> = HashMap::new(); // what a table would hold
             let mut largest = 0;
             for mask in masks {
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn room_for_a_large_mask_is_given_back_in_time() {
-        let mut rows = Rows::new(1, 10);
+        let mut rows = RowCache::new(1, 10);
         let large: Vec<u16> = (0..80).collect();
         rows.place(&large);
         (1..PATIENCE).for_each(|_| drop(rows.place(&[1])));
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn what_was_unread_longest_makes_room() {
-        let mut rows = Rows::new(1, 3);
+        let mut rows = RowCache::new(1, 3);
         rows.place(&[1, 2]);
         rows.place(&[3]);
         rows.place(&[1]);

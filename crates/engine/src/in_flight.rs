@@ -8,21 +8,21 @@ use spadework_kernels::device::{Download, Event};
 use crate::EngineError;
 
 /// What has become of a batch when [`Engine::begin`](crate::Engine::begin) returns.
-pub enum Begun {
+pub enum Submitted {
     /// Its pictures: a processor has run it.
-    Done(Vec<RgbImage>),
+    Finished(Vec<RgbImage>),
     /// A GPU works on it.
-    Pending(Pending),
+    InFlight(InFlight),
 }
 
 /// Pictures that a device still works on. Dropped instead of finished, they are waited for as well.
-pub struct Pending {
+pub struct InFlight {
     download: Box<dyn Download>,
     width: usize,
     height: usize,
 }
 
-impl Pending {
+impl InFlight {
     /// Pictures of this size.
     #[cfg(any(test, feature = "cuda"))]
     pub(crate) fn new(download: Box<dyn Download>, width: usize, height: usize) -> Self {
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
     use crate::{
         Engine, Settings,
-        gpu::{CandleOperators, Generator, Target},
+        gpu::{CandleOperators, GpuGenerator, Target},
         testing::fixtures::{input, small, weights},
     };
 
@@ -66,7 +66,7 @@ mod tests {
         let tensors = weights(&architecture, 1);
         let mut engine = Engine::load(&architecture, &tensors, None, Settings::default()).unwrap();
         let inputs = [input(&architecture, 1), input(&architecture, 2)];
-        let Begun::Done(pictures) = engine.begin(&inputs, &Event::default()).unwrap() else {
+        let Submitted::Finished(pictures) = engine.begin(&inputs, &Event::default()).unwrap() else {
             panic!("a processor has nothing to wait for")
         };
         assert_eq!(pictures, engine.generate(&inputs).unwrap());
@@ -77,11 +77,12 @@ mod tests {
         let architecture = small();
         let operators = Box::new(CandleOperators { device: Device::Cpu });
         let target = Target { device: Device::Cpu, dtype: DType::F32 };
-        let network = Generator::load(&architecture, &weights(&architecture, 1), target, operators).unwrap();
+        let network =
+            GpuGenerator::load(&architecture, &weights(&architecture, 1), target, operators).unwrap();
         let inputs = [input(&architecture, 1), input(&architecture, 2)];
         let picture = architecture.picture();
         let download = network.begin(&inputs, &Event::default()).unwrap().unwrap();
-        let (pictures, _) = Pending::new(download, picture.width, picture.height).finish().unwrap();
+        let (pictures, _) = InFlight::new(download, picture.width, picture.height).finish().unwrap();
         for (input, picture) in inputs.iter().zip(&pictures) {
             let alone = network.generate(std::slice::from_ref(input)).unwrap();
             assert_eq!(picture.pixels(), alone[0]);

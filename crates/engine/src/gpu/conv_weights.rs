@@ -7,7 +7,7 @@ use super::weights::{Target, read};
 
 /// A "same" conv, 1×1 or 3×3.
 #[derive(Clone, Debug)]
-pub(crate) struct Conv {
+pub(crate) struct ConvWeights {
     /// (out, k, k, in), in the type that the network computes in.
     pub(crate) weight: Tensor,
     /// (out), f32.
@@ -17,7 +17,7 @@ pub(crate) struct Conv {
     pub(crate) rounded_bias: Option<Tensor>,
 }
 
-impl Conv {
+impl ConvWeights {
     /// Reads `weight` (out, in, k, k) and, where `bias` says so, `bias`.
     pub(super) fn read(
         part: &Prefixed<'_>,
