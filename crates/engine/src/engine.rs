@@ -6,16 +6,19 @@ use spadework_imaging::RgbImage;
 use spadework_model::{Architecture, Grid, Tensors};
 
 use crate::{
-    Begun, CacheUse, Cached, Device, End, EngineError, Input, InstructionSet, Planner, Posterior, Precision,
-    Settings, Watch,
+    CacheUse, Cached, Device, EngineError, Event, Input, Planner, Posterior, Precision, ProfileSink,
+    Settings, Submitted,
     cache::Pictures,
-    cpu::{Network, Policy},
-    instructions::Instructions,
-    pending::rgb,
-    plain::PlainEncoder,
+    cpu::{CpuGenerator, Policy},
+    in_flight::rgb,
+    reference::PlainEncoder,
 };
 #[cfg(feature = "cuda")]
-use crate::{Pending, cuda, tables};
+use crate::{
+    InFlight,
+    gpu::{self, cuda},
+};
+use spadework_kernels::cpu::{InstructionSet, Instructions};
 
 /// Pictures get one part in so many of the cache; tables get the rest.
 const PICTURES_SHARE: usize = 8;
@@ -27,16 +30,16 @@ pub struct Engine {
     encoder: Option<PlainEncoder>,
     pictures: Pictures,
     cache_use: Arc<CacheUse>,
-    remarks: Vec<String>,
+    warnings: Vec<String>,
 }
 
 /// Who makes the pictures.
 enum AnyGenerator {
     /// Exact tables and packed convs, on the processor.
-    Cpu { network: Box<Network>, precision: Precision },
+    Cpu { network: Box<CpuGenerator>, precision: Precision },
     /// Exact tables and whole batches, on a GPU.
     #[cfg(feature = "cuda")]
-    Cuda(Box<tables::Network>, Precision),
+    Cuda(Box<gpu::GpuGenerator>, Precision),
 }
 
 impl Engine {
@@ -50,7 +53,7 @@ impl Engine {
         encoder: Option<&Tensors>,
         settings: Settings,
     ) -> Result<Self, EngineError> {
-        let (generator, remarks) = match settings.device {
+        let (generator, warnings) = match settings.device {
             Device::Cpu => on_cpu(architecture, generator, settings)?,
             #[cfg(feature = "cuda")]
             Device::Cuda(ordinal) => on_cuda(architecture, generator, ordinal, settings)?,
@@ -64,7 +67,7 @@ impl Engine {
             encoder: encoder.transpose()?,
             pictures: Pictures::new(settings.cache_bytes / PICTURES_SHARE),
             cache_use: Arc::default(),
-            remarks,
+            warnings,
         })
     }
 
@@ -93,12 +96,12 @@ impl Engine {
 
     /// What could not be used and why, since it was asked for the last time: sentences for a log. There may be some when the
     /// engine was loaded and after every batch that it has begun.
-    pub fn take_remarks(&mut self) -> Vec<String> {
-        let remarks = std::mem::take(&mut self.remarks);
+    pub fn drain_warnings(&mut self) -> Vec<String> {
+        let warnings = std::mem::take(&mut self.warnings);
         match &self.generator {
-            AnyGenerator::Cpu { .. } => remarks,
+            AnyGenerator::Cpu { .. } => warnings,
             #[cfg(feature = "cuda")]
-            AnyGenerator::Cuda(network, _) => [remarks, network.take_remarks()].concat(),
+            AnyGenerator::Cuda(network, _) => [warnings, network.drain_warnings()].concat(),
         }
     }
 
@@ -128,9 +131,9 @@ impl Engine {
     ///
     /// Bytes are truncated, not rounded, as the published code does: `trunc(clip((x + 1) / 2 · 255, 0, 255))`.
     pub fn generate(&mut self, inputs: &[Input]) -> Result<Vec<RgbImage>, EngineError> {
-        match self.begin(inputs, &End::default())? {
-            Begun::Done(pictures) => Ok(pictures),
-            Begun::Pending(pending) => Ok(pending.finish()?.0),
+        match self.begin(inputs, &Event::default())? {
+            Submitted::Finished(pictures) => Ok(pictures),
+            Submitted::InFlight(pending) => Ok(pending.finish()?.0),
         }
     }
 
@@ -138,18 +141,18 @@ impl Engine {
     /// `after`, the end of the batch that it was given before, by this engine or another.
     ///
     /// # Errors
-    /// As [`generate`](Self::generate); what goes wrong on the device later, [`Pending::finish`](crate::Pending::finish)
+    /// As [`generate`](Self::generate); what goes wrong on the device later, [`InFlight::finish`](crate::InFlight::finish)
     /// tells.
-    pub fn begin(&mut self, inputs: &[Input], after: &End) -> Result<Begun, EngineError> {
+    pub fn begin(&mut self, inputs: &[Input], after: &Event) -> Result<Submitted, EngineError> {
         #[cfg(feature = "cuda")]
         if let AnyGenerator::Cuda(network, _) = &self.generator
             && let Some(download) = network.begin(inputs, after)?
         {
             let Grid { height, width } = self.architecture.picture();
-            return Ok(Begun::Pending(Pending::new(download, width, height)));
+            return Ok(Submitted::InFlight(InFlight::new(download, width, height)));
         }
         let _ = after; // a processor has ended what it was given before
-        Ok(Begun::Done(inputs.iter().map(|input| self.one(input)).collect::<Result<_, _>>()?))
+        Ok(Submitted::Finished(inputs.iter().map(|input| self.one(input)).collect::<Result<_, _>>()?))
     }
 
     fn one(&mut self, input: &Input) -> Result<RgbImage, EngineError> {
@@ -158,7 +161,7 @@ impl Engine {
             return Ok(picture);
         }
         let Grid { height, width } = self.architecture.picture();
-        let picture = to_rgb(&self.watch(input, &mut |_| ())?, width, height)?;
+        let picture = to_rgb(&self.profile(input, &mut |_| ())?, width, height)?;
         self.pictures.keep(input, &picture);
         Ok(picture)
     }
@@ -169,16 +172,16 @@ impl Engine {
         if let AnyGenerator::Cuda(network, _) = &self.generator {
             return network.generate_tensor(inputs);
         }
-        inputs.iter().map(|input| self.watch(input, &mut |_| ())).collect()
+        inputs.iter().map(|input| self.profile(input, &mut |_| ())).collect()
     }
 
-    /// The network's own numbers for one input; `watch` is told each part of the work as it ends, on a processor.
+    /// The network's own numbers for one input; `sink` is told each part of the work as it ends, on a processor.
     ///
     /// # Errors
     /// As [`generate_tensor`](Self::generate_tensor).
-    pub fn watch(&mut self, input: &Input, watch: Watch<'_>) -> Result<Vec<f32>, EngineError> {
+    pub fn profile(&mut self, input: &Input, sink: ProfileSink<'_>) -> Result<Vec<f32>, EngineError> {
         let (values, cached) = match &mut self.generator {
-            AnyGenerator::Cpu { network, .. } => network.generate(input, watch)?,
+            AnyGenerator::Cpu { network, .. } => network.generate(input, sink)?,
             #[cfg(feature = "cuda")]
             AnyGenerator::Cuda(network, _) => {
                 return Ok(network.generate_tensor(std::slice::from_ref(input))?.concat());
@@ -227,12 +230,12 @@ fn on_cpu(
     let instructions = Instructions::choose(settings.instruction_set);
     let (policy, precision) = Policy::new(settings.precision, &instructions);
     let tables = settings.cache_bytes - settings.cache_bytes / PICTURES_SHARE;
-    let network = Network::load(architecture, generator, policy, settings.threads, tables)?;
-    let mut remarks = instructions.remarks;
+    let network = CpuGenerator::load(architecture, generator, policy, settings.threads, tables)?;
+    let mut warnings = instructions.warnings;
     if settings.cuda_graphs {
-        remarks.push("`--cuda-graphs` has no effect on a processor".to_owned());
+        warnings.push("`--cuda-graphs` has no effect on a processor".to_owned());
     }
-    Ok((AnyGenerator::Cpu { network: Box::new(network), precision }, remarks))
+    Ok((AnyGenerator::Cpu { network: Box::new(network), precision }, warnings))
 }
 
 /// The generator on a CUDA device of its own stream.
@@ -243,14 +246,14 @@ fn on_cuda(
     ordinal: usize,
     settings: Settings,
 ) -> Result<(AnyGenerator, Vec<String>), EngineError> {
-    let device = cuda::open(ordinal)?;
+    let device = spadework_kernels::cuda::open(ordinal)?;
     let precision = match settings.precision {
         Some(precision) => precision,
         None => cuda::best_precision(&device)?,
     };
-    let (network, remarks) =
+    let (network, warnings) =
         cuda::network(architecture, generator, &device, precision, settings.cuda_graphs)?;
-    Ok((AnyGenerator::Cuda(Box::new(network), precision), remarks))
+    Ok((AnyGenerator::Cuda(Box::new(network), precision), warnings))
 }
 
 /// The encoder. On a CUDA device it is waited for, which on the generator's stream would be for the batch that runs.
@@ -261,7 +264,7 @@ fn on_stream_of_its_own(
 ) -> Result<PlainEncoder, EngineError> {
     let device = match device {
         #[cfg(feature = "cuda")]
-        Device::Cuda(ordinal) => candle_core::Device::Cuda(cuda::open(ordinal)?),
+        Device::Cuda(ordinal) => candle_core::Device::Cuda(spadework_kernels::cuda::open(ordinal)?),
         _ => candle_core::Device::Cpu,
     };
     PlainEncoder::load(architecture, encoder, &device)

@@ -1,16 +1,13 @@
 //! What an engine can answer instead of pictures.
 
+use spadework_kernels::device::{DeviceError, FaultKind};
+
 /// Why an engine was not built, a mask not planned or a batch not run.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The device is not there, or this build has no support for it.
-    #[error("open the device {name}: {reason}")]
-    Device {
-        /// What was asked for.
-        name: String,
-        /// Why it cannot be had, and what to do.
-        reason: String,
-    },
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The device has too little memory left: a smaller batch may run.
     #[error(
         "the device has no memory left; other processes may hold some of it (nvidia-smi tells), and a smaller batch or model \
@@ -34,22 +31,7 @@ impl EngineError {
     /// Whether the device will not work again in this process: after an illegal access or a lost device every later
     /// call answers the same error.
     pub fn is_device_lost(&self) -> bool {
-        let codes = [
-            "ILLEGAL_ADDRESS",
-            "ILLEGAL_INSTRUCTION",
-            "MISALIGNED_ADDRESS",
-            "INVALID_ADDRESS_SPACE",
-            "INVALID_PC",
-            "HARDWARE_STACK_ERROR",
-            "LAUNCH_FAILED",
-            "LAUNCH_TIMEOUT",
-            "EXECUTION_FAILED", // of cuBLAS and cuDNN
-            "DEVICE_NOT_LICENSED",
-            "DEVICE_UNAVAILABLE",
-            "ECC_UNCORRECTABLE",
-            "CONTEXT_IS_DESTROYED",
-        ];
-        matches!(self, Self::Network(error) if says(error, &codes))
+        matches!(self, Self::Network(error) if FaultKind::of(error) == FaultKind::DeviceLost)
     }
 }
 
@@ -61,31 +43,23 @@ impl From<candle_core::Error> for EngineError {
 
 /// Whether a device's memory did not suffice for an operation.
 pub fn is_out_of_memory(error: &candle_core::Error) -> bool {
-    says(error, &["OUT_OF_MEMORY", "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED"])
-}
-
-/// The driver's error is wrapped several times on its way here; its code's name survives in the text.
-fn says(error: &candle_core::Error, codes: &[&str]) -> bool {
-    let text = error.to_string();
-    codes.iter().any(|code| text.contains(code))
+    FaultKind::of(error) == FaultKind::OutOfMemory
 }
 
 #[cfg(test)]
 mod tests {
+    use spadework_kernels::device::DeviceFault;
+
     use super::*;
 
     #[test]
-    fn a_driver_s_code_says_what_can_be_done() {
-        let error = |text: &str| EngineError::from(candle_core::Error::Msg(text.to_owned()));
-        assert!(error("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")").is_out_of_memory());
-        assert!(
-            error("DriverError(CUDA_ERROR_ILLEGAL_ADDRESS, \"an illegal memory access\")").is_device_lost()
-        );
-        assert!(error("CudnnError(CUDNN_STATUS_EXECUTION_FAILED)").is_device_lost());
-        assert!(error("CublasError(CUBLAS_STATUS_ALLOC_FAILED)").is_out_of_memory());
-        let cudnn = "CudnnError(CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED)";
-        assert!(error(cudnn).is_out_of_memory());
-        let other = error("shape mismatch in matmul");
-        assert!(!other.is_out_of_memory() && !other.is_device_lost());
+    fn a_fault_s_kind_says_what_can_be_done() {
+        let error =
+            |kind| EngineError::from(candle_core::Error::from(DeviceFault::new(kind, "a call failed")));
+        assert!(error(FaultKind::OutOfMemory).is_out_of_memory());
+        assert!(error(FaultKind::DeviceLost).is_device_lost());
+        for kind in [FaultKind::BadParameter, FaultKind::Unsupported, FaultKind::Other] {
+            assert!(!error(kind).is_out_of_memory() && !error(kind).is_device_lost());
+        }
     }
 }

@@ -2,18 +2,27 @@
 
 pub(crate) mod codes;
 pub(crate) mod level;
+pub(crate) mod slice_index;
 mod windows;
+
+use std::sync::Arc;
 
 use spadework_imaging::{EdgeMap, InstanceMap, LabelMap, Size};
 use spadework_model::{Architecture, Grid, Modulation};
 
 use crate::EngineError;
-use codes::CodeMap;
-use level::Level;
+pub use codes::{CodeMap, decode};
+pub use level::{Level, NO_PATCH};
 
 /// Plans masks for one model. Cheap to clone; works on any thread.
 #[derive(Clone, Debug)]
 pub struct Planner {
+    shape: Arc<PlanShape>,
+}
+
+/// All of an architecture that a plan depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PlanShape {
     mask: Size,
     label_planes: usize,
     instance_edges: bool,
@@ -26,6 +35,8 @@ pub struct Planner {
 /// A mask, checked for its model, and the distinct neighbourhoods in it.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// The model's shape that it was made for.
+    pub(crate) shape: Arc<PlanShape>,
     pub(crate) labels: LabelMap,
     pub(crate) edges: Option<EdgeMap>,
     /// The mask at the latent grid's size, for a model that starts from it.
@@ -60,9 +71,9 @@ impl Plan {
     }
 }
 
-impl Planner {
-    /// Plans for any engine of this architecture.
-    pub fn new(architecture: &Architecture) -> Self {
+impl PlanShape {
+    /// Of the model with this architecture.
+    pub(crate) fn of(architecture: &Architecture) -> Self {
         Self {
             mask: Size::new(architecture.mask.width, architecture.mask.height),
             label_planes: architecture.label_planes(),
@@ -72,6 +83,20 @@ impl Planner {
             kernel: architecture.kernel,
             modulation: architecture.modulation,
         }
+    }
+
+    fn level(&self, map: &CodeMap, grid: Grid) -> Level {
+        match self.modulation {
+            Modulation::PerLayer => Level::new(&map.resized(grid), self.kernel),
+            Modulation::Shared => Level::sampled(map, self.kernel, grid),
+        }
+    }
+}
+
+impl Planner {
+    /// Plans for any engine of this architecture.
+    pub fn new(architecture: &Architecture) -> Self {
+        Self { shape: Arc::new(PlanShape::of(architecture)) }
     }
 
     /// Plans one mask. A model with an edge plane takes its edges from `instances`; without them it has none.
@@ -87,35 +112,30 @@ impl Planner {
     /// # Errors
     /// When the mask or the edge map has another size than the model's masks, or an id has no plane.
     pub fn plan_edges(&self, labels: &LabelMap, edges: Option<EdgeMap>) -> Result<Plan, EngineError> {
+        let shape = &self.shape;
         let sizes = [Some(labels.size()), edges.as_ref().map(EdgeMap::size)];
-        if let Some(size) = sizes.into_iter().flatten().find(|size| *size != self.mask) {
-            return Err(EngineError::Input(format!("the map is {size}, the model takes {}", self.mask)));
+        if let Some(size) = sizes.into_iter().flatten().find(|size| *size != shape.mask) {
+            return Err(EngineError::Input(format!("the map is {size}, the model takes {}", shape.mask)));
         }
-        if let Some(id) = labels.ids().iter().find(|id| usize::from(**id) >= self.label_planes) {
+        if let Some(id) = labels.ids().iter().find(|id| usize::from(**id) >= shape.label_planes) {
             return Err(EngineError::Input(format!(
                 "label id {id} has no plane; the model has {}",
-                self.label_planes
+                shape.label_planes
             )));
         }
-        let edges = self.instance_edges.then(|| match edges {
+        let edges = shape.instance_edges.then(|| match edges {
             Some(edges) => Ok(edges),
-            None => EdgeMap::new(self.mask.width, self.mask.height, vec![0; labels.ids().len()]),
+            None => EdgeMap::new(shape.mask.width, shape.mask.height, vec![0; labels.ids().len()]),
         });
         let edges = edges.transpose().map_err(|error| EngineError::Input(error.to_string()))?;
-        let grid = Grid { height: self.mask.height, width: self.mask.width };
+        let grid = Grid { height: shape.mask.height, width: shape.mask.width };
         let map = CodeMap::new(grid, labels.ids(), edges.as_ref().map(EdgeMap::edges));
         Ok(Plan {
+            shape: Arc::clone(shape),
             labels: labels.clone(),
             edges,
-            start: self.start.map(|grid| map.resized(grid)),
-            levels: self.resolutions.iter().map(|&grid| self.level(&map, grid)).collect(),
+            start: shape.start.map(|grid| map.resized(grid)),
+            levels: shape.resolutions.iter().map(|&grid| shape.level(&map, grid)).collect(),
         })
-    }
-
-    fn level(&self, map: &CodeMap, grid: Grid) -> Level {
-        match self.modulation {
-            Modulation::PerLayer => Level::new(&map.resized(grid), self.kernel),
-            Modulation::Shared => Level::sampled(map, self.kernel, grid),
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::InstructionSet;
+use spadework_kernels::cpu::InstructionSet;
 
 /// The processor that runs the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     distributed::{Group, Place},
-    ops::Backend,
     outcome::Mistake,
 };
+use spadework_autograd::Backend;
 
 /// Where a step is computed.
 #[derive(Clone, Copy, Debug, Args)]
@@ -175,10 +175,10 @@ pub fn described(backend: &Backend) -> String {
 fn cuda(ordinal: usize, precision: Precision) -> anyhow::Result<Backend> {
     let precision = match precision {
         Precision::Auto => None,
-        Precision::F32 => Some(spadework_engine::Precision::Highest),
-        Precision::Bf16 => Some(spadework_engine::Precision::Medium),
+        Precision::F32 => Some(DType::F32),
+        Precision::Bf16 => Some(DType::BF16),
     };
-    match spadework_engine::training::Operators::open(ordinal, precision) {
+    match spadework_kernels::device::training::TrainingOperators::open(ordinal, precision) {
         Ok(operators) => Ok(Backend::Device(std::sync::Arc::new(operators))),
         Err(error) => Err(Mistake::error(error.to_string())),
     }

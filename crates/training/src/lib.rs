@@ -1,6 +1,6 @@
 //! The offline training job.
 //!
-//! The mathematics (`step`, `networks`, `losses`, `ops`) hold no clock, do no I/O and draw no random numbers: `eps` and
+//! The mathematics (`step`, `networks`, `losses`, and `spadework_autograd`'s operations) hold no clock, do no I/O and draw no random numbers: `eps` and
 //! the noise planes are arguments, as in `spadework-model`. `run` drives them: it draws, steps, writes and resumes.
 
 pub mod commands;
@@ -12,7 +12,6 @@ pub mod export;
 pub mod losses;
 pub mod networks;
 pub mod objective;
-pub mod ops;
 pub mod optimizer;
 pub mod outcome;
 pub mod reference;

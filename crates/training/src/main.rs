@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use spadework_engine::prepare_for_training;
+use spadework_kernels::prepare_for_training;
 use spadework_training::{commands::Command, outcome};
 
 /// Trains SPADE generators from label maps and photographs.

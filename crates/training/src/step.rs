@@ -9,9 +9,9 @@ use crate::{
     losses,
     networks::{Encoder, Generator, Inputs, Mode, MultiscaleDiscriminator, Networks, Pass, Vgg19},
     objective::Objective,
-    ops::{Backend, Collective, Neighbourhoods},
     state::{State, Variables},
 };
+use spadework_autograd::{Backend, Collective, Neighbourhoods};
 
 /// Some pairs of label map and picture.
 #[derive(Clone, Debug)]
@@ -360,7 +360,8 @@ mod tests {
 
     #[test]
     fn planes_that_are_made_on_a_device_are_those_of_the_model() -> Result<()> {
-        let architecture = crate::ops::tests::architecture(3, spadework_model::Modulation::PerLayer);
+        let architecture =
+            spadework_autograd::testing::architecture(3, spadework_model::Modulation::PerLayer);
         let pixels = 2 * architecture.mask.height * architecture.mask.width;
         let ids: Vec<u8> = (0..pixels).map(|i| (i % 4) as u8).collect();
         let edges: Vec<u8> = (0..pixels).map(|i| u8::from(i % 7 == 0)).collect();

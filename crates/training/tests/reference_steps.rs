@@ -6,8 +6,9 @@ use std::{env, fs, path::Path, sync::Arc};
 use candle_core::Device;
 use safetensors::SafeTensors;
 use serde::Deserialize;
-use spadework_engine::training::Operators;
-use spadework_training::{networks::Networks, objective::Objective, ops::Backend, reference::ReferenceStep};
+use spadework_autograd::Backend;
+use spadework_kernels::device::training::TrainingOperators;
+use spadework_training::{networks::Networks, objective::Objective, reference::ReferenceStep};
 
 const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/reference/training");
 
@@ -24,14 +25,14 @@ fn every_loss_gradient_and_buffer_of_a_step_agrees_with_the_reference() {
 
 #[test]
 fn so_does_a_step_of_the_device_s_kernels() {
-    check_all(&Backend::Device(Arc::new(Operators::on_cpu(false))));
+    check_all(&Backend::Device(Arc::new(TrainingOperators::emulated(false))));
 }
 
 #[cfg(feature = "cuda")]
 #[test]
 #[ignore = "needs a CUDA device"]
 fn so_does_a_step_on_a_cuda_device() {
-    let operators = Operators::open(0, Some(spadework_engine::Precision::Highest)).unwrap();
+    let operators = TrainingOperators::open(0, Some(spadework_engine::Precision::Highest)).unwrap();
     check_all(&Backend::Device(Arc::new(operators)));
 }
 

@@ -17,7 +17,7 @@ skip() { printf 'skip  %s\n' "$*"; exit 77; }
 
 need() {
     local tool
-    for tool in "$@"; do command -v "$tool" >/dev/null || skip "$tool is not installed (see deploy/README.md, Checks)"; done
+    for tool in "$@"; do command -v "$tool" >/dev/null || skip "$tool is not installed (see docs/operations.md, Checks)"; done
 }
 
 # `passes NAME COMMAND...` and `is_caught NAME COMMAND...`: the command has to succeed, or to fail.

@@ -13,7 +13,7 @@ use std::{
 use anyhow::Context as _;
 use spadework_batching::{Batcher, Device, Health, Queue, Settings};
 use spadework_checkpoint::{CheckpointError, Entry};
-use spadework_engine::{Cached, End, Settings as EngineSettings};
+use spadework_engine::{Cached, Event, Settings as EngineSettings};
 use spadework_metrics::{Metrics, TableResult};
 
 use crate::{
@@ -81,7 +81,7 @@ impl Fleet {
             let (name, traces) = (settings.device.to_string(), traces.clone());
             Device::new(name.clone(), move || {
                 let (name, traces) = (name.clone(), traces.clone());
-                Ok(EngineWorker { device: index, name, traces, last: End::default() })
+                Ok(EngineWorker { device: index, name, traces, last: Event::default() })
             })
         };
         let devices = config.devices.iter().enumerate().map(device).collect();

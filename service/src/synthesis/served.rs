@@ -239,7 +239,7 @@ impl ServedModel {
 }
 
 fn log_remarks(model: &str, settings: &Settings, engine: &mut Engine) {
-    for remark in engine.take_remarks() {
+    for remark in engine.drain_warnings() {
         tracing::warn!(model, device = %settings.device, "{remark}");
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use opentelemetry::trace::SpanContext;
 use spadework_batching::{BatchError, BatchOutputs, Started, Worker};
-use spadework_engine::{Begun, End, Engine, EngineError, Input};
+use spadework_engine::{Event, Engine, EngineError, Input, Submitted};
 use spadework_imaging::RgbImage;
 
 use super::{Image, Job, Latent, ServedModel};
@@ -56,7 +56,7 @@ pub struct EngineWorker {
     /// Where the spans of batches go.
     pub traces: Traces,
     /// The end of the batch that it was given last. The next one begins there, also where it is another model's.
-    pub last: End,
+    pub last: Event,
 }
 
 /// An image and the span of the batch that it was made in.
@@ -83,10 +83,12 @@ impl Worker for EngineWorker {
         };
         let (begun, latents) = self.give(model, jobs).map_err(|error| batch.failed(began, error))?;
         let pending = match begun {
-            Begun::Done(images) => return Ok(Started::Complete(batch.generated(began, images, latents))),
-            Begun::Pending(pending) => pending,
+            Submitted::Finished(images) => {
+                return Ok(Started::Complete(batch.generated(began, images, latents)));
+            }
+            Submitted::InFlight(pending) => pending,
         };
-        let end = pending.end();
+        let end = pending.event();
         self.last = end.clone();
         let wait = move || {
             let (images, ran) = pending.finish().map_err(|error| batch.failed(began, batch_error(error)))?;
@@ -98,7 +100,7 @@ impl Worker for EngineWorker {
 
 impl EngineWorker {
     /// Gives jobs to the model's engine. Also the latents that their pictures are made from.
-    fn give(&self, model: &ServedModel, jobs: &[Job]) -> Result<(Begun, Latents), BatchError> {
+    fn give(&self, model: &ServedModel, jobs: &[Job]) -> Result<(Submitted, Latents), BatchError> {
         let mut engine =
             model.engine(self.device).map_err(|error| match error.downcast::<EngineError>() {
                 Ok(error) => batch_error(error),

@@ -7,13 +7,13 @@ use candle_core::Device;
 use spadework_imaging::LabelMap;
 use spadework_model::{Architecture, Grid, Tensors};
 
-use super::{Network, Policy};
+use super::{CpuGenerator, Policy};
 use crate::{
-    Cached, DEFAULT_CACHE_BYTES, Input, InstructionSet, Planner, Precision,
-    instructions::Instructions,
-    made_up::{architectures, difference, input, small, weights},
-    plain::PlainGenerator,
+    Cached, DEFAULT_CACHE_BYTES, Input, Planner, Precision,
+    reference::PlainGenerator,
+    testing::fixtures::{architectures, difference, input, small, weights},
 };
+use spadework_kernels::cpu::{InstructionSet, Instructions};
 
 /// Largest difference of a value in [-1, 1] that is rounding.
 fn tolerance(precision: Precision) -> f32 {
@@ -24,8 +24,8 @@ fn tolerance(precision: Precision) -> f32 {
     }
 }
 
-fn network(architecture: &Architecture, tensors: &Tensors, policy: Policy, threads: usize) -> Network {
-    Network::load(architecture, tensors, policy, threads, DEFAULT_CACHE_BYTES).unwrap()
+fn network(architecture: &Architecture, tensors: &Tensors, policy: Policy, threads: usize) -> CpuGenerator {
+    CpuGenerator::load(architecture, tensors, policy, threads, DEFAULT_CACHE_BYTES).unwrap()
 }
 
 /// Every way to compute on every instruction set of this processor.
@@ -105,7 +105,7 @@ fn a_stroke_on_the_last_mask_makes_some_rows_and_the_same_picture() {
     let caches = [0, 1 << 16, DEFAULT_CACHE_BYTES];
     for (cache, policy) in best_policies().into_iter().flat_map(|policy| caches.map(|cache| (cache, policy)))
     {
-        let load = || Network::load(&architecture, &tensors, policy, 2, cache).unwrap();
+        let load = || CpuGenerator::load(&architecture, &tensors, policy, 2, cache).unwrap();
         let (expected, _) = load().generate(&after, &mut |_| ()).unwrap();
         let mut painted = load();
         painted.generate(&before, &mut |_| ()).unwrap();

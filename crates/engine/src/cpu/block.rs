@@ -3,32 +3,30 @@
 use spadework_model::{Architecture, Grid, Prefixed, Stage};
 
 use super::{
-    conv::{Conv, Noise, Onto},
+    conv::PackedConv,
+    epilogue::{Noise, Onto},
     features::{Features, blocks, cells},
-    modulate::Modulation,
-    network::{Parts, Workspace},
+    modulate::ModulatedRows,
     policy::Policy,
     read::numbers,
     spade::{SharedPredictor, Spade},
     statistics::normalising,
-    tables::Shelf,
+    table_layout::TableLayout,
+    workspace::{Parts, Workspace},
 };
-use crate::{
-    EngineError, Part, Watch,
-    buffer::Buffer,
-    isa::{BLOCK, Isa},
-};
+use crate::{EngineError, Phase, ProfileSink};
+use spadework_kernels::cpu::{BLOCK, Buffer, Isa};
 
 /// `x_s + conv_1(lrelu(norm_1(conv_0(lrelu(norm_0 x)))))`, with a modulated 1×1 shortcut where the width changes.
 #[derive(Debug)]
 pub(super) struct Block {
     pub(super) stage: Stage,
     norm_0: Spade,
-    conv_0: Conv,
+    conv_0: PackedConv,
     noise: Option<Buffer<f32>>, // [block][32]
     norm_1: Spade,
-    conv_1: Conv,
-    shortcut: Option<(Spade, Conv)>,
+    conv_1: PackedConv,
+    shortcut: Option<(Spade, PackedConv)>,
 }
 
 impl Block {
@@ -38,18 +36,18 @@ impl Block {
         architecture: &Architecture,
         stage: Stage,
         policy: Policy,
-        shelf: &mut Shelf,
+        layout: &mut TableLayout,
         mut shared: Option<&mut SharedPredictor>,
     ) -> Result<Self, EngineError> {
         let part = root.part(stage.name);
         let (input, middle, output) = (stage.input, stage.middle(), stage.output);
         let mut norm = |name: &str, channels: usize| {
             let shape = (channels, stage.grid);
-            Spade::read(&part.part(name), architecture, shape, policy, shelf, shared.as_deref_mut())
+            Spade::read(&part.part(name), architecture, shape, policy, layout, shared.as_deref_mut())
         };
         let conv = |name: &str, shape: (usize, usize), kernel: usize| {
             let form = policy.conv(kernel);
-            Conv::read(&part.part(name), shape, kernel, kernel > 1, form)
+            PackedConv::read(&part.part(name), shape, kernel, kernel > 1, form)
         };
         let (norm_0, norm_1) = (norm("norm_0", input)?, norm("norm_1", middle)?);
         let shortcut = match stage.learned_shortcut() {
@@ -75,12 +73,18 @@ impl Block {
         })
     }
 
-    pub(super) fn convs(&self) -> impl Iterator<Item = &Conv> {
+    pub(super) fn convs(&self) -> impl Iterator<Item = &PackedConv> {
         [&self.conv_0, &self.conv_1].into_iter().chain(self.shortcut.iter().map(|(_, conv)| conv))
     }
 
     /// Reads the block's input from `workspace.x` and leaves its output there.
-    pub(super) fn run(&self, isa: Isa, noise: Option<&[f32]>, workspace: &mut Workspace, watch: Watch<'_>) {
+    pub(super) fn run(
+        &self,
+        isa: Isa,
+        noise: Option<&[f32]>,
+        workspace: &mut Workspace,
+        sink: ProfileSink<'_>,
+    ) {
         let Stage { input, output, grid, doubled, .. } = self.stage;
         let middle = self.stage.middle();
         let mut from = grid;
@@ -96,7 +100,7 @@ impl Block {
         let mut onto = Onto { features: Some(x_features), ..Onto::default() };
         if let Some((norm_s, conv_s)) = &self.shortcut {
             let layer = Layer { norm: norm_s, conv: conv_s, activate: false, grid };
-            layer.run(isa, x_features, Onto::default(), (parts, watch), out_values);
+            layer.run(isa, x_features, Onto::default(), (parts, sink), out_values);
             onto = Onto { output: true, ..Onto::default() };
         }
         let noise = match (&self.noise, noise) {
@@ -104,9 +108,9 @@ impl Block {
             _ => None,
         };
         let layer = Layer { norm: &self.norm_0, conv: &self.conv_0, activate: true, grid };
-        layer.run(isa, x_features, Onto { noise, ..Onto::default() }, (parts, watch), dx);
+        layer.run(isa, x_features, Onto { noise, ..Onto::default() }, (parts, sink), dx);
         let layer = Layer { norm: &self.norm_1, conv: &self.conv_1, activate: true, grid };
-        layer.run(isa, Features::new(dx, middle, grid), onto, (parts, watch), out_values);
+        layer.run(isa, Features::new(dx, middle, grid), onto, (parts, sink), out_values);
         std::mem::swap(x, out);
     }
 }
@@ -114,7 +118,7 @@ impl Block {
 /// A SPADE layer and the conv that reads it.
 struct Layer<'a> {
     norm: &'a Spade,
-    conv: &'a Conv,
+    conv: &'a PackedConv,
     activate: bool,
     grid: Grid,
 }
@@ -125,14 +129,14 @@ impl Layer<'_> {
         isa: Isa,
         x: Features<'_>,
         onto: Onto<'_>,
-        (parts, watch): (&mut Parts, Watch<'_>),
+        (parts, sink): (&mut Parts, ProfileSink<'_>),
         out: &mut [f32],
     ) {
         let Parts { tables, held, scratch } = parts;
         let view = tables.of(isa, self.norm);
-        watch(Part::Tables);
+        sink(Phase::Tables);
         let affine = self.norm.is_instance().then(|| normalising(x));
-        let modulation = Modulation {
+        let modulation = ModulatedRows {
             x,
             grid: self.grid,
             rows: view.cells,
@@ -141,6 +145,6 @@ impl Layer<'_> {
             activate: self.activate,
         };
         self.conv.run(isa, &modulation, onto, (held, scratch), out);
-        watch(Part::Convs);
+        sink(Phase::Convs);
     }
 }

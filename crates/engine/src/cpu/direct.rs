@@ -5,14 +5,11 @@ use rayon::prelude::*;
 use spadework_model::Grid;
 
 use super::{
-    conv::Epilogue,
+    epilogue::Epilogue,
     features::{blocks, cells},
     source::{Source, bordered_row},
 };
-use crate::{
-    gemm::{Element, PackedMatrix, Rows, Store, bf16_remainder, elements, multiply},
-    isa::BLOCK,
-};
+use spadework_kernels::cpu::{BLOCK, Element, PackedMatrix, Rows, Store, bf16_remainder, elements, multiply};
 
 /// Cells that one task computes: enough to reuse a panel that lies in the first-level cache.
 const CELLS: usize = 256;

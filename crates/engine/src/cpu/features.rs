@@ -2,7 +2,7 @@
 
 use spadework_model::Grid;
 
-use crate::isa::BLOCK;
+use spadework_kernels::cpu::BLOCK;
 
 /// Blocks that hold `channels`.
 pub(super) fn blocks(channels: usize) -> usize {

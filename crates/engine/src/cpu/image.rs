@@ -5,16 +5,10 @@ use rayon::prelude::*;
 use spadework_model::{Grid, Prefixed};
 
 use super::{
-    conv::{Conv, Onto},
-    network::Scratch,
-    policy::Policy,
-    read::numbers,
-    source::Source,
+    conv::PackedConv, epilogue::Onto, policy::Policy, read::numbers, scratch::Scratch, source::Source,
 };
-use crate::{
-    EngineError,
-    isa::{BLOCK, Isa},
-};
+use crate::EngineError;
+use spadework_kernels::cpu::{BLOCK, Isa};
 
 const COLOURS: usize = 3;
 const KERNEL: usize = 3;
@@ -24,7 +18,7 @@ const TAPS: usize = KERNEL * KERNEL;
 /// channels instead, and every pixel adds up its neighbours' share.
 #[derive(Debug)]
 pub(super) struct ToImage {
-    pub(super) taps: Conv, // C → [tap][colour]
+    pub(super) taps: PackedConv, // C → [tap][colour]
     bias: [f32; COLOURS],
 }
 
@@ -39,7 +33,7 @@ impl ToImage {
         }
         let bias = numbers(&part, "bias", &[COLOURS])?;
         let shape = (channels, TAPS * COLOURS);
-        let taps = Conv::new(shape, 1, &by_tap, &[0.0; TAPS * COLOURS], policy.conv(1));
+        let taps = PackedConv::new(shape, 1, &by_tap, &[0.0; TAPS * COLOURS], policy.conv(1));
         Ok(Self { taps, bias: [bias[0], bias[1], bias[2]] })
     }
 

@@ -5,13 +5,8 @@ use rayon::prelude::*;
 use spadework_model::{Architecture, Prefixed};
 
 use super::read::numbers;
-use crate::{
-    EngineError,
-    buffer::Buffer,
-    gemm::{Element, elements},
-    isa::{BLOCK, Isa},
-    plan::codes::decode,
-};
+use crate::{EngineError, plan::codes::decode};
+use spadework_kernels::cpu::{BLOCK, Buffer, Element, Isa, elements};
 
 /// A "same" conv over semantic planes, as a table of its weights by plane and tap.
 #[derive(Debug)]

@@ -6,16 +6,16 @@ use spadework_model::Grid;
 use super::{
     features::{Features, cells},
     source::Source,
-    spade::ROW,
     statistics::Affine,
+    table_layout::ROW,
 };
-use crate::isa::{BLOCK, Isa};
+use spadework_kernels::cpu::{BLOCK, Isa};
 
 /// Slope of the leaky ReLU for negative values.
 const SLOPE: f32 = 0.2;
 
 /// One modulation.
-pub(super) struct Modulation<'a> {
+pub(super) struct ModulatedRows<'a> {
     /// The layer's input, at the output's resolution or half of it.
     pub(super) x: Features<'a>,
     /// Resolution of the output.
@@ -30,7 +30,7 @@ pub(super) struct Modulation<'a> {
     pub(super) activate: bool,
 }
 
-impl Source for Modulation<'_> {
+impl Source for ModulatedRows<'_> {
     fn grid(&self) -> Grid {
         self.grid
     }

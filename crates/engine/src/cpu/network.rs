@@ -1,9 +1,7 @@
 //! The whole generator, its working memory and its threads.
 
-use std::sync::Mutex;
-
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use spadework_model::{Architecture, Grid, Prefixed, Tensors};
+use spadework_model::{Architecture, Grid, Prefixed, Stage, Tensors};
 
 use super::{
     block::Block,
@@ -11,22 +9,23 @@ use super::{
     image::ToImage,
     modulate::Activated,
     policy::Policy,
-    spade::SharedPredictor,
+    spade::{SharedPredictor, first_conv},
     start::Start,
-    tables::{Shelf, TableMemory, Tables},
+    table_layout::{TableLayout, TableMemory},
+    tables::Tables,
+    workspace::{Workspace, WorkspaceSizes},
 };
-use crate::{
-    Cached, EngineError, Input, InstructionSet, Part, Watch, buffer::Buffer, isa::BLOCK, plan::resolutions,
-};
+use crate::{Cached, EngineError, Input, Phase, ProfileSink, expected_input::ExpectedInput};
+use spadework_kernels::cpu::{BLOCK, InstructionSet};
+use spadework_kernels::device::DeviceError;
 
 /// A generator packed for this processor.
-pub(crate) struct Network {
+pub(crate) struct CpuGenerator {
     policy: Policy,
     pool: ThreadPool,
     grid: Grid,
     picture: Grid,
-    resolutions: Vec<Grid>,
-    noise_planes: Vec<Grid>,
+    expected: ExpectedInput,
     width: usize,
     start: Start,
     blocks: Vec<Block>,
@@ -34,26 +33,7 @@ pub(crate) struct Network {
     workspace: Workspace,
 }
 
-/// Feature maps of one picture in the making, as large as the widest layer needs.
-pub(super) struct Workspace {
-    pub(super) x: Buffer<f32>,
-    pub(super) out: Buffer<f32>,
-    pub(super) dx: Buffer<f32>,
-    pub(super) parts: Parts,
-}
-
-/// What layers work in, besides feature maps.
-pub(super) struct Parts {
-    pub(super) tables: Tables,
-    /// Some rows of a conv's input, transformed where the conv wants them so.
-    pub(super) held: Buffer<f32>,
-    pub(super) scratch: Scratch,
-}
-
-/// Working memory of each thread.
-pub(super) struct Scratch(Vec<Mutex<Buffer<f32>>>);
-
-impl Network {
+impl CpuGenerator {
     /// Reads and packs the generator. About `table_cache` bytes of tables stay from one mask to the next.
     ///
     /// # Errors
@@ -69,29 +49,28 @@ impl Network {
             .num_threads(threads)
             .thread_name(|index| format!("engine-{index}"))
             .build()
-            .map_err(|error| EngineError::Device { name: "cpu".to_owned(), reason: error.to_string() })?;
+            .map_err(|error| EngineError::from(DeviceError::new("cpu", error.to_string())))?;
         architecture.check().map_err(|error| EngineError::Network(candle_core::Error::wrap(error)))?;
-        let mut shelf = Shelf::new(architecture, policy);
+        let mut layout = TableLayout::new(architecture, policy);
         let (start, blocks, to_image) = pool.install(|| {
             let root = Prefixed::root(generator);
-            let mut shared = SharedPredictor::read(&root, architecture)?;
+            let mut shared = SharedPredictor::read(&root, architecture, first_conv(architecture))?;
             let stages = architecture.stages().into_iter();
             let blocks = stages
-                .map(|stage| Block::read(&root, architecture, stage, policy, &mut shelf, shared.as_mut()))
+                .map(|stage| Block::read(&root, architecture, stage, policy, &mut layout, shared.as_mut()))
                 .collect::<Result<Vec<_>, _>>()?;
             let to_image = ToImage::read(&root, architecture.final_width(), policy)?;
             Ok::<_, EngineError>((Start::read(&root, architecture)?, blocks, to_image))
         })?;
         let threads = pool.current_num_threads();
-        let tables = shelf.tables(table_cache, TableMemory::new(threads));
+        let tables = Tables::new(layout, table_cache, TableMemory::new(threads));
         Ok(Self {
             policy,
             grid: architecture.grid,
             picture: architecture.picture(),
-            resolutions: resolutions(architecture),
-            noise_planes: architecture.noise_planes(),
+            expected: ExpectedInput::of(architecture),
             width: architecture.final_width(),
-            workspace: Workspace::new(architecture, &blocks, &to_image, tables, threads),
+            workspace: Workspace::new(&sizes(architecture, &blocks, &to_image, threads), tables, threads),
             start,
             blocks,
             to_image,
@@ -103,26 +82,26 @@ impl Network {
     pub(crate) fn generate(
         &mut self,
         input: &Input,
-        watch: Watch<'_>,
+        sink: ProfileSink<'_>,
     ) -> Result<(Vec<f32>, Cached), EngineError> {
-        self.check(input)?;
+        self.expected.check(input)?;
         let Self { policy, pool, grid, picture, width, start, blocks, to_image, workspace, .. } = self;
         let isa = policy.isa;
-        pool.install(|| {
-            start.run(isa, input, *grid, &mut workspace.x)?;
+        Ok(pool.install(|| {
+            start.run(isa, input, *grid, &mut workspace.x);
             // From here on nothing fails, so every row that is placed is made.
             let cached = workspace.parts.tables.place(&input.plan.levels);
-            watch(Part::Start);
+            sink(Phase::Start);
             for (index, block) in blocks.iter().enumerate() {
-                block.run(isa, input.noise.get(index).map(Vec::as_slice), workspace, watch);
+                block.run(isa, input.noise.get(index).map(Vec::as_slice), workspace, sink);
             }
             let Workspace { x, dx, parts, .. } = workspace;
             let input = Activated(Features::new(x, *width, *picture));
             let products = &mut dx[..cells(*picture) * BLOCK];
             let values = to_image.run(isa, &input, (&mut parts.held, &parts.scratch), products);
-            watch(Part::Image);
-            Ok((values, cached))
-        })
+            sink(Phase::Image);
+            (values, cached)
+        }))
     }
 
     /// The instruction set that most products are taken with.
@@ -139,81 +118,29 @@ impl Network {
     pub(crate) fn forget(&mut self) {
         self.workspace.parts.tables.clear();
     }
+}
 
-    fn check(&self, input: &Input) -> Result<(), EngineError> {
-        let refuse = |reason: String| Err(EngineError::Input(reason));
-        let planned = input.plan.levels.iter().map(|level| level.grid);
-        if !planned.eq(self.resolutions.iter().copied()) {
-            return refuse("the mask was planned for another model".to_owned());
-        }
-        let (given, taken) = (input.noise.len(), self.noise_planes.len());
-        if given != taken {
-            return refuse(format!("{given} noise planes were given, the model takes {taken}"));
-        }
-        for (plane, grid) in input.noise.iter().zip(&self.noise_planes) {
-            if plane.len() != cells(*grid) {
-                let Grid { height, width } = grid;
-                return refuse(format!("a noise plane has {} numbers, not {height}×{width}", plane.len()));
-            }
-        }
-        Ok(())
+/// What the widest layers need.
+fn sizes(
+    architecture: &Architecture,
+    blocks: &[Block],
+    to_image: &ToImage,
+    threads: usize,
+) -> WorkspaceSizes {
+    let stages = architecture.stages();
+    let most = |len: &dyn Fn(&Stage) -> usize| stages.iter().map(len).max().unwrap_or(0);
+    let start = padded(architecture.start_width(), architecture.grid);
+    let picture = architecture.picture();
+    let held = |block: &Block| block.convs().map(|conv| conv.held_len(block.stage.grid, threads)).max();
+    let last = to_image.taps.held_len(picture, threads);
+    WorkspaceSizes {
+        map: most(&|stage| padded(stage.output, stage.grid)).max(start),
+        inner: most(&|stage| padded(stage.middle(), stage.grid)).max(cells(picture) * BLOCK),
+        held: blocks.iter().filter_map(held).fold(last, usize::max),
     }
 }
 
 /// Numbers in `channels` channels of `grid`.
 fn padded(channels: usize, grid: Grid) -> usize {
     blocks(channels) * cells(grid) * BLOCK
-}
-
-impl Workspace {
-    fn new(
-        architecture: &Architecture,
-        blocks: &[Block],
-        to_image: &ToImage,
-        tables: Tables,
-        threads: usize,
-    ) -> Self {
-        let stages = architecture.stages();
-        let most = |len: &dyn Fn(&spadework_model::Stage) -> usize| stages.iter().map(len).max().unwrap_or(0);
-        let x = most(&|stage| padded(stage.output, stage.grid))
-            .max(padded(architecture.start_width(), architecture.grid));
-        let picture = architecture.picture();
-        let held = |block: &Block| block.convs().map(|conv| conv.held_len(block.stage.grid, threads)).max();
-        let last = to_image.taps.held_len(picture, threads);
-        Self {
-            x: Buffer::zeroed(x),
-            out: Buffer::zeroed(x),
-            dx: Buffer::zeroed(most(&|stage| padded(stage.middle(), stage.grid)).max(cells(picture) * BLOCK)),
-            parts: Parts {
-                tables,
-                held: Buffer::zeroed(blocks.iter().filter_map(held).fold(last, usize::max)),
-                scratch: Scratch::new(threads),
-            },
-        }
-    }
-}
-
-impl TableMemory {
-    pub(super) fn new(threads: usize) -> Self {
-        Self {
-            hidden: Buffer::default(),
-            hidden_bf16: Buffer::default(),
-            transformed: Buffer::default(),
-            scratch: Scratch::new(threads),
-        }
-    }
-}
-
-impl Scratch {
-    pub(super) fn new(threads: usize) -> Self {
-        Self((0..threads).map(|_| Mutex::default()).collect())
-    }
-
-    /// Lends `len` elements of the calling thread's memory.
-    pub(super) fn with<R>(&self, len: usize, use_it: impl FnOnce(&mut [f32]) -> R) -> R {
-        let own = rayon::current_thread_index().unwrap_or(0) % self.0.len();
-        // A panic while it was held left nothing but numbers that are about to be overwritten.
-        let mut memory = self.0[own].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        use_it(memory.at_least(len))
-    }
 }

@@ -1,7 +1,8 @@
 //! Which form each product takes at a precision, on the instruction sets there are.
 
 use super::winograd::Tile;
-use crate::{InstructionSet, Precision, gemm::Bf16, instructions::Instructions, isa::Isa};
+use crate::Precision;
+use spadework_kernels::cpu::{Bf16, InstructionSet, Instructions, Isa};
 
 /// How an engine multiplies.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,7 @@
 
 use spadework_model::Grid;
 
-use crate::isa::{BLOCK, Isa};
+use spadework_kernels::cpu::{BLOCK, Isa};
 
 /// A conv's input.
 pub(super) trait Source: Sync {

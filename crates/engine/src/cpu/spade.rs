@@ -6,36 +6,35 @@
 //! `scale = (1 + gamma)/σ`, `shift = beta − mean · scale`.
 //!
 //! The second conv is a sum over its taps of a product with the hidden vector of the patch at that tap. The products are
-//! taken once for each distinct patch, and every neighbourhood adds up those of its taps. Where the shelf says so, rows are those of
+//! taken once for each distinct patch, and every neighbourhood adds up those of its taps. Where the layout says so, rows are those of
 //! [tiles](super::tiles) instead.
 
 use std::sync::Arc;
 
+use candle_core::Tensor;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
-use spadework_model::{Architecture, EPSILON, Grid, Modulation, Norm, Prefixed};
+use spadework_model::{Architecture, EPSILON, Grid, Norm, Prefixed};
 
 use super::{
     features::blocks,
     lookup::Lookup,
-    network::Scratch,
     policy::Policy,
     read::numbers,
+    scratch::Scratch,
+    table_layout::{ROW, TableIndex, TableLayout, TableMemory},
     table_plan::TablePlan,
-    tables::{Shelf, TableIndex, TableMemory},
     tiles::{CELLS, KERNEL},
     winograd::SeparateTiles,
 };
 use crate::{
     EngineError,
-    buffer::Buffer,
-    gemm::{Element, PackedMatrix, Pair, Rows, Store, elements, multiply},
-    isa::{BLOCK, Isa},
     plan::level::{NO_PATCH, Portion},
+    predictor::Predictor,
 };
-
-/// Elements of one table row in one block: scales, then shifts.
-pub(super) const ROW: usize = 2 * BLOCK;
+use spadework_kernels::cpu::{
+    BLOCK, Buffer, Element, Isa, PackedMatrix, Pair, Rows, Store, elements, multiply,
+};
 
 /// A tile's rows in one block.
 const TILE_ROW: usize = CELLS * ROW;
@@ -73,75 +72,31 @@ struct TapProducts<E: Element> {
     weights: PackedMatrix<E>, // hidden × [block][tap][scale | shift][32]
 }
 
-/// The network that predicts every layer's gamma and beta, for an architecture that shares it.
-pub(super) struct SharedPredictor {
-    hidden: Arc<Lookup>,
-    weight: Vec<f32>,
-    bias: Vec<f32>,
-    next: usize, // first row of the next layer
+/// The predictor that all layers share, where the architecture has one.
+pub(super) type SharedPredictor = crate::predictor::SharedPredictor<Lookup>;
+
+/// Reads the first conv, which predictors of all layers of an architecture have alike.
+pub(super) fn first_conv(
+    architecture: &Architecture,
+) -> impl FnOnce(&Prefixed<'_>) -> Result<Lookup, EngineError> {
+    |part| Lookup::read(part, architecture, architecture.hidden, architecture.kernel)
 }
 
-impl SharedPredictor {
-    /// Reads `modulation.*`; layers then take their rows in network order.
-    pub(super) fn read(
-        root: &Prefixed<'_>,
-        architecture: &Architecture,
-    ) -> Result<Option<Self>, EngineError> {
-        if architecture.modulation == Modulation::PerLayer {
-            return Ok(None);
-        }
-        let Architecture { hidden, kernel, .. } = *architecture;
-        let part = root.part("modulation");
-        let width = |stage: &spadework_model::Stage| {
-            stage.input + stage.middle() + if stage.learned_shortcut() { stage.input } else { 0 }
+/// One layer's predictor as plain numbers, gamma's and beta's.
+struct Weights {
+    hidden: Arc<Lookup>,
+    weight: [Vec<f32>; 2], // (C, hidden, k, k)
+    bias: [Vec<f32>; 2],   // (C)
+}
+
+impl Weights {
+    fn of(predictor: Predictor<Lookup>) -> Result<Self, EngineError> {
+        let halves = |both: &Tensor| -> candle_core::Result<[Vec<f32>; 2]> {
+            let half = |index: usize| both.chunk(2, 0)?[index].flatten_all()?.to_vec1();
+            Ok([half(0)?, half(1)?])
         };
-        let rows = 2 * architecture.stages().iter().map(width).sum::<usize>();
-        let joint = part.part("mlp_gamma_beta");
-        let first = part.part("mlp_shared.0");
-        Ok(Some(Self {
-            hidden: Arc::new(Lookup::read(&first, architecture, hidden, kernel)?),
-            weight: numbers(&joint, "weight", &[rows, hidden, kernel, kernel])?,
-            bias: numbers(&joint, "bias", &[rows])?,
-            next: 0,
-        }))
-    }
-
-    fn layer(&mut self, channels: usize) -> Predictor {
-        let row = self.weight.len() / self.bias.len();
-        let start = self.next;
-        self.next += 2 * channels;
-        let (gamma, beta) = (start..start + channels, start + channels..self.next);
-        Predictor {
-            hidden: Arc::clone(&self.hidden),
-            gamma: self.weight[gamma.start * row..gamma.end * row].to_vec(),
-            beta: self.weight[beta.start * row..beta.end * row].to_vec(),
-            gamma_bias: self.bias[gamma].to_vec(),
-            beta_bias: self.bias[beta].to_vec(),
-        }
-    }
-}
-
-/// One layer's two convs as they are stored.
-struct Predictor {
-    hidden: Arc<Lookup>,
-    gamma: Vec<f32>, // (C, hidden, k, k)
-    beta: Vec<f32>,
-    gamma_bias: Vec<f32>,
-    beta_bias: Vec<f32>,
-}
-
-impl Predictor {
-    fn read(part: &Prefixed<'_>, architecture: &Architecture, channels: usize) -> Result<Self, EngineError> {
-        let Architecture { hidden, kernel, .. } = *architecture;
-        let shape = [channels, hidden, kernel, kernel];
-        let (first, gamma, beta) = (part.part("mlp_shared.0"), part.part("mlp_gamma"), part.part("mlp_beta"));
-        Ok(Self {
-            hidden: Arc::new(Lookup::read(&first, architecture, hidden, kernel)?),
-            gamma: numbers(&gamma, "weight", &shape)?,
-            beta: numbers(&beta, "weight", &shape)?,
-            gamma_bias: numbers(&gamma, "bias", &[channels])?,
-            beta_bias: numbers(&beta, "bias", &[channels])?,
-        })
+        let (weight, bias) = (halves(&predictor.weight)?, halves(&predictor.bias)?);
+        Ok(Self { hidden: predictor.hidden, weight, bias })
     }
 }
 
@@ -184,16 +139,14 @@ impl Spade {
         architecture: &Architecture,
         (channels, grid): (usize, Grid),
         policy: Policy,
-        shelf: &mut Shelf,
+        layout: &mut TableLayout,
         shared: Option<&mut SharedPredictor>,
     ) -> Result<Self, EngineError> {
-        let predictor = match shared {
-            Some(shared) => shared.layer(channels),
-            None => Predictor::read(part, architecture, channels)?,
-        };
+        let predictor = Predictor::read(part, architecture, channels, shared, first_conv(architecture))?;
+        let predictor = Weights::of(predictor)?;
         let running = Running::read(part, architecture.norm, channels)?;
-        let table = shelf.add(grid, blocks(channels));
-        let in_tiles = shelf.in_tiles(grid);
+        let table = layout.add(grid, blocks(channels));
+        let in_tiles = layout.in_tiles(grid);
         Ok(Self::fold(architecture, channels, (policy, in_tiles), table, &predictor, &running))
     }
 
@@ -202,10 +155,10 @@ impl Spade {
         channels: usize,
         (policy, in_tiles): (Policy, bool),
         table: TableIndex,
-        predictor: &Predictor,
+        predictor: &Weights,
         running: &Running,
     ) -> Self {
-        let Predictor { hidden, gamma, beta, gamma_bias, beta_bias } = predictor;
+        let Weights { hidden, weight: [gamma, beta], bias: [gamma_bias, beta_bias] } = predictor;
         let all = running;
         let centred = all.without_mean();
         let running = if in_tiles { &centred } else { all };
@@ -426,11 +379,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        cpu::{rows::Rows as TableRows, tiles::Tiles},
-        instructions::Instructions,
-        made_up::{Numbers, small, weights},
+        cpu::{row_cache::RowCache, tiles::Tiles},
         plan::{codes::CodeMap, level::Level},
+        testing::fixtures::{Numbers, small, weights},
     };
+    use spadework_kernels::cpu::Instructions;
 
     const CHANNELS: usize = 40;
 
@@ -440,24 +393,22 @@ mod tests {
         let part = Prefixed::root(&tensors).part("head_0").part("norm_0").part("mlp_shared.0");
         let mut numbers = Numbers(7);
         let size = CHANNELS * architecture.hidden * KERNEL * KERNEL;
-        let predictor = Predictor {
-            hidden: Arc::new(Lookup::read(&part, architecture, architecture.hidden, KERNEL).unwrap()),
-            gamma: numbers.take(size),
-            beta: numbers.take(size),
-            gamma_bias: numbers.take(CHANNELS),
-            beta_bias: numbers.take(CHANNELS),
+        let predictor = Weights {
+            hidden: Arc::new(first_conv(architecture)(&part).unwrap()),
+            weight: [numbers.take(size), numbers.take(size)],
+            bias: [numbers.take(CHANNELS), numbers.take(CHANNELS)],
         };
         let running = Running { mean: vec![mean; CHANNELS], inverse: vec![1.0; CHANNELS] };
         let policies = Policy::all(&Instructions::choose(None));
         let policy = policies.iter().find(|(policy, _)| policy.tables_in_tiles()).unwrap().0;
-        let mut shelf = Shelf::new(architecture, policy);
-        let index = shelf.add(architecture.grid, blocks(CHANNELS));
+        let mut layout = TableLayout::new(architecture, policy);
+        let index = layout.add(architecture.grid, blocks(CHANNELS));
         let f32_policy = policies[0].0;
         let policy = if in_tiles { policy } else { f32_policy };
         let spade = Spade::fold(architecture, CHANNELS, (policy, in_tiles), index, &predictor, &running);
         let (windows, extent) = (Tiles::of(level), 2 * KERNEL - 1);
         let (plan, cells, rows) = if in_tiles {
-            let placed = TableRows::new(crate::cpu::tiles::WINDOW, 0).place(&windows.windows);
+            let placed = RowCache::new(crate::cpu::tiles::WINDOW, 0).place(&windows.windows);
             let cell = |cell: usize| {
                 let (place, inner) = Tiles::find(level.grid.width, cell);
                 placed.rows[windows.ids[place] as usize] * CELLS as u32 + inner as u32
@@ -465,7 +416,7 @@ mod tests {
             let cells: Vec<u32> = (0..level.ids.len()).map(cell).collect();
             (TablePlan::of_tiles(level, &windows, &placed, 2), cells, placed.rows.len() * CELLS)
         } else {
-            let placed = TableRows::new(extent * extent, 0).place(&level.windows);
+            let placed = RowCache::new(extent * extent, 0).place(&level.windows);
             let cells = level.ids.iter().map(|&id| placed.rows[id as usize]).collect();
             (TablePlan::new(level, &placed, 2), cells, placed.rows.len())
         };

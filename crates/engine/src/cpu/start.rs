@@ -9,17 +9,14 @@ use super::{
     lookup::Lookup,
     read::numbers,
 };
-use crate::{
-    EngineError, Input,
-    buffer::Buffer,
-    isa::{BLOCK, Isa},
-};
+use crate::{EngineError, Input};
+use spadework_kernels::cpu::{BLOCK, Buffer, Isa};
 
 /// What the network starts from.
 #[derive(Debug)]
 pub(super) enum Start {
     /// Linear, z → (C, H, W).
-    Latent { z_dim: usize, weights: Buffer<f32>, bias: Buffer<f32> },
+    Latent { weights: Buffer<f32>, bias: Buffer<f32> },
     /// conv 3×3 on the mask at the latent grid's size.
     LabelMap(Lookup),
 }
@@ -34,41 +31,31 @@ impl Start {
         };
         let features = width * cells(architecture.grid);
         Ok(Self::Latent {
-            z_dim,
             weights: numbers(&part, "weight", &[features, z_dim])?.into_iter().collect(),
             bias: numbers(&part, "bias", &[features])?.into_iter().collect(),
         })
     }
 
     /// Writes the first feature map of `grid`, `[block][cell][32]`.
-    pub(super) fn run(
-        &self,
-        isa: Isa,
-        input: &Input,
-        grid: Grid,
-        out: &mut [f32],
-    ) -> Result<(), EngineError> {
-        let refuse = |reason: &str| Err(EngineError::Input(reason.to_owned()));
-        match (self, &input.z, &input.plan.start) {
-            (Self::Latent { z_dim, weights, bias }, Some(z), _) if z.len() == *z_dim => {
+    ///
+    /// # Panics
+    /// When the input has not been checked for this model.
+    pub(super) fn run(&self, isa: Isa, input: &Input, grid: Grid, out: &mut [f32]) {
+        match self {
+            Self::Latent { weights, bias } => {
+                let z = input.z.as_deref().expect("the input was checked: it has a latent");
                 let channels = bias.len() / cells(grid);
                 let out = &mut out[..blocks(channels) * cells(grid) * BLOCK];
                 linear(isa, z, weights, bias, cells(grid), out);
-                Ok(())
             }
-            (Self::Latent { z_dim, .. }, Some(z), _) => {
-                refuse(&format!("the latent has {} numbers, the model takes {z_dim}", z.len()))
-            }
-            (Self::Latent { .. }, None, _) => refuse("this model takes a latent `z`; none was given"),
-            (Self::LabelMap(_), Some(_), _) => refuse("this model has no latent; `z` was given"),
-            (Self::LabelMap(conv), None, Some(map)) => {
+            Self::LabelMap(conv) => {
+                let map =
+                    input.plan.start.as_ref().expect("the input was checked: it has the mask to start from");
                 let patches = map.windows(KERNEL);
                 let mut cells_first = vec![0.0; cells(grid) * conv.width()];
                 conv.apply(isa, &patches, false, &mut cells_first);
                 to_blocks(&cells_first, conv.width(), out);
-                Ok(())
             }
-            (Self::LabelMap(_), None, None) => refuse("the mask was planned for another model"),
         }
     }
 }

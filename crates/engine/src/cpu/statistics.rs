@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use spadework_model::EPSILON;
 
 use super::features::Features;
-use crate::isa::BLOCK;
+use spadework_kernels::cpu::BLOCK;
 
 /// A per-channel `x · scale + shift`, in blocks.
 pub(super) type Affine = Vec<([f32; BLOCK], [f32; BLOCK])>;

@@ -1,7 +1,7 @@
 //! Which rows of a level's tables have yet to be made, in portions that threads share out.
 
 use super::{
-    rows::Placed,
+    row_cache::Placed,
     tiles::{PATCHES, Tiles},
 };
 use crate::plan::level::{Level, NO_PATCH, Portion};

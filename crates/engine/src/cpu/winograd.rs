@@ -12,14 +12,14 @@ use rayon::prelude::*;
 use spadework_model::Grid;
 
 use super::{
-    conv::Epilogue,
+    epilogue::Epilogue,
     features::{blocks, cells},
-    network::Scratch,
+    scratch::Scratch,
     source::{Source, bordered_row},
 };
-use crate::isa::{BLOCK, Isa};
-use kernels::{Kernels, Layout};
+use kernels::{Layout, WinogradKernels};
 pub(super) use separate::SeparateTiles;
+use spadework_kernels::cpu::{BLOCK, Isa};
 pub(super) use tile::Tile;
 use transforms::{InputRow, OutputRow};
 
@@ -38,13 +38,13 @@ pub(super) struct Winograd {
     isa: Isa,
     tile: Tile,
     input_blocks: usize,
-    kernels: Kernels,
+    kernels: WinogradKernels,
 }
 
 impl Winograd {
     /// Packs `weight` (out, in, 3, 3).
     pub(super) fn new(isa: Isa, tile: Tile, channels: (usize, usize), weight: &[f32]) -> Self {
-        let kernels = Kernels::new(tile, channels, weight);
+        let kernels = WinogradKernels::new(tile, channels, weight);
         Self { isa, tile, input_blocks: blocks(channels.0), kernels }
     }
 

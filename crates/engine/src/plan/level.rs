@@ -8,7 +8,7 @@ use super::{
 };
 
 /// A tap that lies outside the map, where the second conv reads a zero.
-pub const NO_PATCH: u32 = u32::MAX;
+pub const NO_PATCH: u32 = spadework_kernels::device::NO_ROW;
 
 /// The distinct neighbourhoods of one resolution.
 ///

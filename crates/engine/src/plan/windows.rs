@@ -4,7 +4,7 @@ use std::hash::Hash;
 
 use spadework_model::Grid;
 
-use crate::slices::SliceIndex;
+use crate::plan::slice_index::SliceIndex;
 
 /// Distinct windows, numbered in order of appearance.
 #[derive(Clone, Debug, PartialEq, Eq)]

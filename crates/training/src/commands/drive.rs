@@ -16,10 +16,10 @@ use crate::{
     compute,
     data::Source,
     distributed::{Group, Place, place_from_environment},
-    ops::Backend,
     outcome::Mistake,
     run::{Ending, RunConfig, RunFolder, Start, Stored, begin_from, build, checkpoints, shown},
 };
+use spadework_autograd::Backend;
 
 /// How a process that is told twice to stop ends, as shells report an interrupt.
 const INTERRUPTED: i32 = 130;

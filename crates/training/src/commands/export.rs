@@ -19,7 +19,6 @@ use crate::{
     data::Source,
     distributed::Group,
     export::{Averaged, ModelTensors, reestimate},
-    ops::Backend,
     outcome::Mistake,
     run::{
         Learner as _, Learning, RunConfig, Stored, Use, batch_of, build, checkpoints, draws, read_config,
@@ -27,6 +26,7 @@ use crate::{
     },
     step::{Batch, Draws},
 };
+use spadework_autograd::Backend;
 
 /// Positions that no run reaches, for samples that statistics are estimated from.
 const UNSEEN: u64 = 1 << 41;

@@ -18,7 +18,7 @@ use bytemuck::{Pod, Zeroable};
 use candle_core::Device;
 use candle_core::{DType, Tensor};
 #[cfg(feature = "cuda")]
-use spadework_engine::training::{Communicator, Nccl, NcclId};
+use spadework_kernels::cuda::{Communicator, Nccl, NcclId};
 
 use super::{
     DistributedError, Place,
@@ -161,7 +161,8 @@ impl Group {
     /// When NCCL is not there in every process, or does not connect them.
     #[cfg(feature = "cuda")]
     pub fn connect_devices(&mut self, device: &Device) -> Result<(), DistributedError> {
-        let failed = |error: spadework_engine::EngineError| DistributedError::Devices(error.to_string());
+        let failed =
+            |error: spadework_kernels::device::DeviceError| DistributedError::Devices(error.to_string());
         if self.world == 1 {
             return Ok(());
         }

@@ -13,9 +13,9 @@ use spadework_imaging::{LabelMap, RgbImage, Size};
 
 use crate::{
     data::{Loader, Sample, Source},
-    ops::{Backend, Conv, conv2d, upsample_twice},
     optimizer::{Adam, Betas},
 };
+use spadework_autograd::{Backend, Conv, conv2d, upsample_twice};
 
 /// Pixels on a side of a cell that gets one label: it looks at pictures in squares of 4×4.
 pub const CELL: usize = 4;

@@ -8,10 +8,10 @@ use super::*;
 use crate::{
     networks::{Initialisation, Mode, Networks, initialise},
     objective::Objective,
-    ops::{Backend, finite_differences::numbers, power_iteration, tests::architecture},
     state::Variables,
     step::Trainer,
 };
+use spadework_autograd::{Backend, power_iteration, testing::architecture, testing::numbers};
 
 const TOLERANCE: f64 = 2e-5;
 const BATCH: usize = 2;

@@ -2,10 +2,8 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::{
-    networks::{Features, Vgg19},
-    ops::Backend,
-};
+use crate::networks::{Features, Vgg19};
+use spadework_autograd::Backend;
 
 /// Weights of VGG19's five features.
 const PERCEPTUAL: [f64; 5] = [1.0 / 32.0, 1.0 / 16.0, 1.0 / 8.0, 1.0 / 4.0, 1.0];

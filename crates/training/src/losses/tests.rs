@@ -7,10 +7,10 @@ use super::*;
 use crate::{
     networks::{Features, Vgg19},
     objective::{GanMode, KlReduction},
-    ops::{
-        Backend,
-        finite_differences::{check, numbers},
-    },
+};
+use spadework_autograd::{
+    Backend,
+    testing::{check, numbers},
 };
 
 const MODES: [GanMode; 4] = [GanMode::Hinge, GanMode::LeastSquares, GanMode::Original, GanMode::Wasserstein];

@@ -7,7 +7,7 @@ use super::{
     pass::Pass,
     specification::{ConvNorm, Discriminator, Networks, Normalisation},
 };
-use crate::ops::{Conv, SLOPE};
+use spadework_autograd::{Conv, SLOPE};
 
 const KERNEL: usize = 4;
 const PADDING: usize = 2;

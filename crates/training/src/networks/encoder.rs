@@ -8,7 +8,7 @@ use super::{
     pass::Pass,
     specification::{ConvNorm, Networks},
 };
-use crate::ops::{Conv, SLOPE};
+use spadework_autograd::{Conv, SLOPE};
 
 /// Height and width the encoders work at.
 const SIDE: usize = 256;

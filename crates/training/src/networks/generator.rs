@@ -9,7 +9,7 @@ use super::{
     layers::{channels_first, channels_last, linear},
     pass::Pass,
 };
-use crate::ops::{Conv, Moments, Neighbourhoods, Span, upsample_twice};
+use spadework_autograd::{Conv, Moments, Neighbourhoods, Span, upsample_twice};
 
 /// A generator that is trained.
 #[derive(Clone, Debug)]

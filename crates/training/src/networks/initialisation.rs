@@ -14,10 +14,8 @@ use super::{
     layers::conv_name,
     specification::{ConvNorm, Networks, Normalisation},
 };
-use crate::{
-    ops::power_iteration,
-    state::{State, Variables},
-};
+use crate::state::{State, Variables};
+use spadework_autograd::power_iteration;
 use spadework_model::{Architecture, Modulation, Norm, Stage};
 
 /// What weights are drawn from.

@@ -8,7 +8,7 @@ use super::{
     pass::Pass,
     specification::{ConvNorm, Normalisation},
 };
-use crate::ops::{Conv, Span};
+use spadework_autograd::{Conv, Span};
 
 /// A conv with its norm and the leaky ReLU behind it, as the encoder and the discriminator have them.
 pub(super) struct ConvLayer<'a> {

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use candle_core::{DType, Result, Tensor, Var};
 
-use crate::{
-    ops::{Backend, Collective, Moments, Span},
-    state::Variables,
-};
+use crate::state::Variables;
+use spadework_autograd::{Backend, Collective, Moments, Span};
 
 /// What a pass is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::ops::{Backend, Conv};
+use spadework_autograd::{Backend, Conv};
 
 /// Index in torchvision's `features`, input and output channels of the convs up to relu5_1.
 const CONVS: [(usize, usize, usize); 13] = [
@@ -79,7 +79,7 @@ impl Vgg19 {
 impl Vgg19 {
     /// Weights without a meaning that keep the size of what they are multiplied with.
     pub(crate) fn made_up(dtype: candle_core::DType) -> Result<Self> {
-        use crate::ops::finite_differences::numbers;
+        use spadework_autograd::testing::numbers;
         let conv = |&(index, input, output): &(usize, usize, usize)| {
             let bound = (6.0 / (9 * input) as f64).sqrt();
             let weight = (numbers(&[output, input, 3, 3], index as u64) * bound)?;

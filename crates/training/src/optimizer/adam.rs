@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::elementwise::{CHUNK, change_by};
-use crate::ops::Backend;
+use spadework_autograd::Backend;
 
 /// Added to the root of the second moment, as PyTorch does.
 const EPSILON: f64 = 1e-8;
@@ -160,7 +160,7 @@ mod tests {
     use std::sync::Arc;
 
     use candle_core::Device;
-    use spadework_engine::training::Operators;
+    use spadework_kernels::device::training::TrainingOperators;
 
     use super::*;
     use crate::optimizer::MovingAverage;
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_device_s_step_and_average_are_those_of_a_cpu() {
-        let device = Backend::Device(Arc::new(Operators::on_cpu(false)));
+        let device = Backend::Device(Arc::new(TrainingOperators::emulated(false)));
         let results = [Backend::Cpu, device].map(|backend| {
             let parameters = one_parameter(&[1.0, -2.0, 0.5]);
             let mut adam = Adam::new(Betas { first: 0.5, second: 0.9 }, &parameters, &backend).unwrap();

@@ -6,7 +6,7 @@ use candle_core::{Result, Tensor, Var, bail};
 use rayon::prelude::*;
 
 use super::elementwise::{CHUNK, change_by};
-use crate::ops::Backend;
+use spadework_autograd::Backend;
 
 /// The share that step `step`, counted from 0, keeps of the average: it rises towards `decay`, so that the first
 /// weights are soon forgotten.

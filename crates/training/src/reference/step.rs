@@ -17,11 +17,11 @@ use super::{
 use crate::{
     networks::{Networks, Vgg19},
     objective::Objective,
-    ops::Backend,
     outcome::Mistake,
     state::{State, Variables},
     step::{Batch, Draws, Gradients, Losses, Trainer},
 };
+use spadework_autograd::Backend;
 
 /// What share of its network's largest gradient a gradient is measured by where it vanishes.
 const NETWORK: f64 = 1e-3;

@@ -17,10 +17,10 @@ use crate::{
     distributed::{Group, as_group},
     networks::{Discriminator, Networks},
     objective::{KlReduction, Objective},
-    ops::Backend,
     run::{Report, RunConfig},
     step::Gradients,
 };
+use spadework_autograd::Backend;
 
 const BATCH: u64 = 4;
 
@@ -116,5 +116,5 @@ fn two_processes_compute_the_gradients_of_one() {
 
 #[test]
 fn two_processes_with_devices_compute_the_gradients_of_one() {
-    agree(&crate::ops::device::tests::twin());
+    agree(&spadework_autograd::testing::emulated());
 }

@@ -11,11 +11,11 @@ use super::{
 };
 use crate::{
     distributed::{DistributedError, Group},
-    ops::Backend,
     optimizer::{Adam, Betas, MovingAverage, Rates, decay_at},
     state::State,
     step::{Batch, Draws, Gradients, Losses},
 };
+use spadework_autograd::Backend;
 
 /// Networks that turn a batch into gradients. They own their weights; whoever drives them changes these.
 pub trait Learner {

@@ -19,9 +19,9 @@ use super::{
 use crate::{
     data::{Sample, Source},
     distributed::Group,
-    ops::Backend,
     outcome::Mistake,
 };
+use spadework_autograd::Backend;
 
 /// Samples that previews show.
 const SHOWN: u64 = 6;

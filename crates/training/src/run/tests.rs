@@ -20,11 +20,11 @@ use crate::{
     distributed::Group,
     networks::{ConvNorm, Discriminator, Initialisation, Networks},
     objective::Objective,
-    ops::Backend,
     optimizer::{Betas, Rates, Schedule},
     state::{State, Variables},
     step::{Batch, Draws, Gradients, Losses},
 };
+use spadework_autograd::Backend;
 
 /// Weights that move towards the mean of the pictures, shaken by the draws.
 struct Toy {

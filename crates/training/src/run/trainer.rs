@@ -11,10 +11,10 @@ use super::{config::RunConfig, learning::Learner};
 use crate::{
     distributed::Group,
     networks::{Vgg19, initialise},
-    ops::{Backend, Collective, power_iteration},
     state::{State, Variables},
     step::{Batch, Draws, Gradients, Losses, Trainer},
 };
+use spadework_autograd::{Backend, Collective, power_iteration};
 
 /// Power iterations after which the vectors of a weight that has just been read are its own.
 const POWER_ITERATIONS: usize = 15;

@@ -4,16 +4,16 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use spadework_engine::training::Operators;
+use spadework_kernels::device::training::TrainingOperators;
 use spadework_model::{Architecture, EncoderArchitecture, Modulation, Norm, Upsampling};
 
 use super::*;
 use crate::{
     networks::{ConvNorm, Discriminator, Initialisation, Normalisation, initialise},
     objective::KlReduction,
-    ops::{device::tests::twin, finite_differences::numbers, tests::architecture},
     reference::norm,
 };
+use spadework_autograd::{testing::architecture, testing::emulated, testing::numbers};
 
 /// Largest ‖difference‖ / ‖CPU's‖ of a tensor.
 const TOLERANCE: f64 = 1e-3;
@@ -152,21 +152,21 @@ fn agree_roughly(backend: &Backend) {
 
 #[test]
 fn a_step_on_a_device_is_a_step_on_a_cpu() {
-    agree(&twin());
+    agree(&emulated());
 }
 
 #[test]
 fn a_step_of_bf16_products_is_nearly_the_same() {
-    agree_roughly(&Backend::Device(Arc::new(Operators::on_cpu(true))));
+    agree_roughly(&Backend::Device(Arc::new(TrainingOperators::emulated(true))));
 }
 
 #[cfg(feature = "cuda")]
 mod cuda {
     use super::*;
-    use crate::ops::device::tests::cuda;
+    use spadework_autograd::testing::cuda;
 
     fn in_bf16() -> Backend {
-        Backend::Device(Arc::new(Operators::open(0, Some(spadework_engine::Precision::Medium)).unwrap()))
+        Backend::Device(Arc::new(TrainingOperators::open(0, Some(DType::BF16)).unwrap()))
     }
 
     #[test]

@@ -230,7 +230,7 @@ fn parts(model: &ServedModel, jobs: &[Job]) -> anyhow::Result<BTreeMap<&'static 
         let input = input(&mut engine, job)?;
         let mut sums: BTreeMap<&'static str, Duration> = BTreeMap::new();
         let mut since = Instant::now();
-        engine.watch(&input, &mut |part| {
+        engine.profile(&input, &mut |part| {
             *sums.entry(part.name()).or_default() += since.elapsed();
             since = Instant::now();
         })?;

@@ -3,10 +3,12 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{
-    cpu::{features::cells, winograd::Tile},
-    gemm::Bf16,
+use crate::cpu::{
+    epilogue::Noise,
+    features::{Features, cells},
+    winograd::Tile,
 };
+use spadework_kernels::cpu::Bf16;
 
 /// A conv to be computed.
 #[derive(Clone, Debug)]
@@ -125,7 +127,7 @@ impl Case {
 
     /// The output in blocks, by the kernels.
     fn computed(&self, numbers: &Numbers, form: Form, isa: Isa) -> Vec<f32> {
-        let conv = Conv::new(self.channels, self.kernel, &numbers.weight, &numbers.bias, form);
+        let conv = PackedConv::new(self.channels, self.kernel, &numbers.weight, &numbers.bias, form);
         let input = Planes { values: &numbers.input, channels: self.channels.0, grid: self.grid };
         let (plane, weights) = &numbers.noise;
         let residual = numbers.residual.as_ref();

@@ -1,4 +1,4 @@
-//! Kernels as they are, transformed by every task that multiplies: transformed once, they would be up to four times as large,
+//! WinogradKernels as they are, transformed by every task that multiplies: transformed once, they would be up to four times as large,
 //! and on small maps reading them is what takes the time.
 
 use std::ops::Range;
@@ -6,12 +6,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{SKEW, tile::Tile, transforms::KernelRows};
-use crate::{
-    buffer::Buffer,
-    cpu::features::blocks,
-    gemm::{Panel, Rows, Store, multiply, prefetch},
-    isa::{BLOCK, Isa},
-};
+use crate::cpu::features::blocks;
+use spadework_kernels::cpu::{BLOCK, Buffer, Isa, Panel, Rows, Store, multiply, prefetch};
 
 /// Blocks of input channels whose kernels are transformed at once: their panels stay in the second-level cache.
 const CHUNK: usize = 2;
@@ -41,13 +37,13 @@ type Kernel = [[f32; BLOCK]; 9];
 
 /// The kernels of a conv.
 #[derive(Debug)]
-pub(super) struct Kernels {
+pub(super) struct WinogradKernels {
     tile: Tile,
     inputs: usize,
     values: Buffer<f32>, // [output block][input][tap][32]
 }
 
-impl Kernels {
+impl WinogradKernels {
     /// Packs `weight` (out, in, 3, 3).
     pub(super) fn new(tile: Tile, (input, output): (usize, usize), weight: &[f32]) -> Self {
         let inputs = blocks(input) * BLOCK;

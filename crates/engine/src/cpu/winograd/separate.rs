@@ -3,14 +3,12 @@
 use spadework_model::Grid;
 
 use super::{
-    kernels::{Kernels, Layout},
+    kernels::{Layout, WinogradKernels},
     tile::Tile,
     transforms::{InputRow, OutputRow},
 };
-use crate::{
-    cpu::features::blocks,
-    isa::{BLOCK, Isa},
-};
+use crate::cpu::features::blocks;
+use spadework_kernels::cpu::{BLOCK, Isa};
 
 const TILE: Tile = Tile::Four;
 /// Vectors that a tile reads.
@@ -23,7 +21,7 @@ const CELLS: usize = TILE.outputs() * TILE.outputs();
 pub(in crate::cpu) struct SeparateTiles {
     isa: Isa,
     input_blocks: usize,
-    kernels: Kernels,
+    kernels: WinogradKernels,
 }
 
 impl SeparateTiles {
@@ -34,7 +32,7 @@ impl SeparateTiles {
 
     /// Packs `weight` (out, in, 3, 3).
     pub(in crate::cpu) fn new(isa: Isa, channels: (usize, usize), weight: &[f32]) -> Self {
-        Self { isa, input_blocks: blocks(channels.0), kernels: Kernels::new(TILE, channels, weight) }
+        Self { isa, input_blocks: blocks(channels.0), kernels: WinogradKernels::new(TILE, channels, weight) }
     }
 
     /// Blocks of input channels.

@@ -2,6 +2,7 @@
 //! a and b are chosen for small errors.
 
 use pulp::Simd;
+use spadework_kernels::cpu::mul_add;
 
 /// Outputs on a tile's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,12 +54,12 @@ pub(super) fn kernel<S: Simd, const SIDE: usize>(simd: S, w: [S::f32s; 3]) -> [S
         y[3] = w[2];
     } else {
         y[0] = simd.mul_f32s(splat(AT_0), w[0]);
-        let even = simd.mul_f32s(splat(AT_A), simd.mul_add_e_f32s(splat(AA), w[2], w[0]));
-        y[1] = simd.mul_add_e_f32s(splat(AT_A * A), w[1], even);
-        y[2] = simd.mul_add_e_f32s(splat(-AT_A * A), w[1], even);
-        let even = simd.mul_f32s(splat(AT_B), simd.mul_add_e_f32s(splat(BB), w[2], w[0]));
-        y[3] = simd.mul_add_e_f32s(splat(AT_B * B), w[1], even);
-        y[4] = simd.mul_add_e_f32s(splat(-AT_B * B), w[1], even);
+        let even = simd.mul_f32s(splat(AT_A), mul_add(simd, splat(AA), w[2], w[0]));
+        y[1] = mul_add(simd, splat(AT_A * A), w[1], even);
+        y[2] = mul_add(simd, splat(-AT_A * A), w[1], even);
+        let even = simd.mul_f32s(splat(AT_B), mul_add(simd, splat(BB), w[2], w[0]));
+        y[3] = mul_add(simd, splat(AT_B * B), w[1], even);
+        y[4] = mul_add(simd, splat(-AT_B * B), w[1], even);
         y[5] = w[2];
     }
     y
@@ -76,15 +77,15 @@ pub(super) fn input<S: Simd, const SIDE: usize>(simd: S, x: [S::f32s; SIDE]) -> 
     } else {
         let splat = |number: f64| simd.splat_f32s(number as f32);
         let (aa, bb) = (splat(-AA), splat(-BB));
-        let (even_a, odd_a) = (simd.mul_add_e_f32s(bb, x[2], x[4]), simd.mul_add_e_f32s(bb, x[1], x[3]));
-        let (even_b, odd_b) = (simd.mul_add_e_f32s(aa, x[2], x[4]), simd.mul_add_e_f32s(aa, x[1], x[3]));
+        let (even_a, odd_a) = (mul_add(simd, bb, x[2], x[4]), mul_add(simd, bb, x[1], x[3]));
+        let (even_b, odd_b) = (mul_add(simd, aa, x[2], x[4]), mul_add(simd, aa, x[1], x[3]));
         let (product, sum) = (splat(AA * BB), splat(-(AA + BB)));
-        y[0] = simd.mul_add_e_f32s(product, x[0], simd.mul_add_e_f32s(sum, x[2], x[4]));
-        y[1] = simd.mul_add_e_f32s(splat(A), odd_a, even_a);
-        y[2] = simd.mul_add_e_f32s(splat(-A), odd_a, even_a);
-        y[3] = simd.mul_add_e_f32s(splat(B), odd_b, even_b);
-        y[4] = simd.mul_add_e_f32s(splat(-B), odd_b, even_b);
-        y[5] = simd.mul_add_e_f32s(product, x[1], simd.mul_add_e_f32s(sum, x[3], x[5]));
+        y[0] = mul_add(simd, product, x[0], mul_add(simd, sum, x[2], x[4]));
+        y[1] = mul_add(simd, splat(A), odd_a, even_a);
+        y[2] = mul_add(simd, splat(-A), odd_a, even_a);
+        y[3] = mul_add(simd, splat(B), odd_b, even_b);
+        y[4] = mul_add(simd, splat(-B), odd_b, even_b);
+        y[5] = mul_add(simd, product, x[1], mul_add(simd, sum, x[3], x[5]));
     }
     y
 }
@@ -104,10 +105,10 @@ pub(super) fn output<S: Simd, const SIDE: usize, const OUTPUTS: usize>(
         let (sum_a, difference_a) = (simd.add_f32s(m[1], m[2]), simd.sub_f32s(m[1], m[2]));
         let (sum_b, difference_b) = (simd.add_f32s(m[3], m[4]), simd.sub_f32s(m[3], m[4]));
         y[0] = simd.add_f32s(m[0], simd.add_f32s(sum_a, sum_b));
-        y[1] = simd.mul_add_e_f32s(splat(A), difference_a, simd.mul_f32s(splat(B), difference_b));
-        y[2] = simd.mul_add_e_f32s(splat(AA), sum_a, simd.mul_f32s(splat(BB), sum_b));
-        let odd = simd.mul_add_e_f32s(splat(BB * B), difference_b, m[5]);
-        y[3] = simd.mul_add_e_f32s(splat(AA * A), difference_a, odd);
+        y[1] = mul_add(simd, splat(A), difference_a, simd.mul_f32s(splat(B), difference_b));
+        y[2] = mul_add(simd, splat(AA), sum_a, simd.mul_f32s(splat(BB), sum_b));
+        let odd = mul_add(simd, splat(BB * B), difference_b, m[5]);
+        y[3] = mul_add(simd, splat(AA * A), difference_a, odd);
     }
     y
 }

@@ -4,7 +4,7 @@ use pulp::{Simd, WithSimd};
 use spadework_model::Grid;
 
 use super::tile::{self, Tile};
-use crate::isa::BLOCK;
+use spadework_kernels::cpu::BLOCK;
 
 /// A square of vectors, transformed on both sides. (Closures would not be inlined, and vectors would go through memory.)
 trait BothSides<S: Simd, const FROM: usize, const TO: usize> {

@@ -1,0 +1,3 @@
+//! What tests of the engines share.
+
+pub(crate) mod fixtures;
