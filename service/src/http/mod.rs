@@ -11,6 +11,7 @@ mod host;
 mod keys;
 mod lifecycle;
 mod listen;
+mod listening;
 mod models;
 mod observe;
 pub mod openapi;
@@ -40,6 +41,7 @@ pub use app::{App, HttpSettings, Parts};
 pub use keys::KeyRing;
 pub use lifecycle::{Lifecycle, Phase};
 pub use listen::{Patience, serve};
+pub use listening::Listening;
 pub use observe::log_panics;
 pub use rate::RateLimit;
 

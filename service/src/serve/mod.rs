@@ -1,5 +1,6 @@
 //! `spadework serve`: from settings to a running server, and from a signal to a stop that loses nothing.
 
+mod address;
 mod args;
 mod config;
 mod environment;

@@ -1,18 +1,18 @@
 //! The server's life: bind, load, serve, drain.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use axum::{Router, http::HeaderValue};
 use spadework_metrics::{BuildInfo, Metrics};
 use tokio::{
-    net::TcpListener,
     sync::{mpsc::UnboundedReceiver, watch},
     task::JoinSet,
     time::{Duration, Instant, sleep, timeout, timeout_at},
 };
 
 use super::{
+    address::Address,
     config::{Config, StopConfig},
     signals::{Signal, signals},
     watchdog,
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     codec::CodecPool,
     fleet::Fleet,
-    http::{self, App, Lifecycle, Parts, Patience, Phase},
+    http::{self, App, Lifecycle, Listening, Parts, Patience, Phase},
     outcome::Mistake,
 };
 
@@ -33,8 +33,8 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// When an address cannot be bound, a model cannot be served at the start, or a device is lost.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let mut signals = signals()?;
-    let public = bind(config.listen).await?;
-    let admin = match config.admin_listen {
+    let public = bind(&config.listen).await?;
+    let admin = match &config.admin_listen {
         Some(address) => Some(bind(address).await?),
         None => None,
     };
@@ -73,7 +73,7 @@ struct Servers {
 }
 
 impl Servers {
-    fn start(app: &App, public: TcpListener, admin: Option<TcpListener>, cors: &[HeaderValue]) -> Self {
+    fn start(app: &App, public: Listening, admin: Option<Listening>, cors: &[HeaderValue]) -> Self {
         let mut servers = Self { shut: watch::Sender::new(false), tasks: JoinSet::new() };
         match admin {
             None => servers.add(public, http::whole(app, cors)),
@@ -85,7 +85,7 @@ impl Servers {
         servers
     }
 
-    fn add(&mut self, listener: TcpListener, router: Router) {
+    fn add(&mut self, listener: Listening, router: Router) {
         self.tasks.spawn(http::serve(listener, router, Patience::default(), self.shut.subscribe()));
     }
 
@@ -96,12 +96,12 @@ impl Servers {
     }
 }
 
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address).await.map_err(|error| {
+async fn bind(address: &Address) -> anyhow::Result<Listening> {
+    let listener = address.bind().await.map_err(|error| {
         Mistake::error(format!("{address} cannot be listened on: {error}; choose another address or port"))
     })?;
     // Scripts wait for this line: with port 0 it is the only place that tells the port.
-    tracing::info!("listening on http://{}", listener.local_addr().context("read the address")?);
+    tracing::info!("listening on {}", listener.url().context("read the address")?);
     Ok(listener)
 }
 
