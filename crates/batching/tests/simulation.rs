@@ -396,7 +396,8 @@ impl Simulation {
         self.now += FORGOTTEN;
         for queue in self.queues.clone() {
             let places = Places { count: 1, bytes: 1 };
-            let needed = self.scheduler.least_time(queue, 1).mul_f64(1.0 + MARGIN) + self.encode.fastest(1.0) + MS;
+            let needed =
+                self.scheduler.least_time(queue, 1).mul_f64(1.0 + MARGIN) + self.encode.fastest(1.0) + MS;
             let reserved = self.reserve(queue, places, self.now + needed);
             assert!(reserved.is_ok(), "an idle queue stays closed: {reserved:?}");
             self.scheduler.release(queue, places);

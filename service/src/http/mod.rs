@@ -57,7 +57,8 @@ pub fn public(app: &App, cors: &[HeaderValue]) -> Router {
         .route("/docs", get(assets::docs))
         .route("/studio/{*path}", get(assets::asset))
         .route("/openapi.json", get(openapi::description))
-        .layer(CompressionLayer::new());
+        .layer(CompressionLayer::new())
+        .layer(from_fn(assets::answer_conditionally));
     let open = Router::new().route("/livez", get(health::livez)).route("/readyz", get(health::readyz));
     finish(app, guarded.merge(pages).merge(open), cors)
 }

@@ -73,6 +73,9 @@ pub struct ServeArgs {
     /// unready; after as long again the process ends with 1
     #[arg(long, env = "SPADEWORK_STALL_AFTER", default_value = "30s")]
     pub stall_after: Duration,
+    /// File in which it is noted how the process ends, for the next one to tell in its metrics; on a volume that outlives it
+    #[arg(long, env = "SPADEWORK_EXIT_FILE", value_name = "FILE")]
+    pub exit_file: Option<PathBuf>,
     #[command(flatten)]
     pub traces: TraceArgs,
     #[command(flatten)]

@@ -1,6 +1,6 @@
 //! What the settings mean. Resolving them reports every mistake at once.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use axum::http::HeaderValue;
 use spadework_batching::{Limits as QueueLimits, Settings as Batching};
@@ -46,6 +46,8 @@ pub struct Config {
     pub traces: Traces,
     /// How to stop.
     pub stop: StopConfig,
+    /// Where it is noted how the process ends.
+    pub exit_file: Option<PathBuf>,
 }
 
 /// How a server stops.
@@ -90,6 +92,7 @@ impl Config {
             http: HttpSettings { limits, deadline: *args.deadline, upload_timeout: *args.upload_timeout },
             rate: args.rate_limit.map(RateLimit::new),
             stop: StopConfig { lame_duck, grace, stall_patience: *args.stall_after },
+            exit_file: args.exit_file.clone(),
             fleet: fleet_config(&args),
             library,
             keys,
