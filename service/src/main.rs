@@ -2,7 +2,6 @@
 
 #![expect(unreachable_pub, reason = "the modules of a binary are public to one another only")]
 
-mod bounds;
 mod codec;
 mod commands;
 mod compute;

@@ -13,6 +13,7 @@ mod file_kind;
 mod file_tensors;
 mod import;
 mod layout;
+mod memory;
 mod partial;
 mod store;
 mod weights;

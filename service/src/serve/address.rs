@@ -1,44 +1,87 @@
-//! Addresses to listen on, as people write them.
+//! Where to listen, as it is typed: `host:port`, `:port`, a port alone, or `unix:path`.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
+use std::{fmt, io, path::PathBuf, str::FromStr};
 
-/// The port of an address without one.
-const PORT: u16 = 8080;
+use tokio::net::TcpListener;
 
-/// Reads an address: `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, a port alone for this machine alone, a colon and a
-/// port for all addresses, or a host without a port.
-///
-/// # Errors
-/// When it is none of these, or the host has no address.
-pub fn address(text: &str) -> Result<SocketAddr, String> {
-    let wanted =
-        || format!("`{text}` is no address; write it as 127.0.0.1:{PORT}, localhost:{PORT} or :{PORT}");
-    if let Ok(address) = text.parse() {
-        return Ok(address);
+use crate::http::Listening;
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A port of a host, by name or number.
+    Tcp {
+        /// The host; IPv6 without its brackets.
+        host: String,
+        /// The port; 0 for any that is free.
+        port: u16,
+    },
+    /// A socket in the file system.
+    Unix(PathBuf),
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no address; write host:port, :port, port or unix:path");
+        if let Some(path) = text.strip_prefix("unix:") {
+            return if path.is_empty() { Err(wrong()) } else { Ok(Self::Unix(path.into())) };
+        }
+        // A port alone is this machine's; `:port` is every address that it has, as elsewhere.
+        let (host, port) = match text.rsplit_once(':') {
+            None => ("127.0.0.1", text),
+            Some(("", port)) => ("::", port),
+            Some((host, port)) => (host, port),
+        };
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host = match bracketed {
+            Some(host) => host,
+            None if host.contains(':') && host != "::" => return Err(wrong()),
+            None => host,
+        };
+        let port = port.parse().map_err(|_| wrong())?;
+        if host.is_empty() || host.contains(['/', ' ']) {
+            return Err(wrong());
+        }
+        Ok(Self::Tcp { host: host.to_owned(), port })
     }
-    if let Ok(ip) = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-        return Ok(SocketAddr::new(ip, PORT));
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
     }
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), text.parse().map_err(|_| wanted())?));
+}
+
+impl Address {
+    /// Whether nobody else can listen there beside.
+    pub fn is_taken_by(&self, other: &Self) -> bool {
+        self == other && !matches!(self, Self::Tcp { port: 0, .. })
     }
-    if text.is_empty() {
-        return Err(wanted());
+
+    /// Listens.
+    ///
+    /// # Errors
+    /// When the host is not known, or the system does not let it.
+    pub async fn bind(&self) -> io::Result<Listening> {
+        match self {
+            // A machine may have no IPv6 at all.
+            Self::Tcp { host, port } if host == "::" => match TcpListener::bind((&**host, *port)).await {
+                Ok(listener) => Ok(Listening::Tcp(listener)),
+                Err(_) => Ok(Listening::Tcp(TcpListener::bind(("0.0.0.0", *port)).await?)),
+            },
+            Self::Tcp { host, port } => Ok(Listening::Tcp(TcpListener::bind((&**host, *port)).await?)),
+            #[cfg(unix)]
+            Self::Unix(path) => Listening::unix(path).await,
+            #[cfg(not(unix))]
+            Self::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
-    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
-    let port =
-        if port.is_empty() && !text.ends_with(':') { PORT } else { port.parse().map_err(|_| wanted())? };
-    if host.is_empty() || host == "*" {
-        return Ok(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port));
-    }
-    if host.contains(['/', ':', ' ']) {
-        return Err(wanted());
-    }
-    let found: Vec<SocketAddr> = (host, port)
-        .to_socket_addrs()
-        .map_err(|error| format!("`{host}` has no address ({error}); write it as 127.0.0.1:{port}"))?
-        .collect();
-    found.iter().find(|address| address.is_ipv4()).or(found.first()).copied().ok_or_else(wanted)
 }
 
 #[cfg(test)]
@@ -47,24 +90,21 @@ mod tests {
 
     #[test]
     fn addresses_are_read_as_people_write_them() {
-        for (text, read) in [
-            ("127.0.0.1:9000", "127.0.0.1:9000"),
-            ("[::1]:8080", "[::1]:8080"),
-            ("::1", "[::1]:8080"),
-            ("[::]", "[::]:8080"),
-            ("0.0.0.0", "0.0.0.0:8080"),
-            ("9000", "127.0.0.1:9000"),
-            ("0", "127.0.0.1:0"),
-            (":9000", "0.0.0.0:9000"),
-            ("*:9000", "0.0.0.0:9000"),
-            ("localhost:9000", "127.0.0.1:9000"),
-            ("localhost", "127.0.0.1:8080"),
+        let tcp = |host: &str, port| Ok(Address::Tcp { host: host.to_owned(), port });
+        for (text, address) in [
+            ("127.0.0.1:8080", tcp("127.0.0.1", 8080)),
+            ("localhost:0", tcp("localhost", 0)),
+            ("[::1]:8080", tcp("::1", 8080)),
+            (":8080", tcp("::", 8080)),
+            ("8080", tcp("127.0.0.1", 8080)),
+            ("unix:/run/spadework.sock", Ok(Address::Unix("/run/spadework.sock".into()))),
         ] {
-            assert_eq!(address(text), Ok(read.parse().unwrap()), "{text}");
+            assert_eq!(text.parse(), address, "{text}");
         }
-        for text in ["", ":", "localhost:", "localhost:x", "70000", "http://localhost:8080", "a b:80"] {
-            let error = address(text).unwrap_err();
-            assert!(error.contains("127.0.0.1"), "{text}: {error}");
+        for wrong in
+            ["", "localhost", "localhost:", "::1:8080", "a:99999", "unix:", "http://a:1", "[]:1", ":"]
+        {
+            assert!(wrong.parse::<Address>().is_err(), "{wrong}");
         }
     }
 }

@@ -4,6 +4,7 @@ mod address;
 mod args;
 mod config;
 mod environment;
+mod last_exit;
 mod run;
 mod signals;
 mod watchdog;

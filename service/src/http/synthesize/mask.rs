@@ -10,7 +10,7 @@ use spadework_imaging::{encode_label_png, peek};
 use tokio::time::timeout;
 
 use super::{
-    Answer, accepted, mask_format, request,
+    AnswerFormat, accepted, mask_format, request,
     schema::{MaskAnswer, SynthesisForm, SynthesisJson, SynthesisQuery, mask_answer},
 };
 use crate::{
@@ -63,7 +63,7 @@ use crate::{
 pub async fn read_mask(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let _in_flight = app.enter()?;
     let accept = accepted(request.headers())?;
-    if !matches!(accept, Answer::Png | Answer::Json) {
+    if !matches!(accept, AnswerFormat::Png | AnswerFormat::Json) {
         return Err(Problem::not_acceptable(
             "a mask is answered as image/png or application/json; ask for one of these",
         ));
@@ -80,7 +80,7 @@ pub async fn read_mask(State(app): State<App>, request: Request) -> Result<Respo
     let job = move |_: &crate::codec::Gone<'_>| -> Result<_, Problem> {
         let mask = decode(&model, &request.files()?, &request.options, &limits)?;
         let file = match accept {
-            Answer::Json => {
+            AnswerFormat::Json => {
                 serde_json::to_vec(&mask_answer(&mask.report)).map_err(|_| Problem::internal())?
             }
             _ => encode_label_png(&mask.labels)?,
