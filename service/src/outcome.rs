@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mistake_is_the_caller_s_whatever_was_being_done() {
+    fn a_mistake_is_the_user_s_whatever_was_being_done() {
         assert!(is_user_error(&Mistake::error("give a mask").context("synthesize")));
         assert!(is_user_error(&CheckpointError::Unknown("x".to_owned()).into()));
         assert!(!is_user_error(&anyhow!("out of memory")));

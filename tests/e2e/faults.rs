@@ -67,7 +67,7 @@ fn clients_that_leave_in_the_middle_of_an_upload_leave_nothing_behind() {
         settles(&server, OPEN, open);
     }
     server.picture(&landscape_mask(0), &[]);
-    assert_eq!(server.metric("spadework_rejected_total{reason=\"codec_full\"}"), 0.0);
+    assert_eq!(server.metric("spadework_requests_rejected_total{model=\"none\",reason=\"codec_full\"}"), 0.0);
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn callers_that_leave_free_their_places() {
         thread::sleep(Duration::from_millis(10));
     }
     let ran = server.metric("spadework_batch_size_sum{device=\"cpu\",model=\"landscape\"}");
-    let left = server.metric("spadework_cancelled_total{stage=\"queue\"}");
+    let left = server.metric("spadework_images_cancelled_total{model=\"landscape\",stage=\"queue\"}");
     assert!(left > 0.0, "nobody left");
     assert!(ran < 1.0 + 12.0, "all ran although their callers had left");
     server.picture(&landscape_mask(0), &[]);
@@ -110,18 +110,23 @@ fn a_full_queue_refuses_at_once_and_says_when_to_come_back() {
     let (refusals, pictures) = (refusals.into_inner().unwrap(), pictures.into_inner().unwrap());
     assert!(!refusals.is_empty() && pictures >= 1, "{pictures} pictures, {} refusals", refusals.len());
     assert!(refusals.iter().all(|seconds| seconds.parse::<u64>().unwrap() >= 1));
-    assert_eq!(server.metric("spadework_rejected_total{reason=\"queue_full\"}"), refusals.len() as f64);
+    assert_eq!(
+        server.metric("spadework_requests_rejected_total{model=\"landscape\",reason=\"queue_full\"}"),
+        refusals.len() as f64
+    );
 }
 
 #[test]
-fn what_would_be_late_is_refused_before_it_costs_anything() {
+fn a_deadline_that_no_waiting_makes_enough_is_the_caller_s_to_change() {
     let server = Server::shared();
     let options = [("deadline_ms", "1"), ("model", "landscape")];
     let response = server.form(&landscape_mask(0), &options).send().unwrap();
-    assert_eq!(response.status(), 429);
-    assert!(response.headers().contains_key("retry-after"));
-    let detail: serde_json::Value = response.json().unwrap();
-    assert!(detail["detail"].as_str().unwrap().contains("deadline_ms"));
+    assert_eq!(response.status(), 422);
+    assert!(!response.headers().contains_key("retry-after"));
+    let problem: serde_json::Value = response.json().unwrap();
+    let detail = problem["detail"].as_str().unwrap();
+    let least = detail.split("takes at least ").nth(1).and_then(|rest| rest.split(';').next()).unwrap();
+    assert!(least.parse::<u64>().unwrap() > 1, "{detail}");
 }
 
 #[test]

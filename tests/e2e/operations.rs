@@ -119,9 +119,10 @@ fn a_model_is_reloaded_while_it_serves_and_a_broken_one_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let (tiny, next) = (folder.path().join("tiny"), folder.path().join(".next"));
     import_tiny(&tiny);
-    let server = Server::start(&["--models", folder.path().to_str().unwrap()]);
+    let models = folder.path().to_str().unwrap();
+    let server = Server::start(&["--models", models, "--admin-listen", "localhost:0"]);
     let picture = || server.picture(&tiny_mask(0), &[("seed", "1"), ("model", "tiny")]);
-    let reload = || server.post("/admin/models/tiny/reload").send().unwrap();
+    let reload = || server.reload("tiny");
     let before = picture();
     let answer: Value = reload().json().unwrap();
     assert_eq!(answer["replaced"], false);
@@ -143,7 +144,25 @@ fn a_model_is_reloaded_while_it_serves_and_a_broken_one_is_not() {
     let refused = reload();
     assert_eq!(refused.status(), 422);
     assert_eq!(picture(), after, "what was served goes on");
-    assert_eq!(server.post("/admin/models/venus/reload").send().unwrap().status(), 404);
+    assert_eq!(server.reload("venus").status(), 404);
+}
+
+#[test]
+fn models_are_managed_by_administrators_and_without_keys_on_the_operator_s_address_alone() {
+    let path = "/admin/models/landscape/reload";
+    let server = Server::start(&[]);
+    assert_eq!(server.post(path).send().unwrap().status(), 403, "a proxy on this machine is local too");
+    let server = Server::start(&["--admin-listen", "127.0.0.1:0"]);
+    assert_eq!(server.reload("landscape").status(), 200);
+    let page = server.client.post(format!("{}{path}", server.admin)).header("origin", "http://evil.example");
+    assert_eq!(page.send().unwrap().status(), 403, "a page in a browser on this machine reaches it too");
+
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("keys");
+    fs::write(&keys, "caller:0123456789abcdef\nadmin:ops:fedcba9876543210").unwrap();
+    let server = Server::start(&["--keys-file", keys.to_str().unwrap()]);
+    let reload = |key: &str| server.post(path).header("x-api-key", key).send().unwrap().status().as_u16();
+    assert_eq!([reload(""), reload("0123456789abcdef"), reload("fedcba9876543210")], [401, 403, 200]);
 }
 
 #[test]

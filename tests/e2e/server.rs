@@ -193,6 +193,11 @@ impl Server {
         line.map_or(0.0, |value| value.parse().unwrap())
     }
 
+    /// Asks for a model to be read again, at the operator's address.
+    pub(crate) fn reload(&self, model: &str) -> Response {
+        self.client.post(format!("{}/admin/models/{model}/reload", self.admin)).send().unwrap()
+    }
+
     /// Sends a signal by its name, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();

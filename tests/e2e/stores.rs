@@ -34,13 +34,23 @@ fn place() -> Place {
 }
 
 impl Place {
-    fn arguments(&self) -> [&str; 4] {
-        ["--models", &self.url, "--cache-dir", self.cache.path().to_str().unwrap()]
+    fn arguments(&self) -> [&str; 6] {
+        let cache = self.cache.path().to_str().unwrap();
+        ["--models", &self.url, "--cache-dir", cache, "--admin-listen", "127.0.0.1:0"]
     }
 }
 
 fn picture(server: &Server) -> Vec<u8> {
     server.picture(&tiny_mask(0), &[("seed", "1"), ("model", "tiny")])
+}
+
+/// Waits until something holds.
+fn until(server: &Server, holds: impl Fn() -> bool) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !holds() {
+        assert!(std::time::Instant::now() < deadline, "{}", server.log());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }
 
 fn checks(server: &Server, result: &str) -> f64 {
@@ -59,7 +69,9 @@ fn a_model_behind_a_url_needs_its_store_only_once() {
     place.store.with(|site| site.gone = true);
     let server = Server::start(&place.arguments());
     assert_eq!(picture(&server), expected);
-    assert_eq!(checks(&server, "unreachable"), 1.0);
+    // It is ready before the store is asked.
+    until(&server, || checks(&server, "unreachable") == 1.0);
+    assert_eq!(server.metric("spadework_model_stores_failing"), 1.0);
     assert!(server.log().contains("what was fetched earlier is served"), "{}", server.log());
 }
 
@@ -67,7 +79,7 @@ fn a_model_behind_a_url_needs_its_store_only_once() {
 fn a_reload_takes_what_changed_and_refuses_what_lies() {
     let place = place();
     let server = Server::start(&place.arguments());
-    let reload = || server.post("/admin/models/tiny/reload").send().unwrap();
+    let reload = || server.reload("tiny");
     let before = picture(&server);
     assert_eq!(reload().json::<Value>().unwrap()["replaced"], false);
 
@@ -100,11 +112,7 @@ fn a_reload_takes_what_changed_and_refuses_what_lies() {
     assert_eq!(refused.status(), 502);
     assert!(refused.text().unwrap().contains("what was served goes on"));
     server.signal("HUP");
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while checks(&server, "unreachable") < 2.0 {
-        assert!(std::time::Instant::now() < deadline, "{}", server.log());
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    until(&server, || checks(&server, "unreachable") >= 2.0);
     assert_eq!(picture(&server), after, "what was served goes on");
     assert_eq!(
         (checks(&server, "current"), checks(&server, "fetched"), checks(&server, "invalid")),

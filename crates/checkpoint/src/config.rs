@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use spadework_model::Architecture;
 
-use crate::CheckpointError;
+use crate::{CheckpointError, memory};
 
 /// The version that is written, and the latest that is read.
 pub const CONFIG_VERSION: u64 = 1;
@@ -86,6 +86,9 @@ impl ModelConfig {
         let planes = self.architecture.label_planes();
         let contradiction =
             |reason: String| Err(CheckpointError::Contradiction { place: place.to_owned(), reason });
+        if let Some(reason) = memory::excess(&self.architecture) {
+            return contradiction(reason);
+        }
         for (index, label) in self.labels.iter().enumerate() {
             if usize::from(label.id) >= planes {
                 return contradiction(format!(

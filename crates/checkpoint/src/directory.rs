@@ -131,6 +131,9 @@ fn make_readable(folder: &Path) -> Result<(), CheckpointError> {
     Ok(())
 }
 
+/// Bytes of the longest configuration that is read.
+const LONGEST_CONFIG: u64 = 16 << 20;
+
 /// Where a model's files are.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
@@ -145,6 +148,15 @@ struct Open {
 }
 
 impl Source {
+    /// Whether both are files in one place.
+    pub(crate) fn is_same_place(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Directory(one), Self::Directory(other)) => one == other,
+            (Self::Embedded(one), Self::Embedded(other)) => one.name == other.name,
+            _ => false,
+        }
+    }
+
     /// Where, for messages.
     fn place(&self, file: &str) -> String {
         match self {
@@ -157,6 +169,11 @@ impl Source {
         match self {
             Self::Directory(directory) => {
                 let path = directory.join(file);
+                // To open a pipe would wait for whoever writes to it, maybe for ever.
+                if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+                    let source = std::io::Error::other("it is no regular file");
+                    return Err(io_error("read", &path)(source));
+                }
                 let opened = match File::open(&path) {
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound && file == ENCODER => {
                         return Ok(None);
@@ -186,6 +203,10 @@ impl Source {
     /// Reads and checks the configuration alone.
     pub(crate) fn read_config(&self, digest: &mut Sha256) -> Result<ModelConfig, CheckpointError> {
         let Some(Open { reader, length }) = self.open(CONFIG)? else { return Err(self.missing(CONFIG)) };
+        if length > LONGEST_CONFIG {
+            let reason = format!("it has {length} bytes, which no configuration has");
+            return Err(CheckpointError::Contradiction { place: self.place(CONFIG), reason });
+        }
         start_file(digest, CONFIG, length);
         let mut text = Vec::new();
         Hashed { reader, digest }

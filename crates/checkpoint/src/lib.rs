@@ -11,6 +11,7 @@ mod error;
 mod expected;
 mod file_tensors;
 mod import;
+mod memory;
 mod partial;
 mod store;
 mod weights;

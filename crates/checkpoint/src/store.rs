@@ -109,7 +109,7 @@ impl Store {
         self.entries.values().cloned().collect()
     }
 
-    /// Looks at one model's files again. The entry is a new one exactly when they have changed.
+    /// Looks at one model's files again. The entry is of a new generation exactly when they have changed.
     ///
     /// # Errors
     /// When there is no such model or its files cannot be used; the entry that was there stays.
@@ -141,16 +141,21 @@ impl Store {
         Ok(self.entries())
     }
 
-    /// The entry that is there, if its files are the same, else a new one.
+    /// The entry that is there, if its files are the same and where they were; of the same generation, if they are elsewhere;
+    /// else a new one.
     fn look(&mut self, name: &str, source: Source) -> Result<Arc<Entry>, CheckpointError> {
         let (config, digest) = source.fingerprint()?;
-        if let Some(known) = self.entries.get(name)
-            && known.digest == digest
-        {
-            return Ok(known.clone());
-        }
-        self.generations += 1;
-        Ok(Arc::new(Entry { name: name.to_owned(), generation: self.generations, digest, config, source }))
+        let known = self.entries.get(name).filter(|known| known.digest == digest);
+        let generation = match known {
+            Some(known) if known.source.is_same_place(&source) => return Ok(known.clone()),
+            // The same files, in another place: what was read from the old one may be gone.
+            Some(known) => known.generation,
+            None => {
+                self.generations += 1;
+                self.generations
+            }
+        };
+        Ok(Arc::new(Entry { name: name.to_owned(), generation, digest, config, source }))
     }
 
     /// Every model's files by its name, and what is wrong with the roots.
@@ -198,8 +203,12 @@ fn model_directories(root: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
     Ok(directories)
 }
 
-/// The folder's own name, also for `.` or `..`.
+/// The folder's own name, also for `.` or `..`. A link is called by its own name, whatever it points to: to switch it is to
+/// switch the model.
 fn folder_name(directory: &Path) -> Result<String, CheckpointError> {
+    if let Some(name) = directory.file_name() {
+        return Ok(name.to_string_lossy().into_owned());
+    }
     let full = directory.canonicalize().map_err(io_error("read", directory))?;
     Ok(full.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned()))
 }

@@ -183,6 +183,53 @@ fn a_store_sees_what_changed_and_keeps_what_did_not() {
 }
 
 #[test]
+fn files_that_have_moved_are_the_same_model_where_they_are_now() {
+    let folder = TempDir::new().unwrap();
+    let (old, new) = (folder.path().join("1"), folder.path().join("2"));
+    write(&old.join("model"), WeightType::F32);
+    let mut store = Store::open(std::slice::from_ref(&old), None).unwrap();
+    let before = store.entries().remove(0);
+    fs::rename(&old, &new).unwrap();
+    assert!(before.load().is_err());
+    store.set_roots(vec![new]);
+    let after = store.reload("model").unwrap();
+    assert_eq!((after.generation(), after.digest()), (before.generation(), before.digest()));
+    after.load().unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_has_its_own_name_and_to_switch_it_switches_the_model() {
+    let folder = TempDir::new().unwrap();
+    let (first, second) = (folder.path().join(".v1"), folder.path().join(".v2"));
+    write(&first, WeightType::F32);
+    write(&second, WeightType::F32);
+    let link = folder.path().join("current");
+    std::os::unix::fs::symlink(&first, &link).unwrap();
+    let mut store = Store::open(&[folder.path().to_owned()], None).unwrap();
+    let before = store.entries().remove(0);
+    assert_eq!(before.name(), "current");
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(&second, &link).unwrap();
+    let after = store.reload_all().unwrap().remove(0);
+    assert_ne!(after.digest(), before.digest());
+    after.load().unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_the_place_of_weights_is_refused_and_not_waited_for() {
+    let folder = TempDir::new().unwrap();
+    write(&folder.path().join("model"), WeightType::F32);
+    let weights = folder.path().join("model/generator.safetensors");
+    fs::remove_file(&weights).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&weights).status().unwrap().success());
+    let errors = Store::open(&[folder.path().to_owned()], None).unwrap_err();
+    let said = std::error::Error::source(&errors[0]).unwrap().to_string();
+    assert_eq!(said, "it is no regular file");
+}
+
+#[test]
 fn two_models_of_one_name_are_refused() {
     let folder = TempDir::new().unwrap();
     for parent in ["a", "b"] {

@@ -118,6 +118,24 @@ label! {
 }
 
 label! {
+    /// How the process before this one ended.
+    LastExit {
+        /// Nothing is known of one.
+        Unknown = "unknown",
+        /// It was told to.
+        Stopped = "stopped",
+        /// Without a word: killed, for want of memory say.
+        Killed = "killed",
+        /// A device was lost.
+        DeviceLost = "device_lost",
+        /// A device did not answer.
+        DeviceStalled = "device_stalled",
+        /// With another error.
+        Failed = "failed",
+    }
+}
+
+label! {
     /// What the cache of modulation tables had for a mask.
     TableResult {
         /// All tables.

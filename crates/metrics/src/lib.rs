@@ -9,7 +9,8 @@ mod metrics;
 mod training;
 
 pub use labels::{
-    BatchFailure, CancelStage, Network, Outcome, RejectReason, Stage, StoreCheck, TableResult, TrainingAlarm,
+    BatchFailure, CancelStage, LastExit, Network, Outcome, RejectReason, Stage, StoreCheck, TableResult,
+    TrainingAlarm,
 };
 pub use metrics::{BuildInfo, Metrics};
 pub use prometheus::{Error, TEXT_FORMAT as CONTENT_TYPE};

@@ -7,7 +7,7 @@ use prometheus::{
     Registry, TextEncoder, core::Collector,
 };
 
-use crate::{BatchFailure, CancelStage, Outcome, RejectReason, Stage, StoreCheck, TableResult};
+use crate::{BatchFailure, CancelStage, LastExit, Outcome, RejectReason, Stage, StoreCheck, TableResult};
 
 /// Seconds, from a codec's tenth of a millisecond to a deadline's half minute.
 const SECONDS: [f64; 18] = [
@@ -53,6 +53,7 @@ pub struct Metrics {
     model_info: IntGaugeVec,
     model_store_checks: IntCounterVec,
     model_stores_failing: IntGauge,
+    last_exit: IntGaugeVec,
     ready: IntGauge,
 }
 
@@ -159,6 +160,11 @@ impl Metrics {
                 "spadework_model_stores_failing",
                 "Stores whose models the last look at them could not bring up to date.",
             )?)?,
+            last_exit: register.int_gauges(
+                "last_exit_info",
+                "1, with how the process before this one ended: what it counted last is gone with it.",
+                &["reason"],
+            )?,
             ready: register.add(IntGauge::new("spadework_ready", "1 while requests are welcome.")?)?,
             registry: registry.clone(),
         };
@@ -299,6 +305,11 @@ impl Metrics {
         for device in devices {
             let _ = self.modulation_table_bytes.remove_label_values(&[model, device]);
         }
+    }
+
+    /// How the process before this one ended.
+    pub fn last_exit(&self, reason: LastExit) {
+        self.last_exit.with_label_values(&[reason.as_str()]).set(1);
     }
 
     /// Whether requests are welcome.

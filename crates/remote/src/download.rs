@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io::Write as _,
     path::Path,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -14,8 +15,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::{RemoteError, cache, error::io_error, location::SILENCE, manifest::hex};
 
-/// Attempts in a row that brought nothing.
+/// Attempts in a row that brought next to nothing.
 const FUTILE_ATTEMPTS: u32 = 4;
+/// Bytes that come at least in as long as a store may be silent: one that trickles is as good as one that is.
+const LEAST: u64 = 16 << 10;
 /// Between two lines about a long download.
 const EVERY: Duration = Duration::from_secs(10);
 
@@ -28,6 +31,27 @@ pub(crate) struct Download<'a> {
     pub(crate) place: String,
     /// Its SHA-256 in hexadecimal.
     pub(crate) digest: &'a str,
+    /// Set as soon as something goes wrong, whatever becomes of it.
+    pub(crate) trouble: &'a AtomicBool,
+}
+
+/// How fast bytes come.
+struct Rate {
+    since: Instant,
+    came: u64,
+}
+
+impl Rate {
+    /// Takes in that `bytes` came. Whether they come fast enough.
+    fn keeps_up(&mut self, bytes: u64, now: Instant) -> bool {
+        self.came += bytes;
+        if now - self.since < SILENCE {
+            return true;
+        }
+        let enough = self.came >= LEAST;
+        *self = Self { since: now, came: 0 };
+        enough
+    }
 }
 
 /// How far an attempt got.
@@ -57,8 +81,9 @@ impl Download<'_> {
         loop {
             let mut attempt = Attempt::default();
             let Err(error) = self.fetch_rest(&mut attempt).await else { return Ok(fetched + attempt.came) };
+            self.trouble.store(true, Ordering::Relaxed);
             fetched += attempt.came;
-            futile = if attempt.came > 0 { 0 } else { futile + 1 };
+            futile = if attempt.came >= LEAST { 0 } else { futile + 1 };
             if !may_pass(&error) || futile == FUTILE_ATTEMPTS {
                 return Err(error);
             }
@@ -115,6 +140,7 @@ impl Download<'_> {
         attempt.rest_refused = answer.is_err() && part.length > 0;
         let mut body = answer?.into_stream();
         let (started, mut said) = (Instant::now(), Instant::now());
+        let mut rate = Rate { since: started, came: 0 };
         while part.length < size {
             let next = timeout(SILENCE, body.next()).await;
             let chunk = next.map_err(|_| RemoteError::Silent { place: self.place.clone() })?;
@@ -126,11 +152,14 @@ impl Download<'_> {
             part.digest.update(&chunk);
             part.length += chunk.len() as u64;
             attempt.came += chunk.len() as u64;
+            if !rate.keeps_up(chunk.len() as u64, Instant::now()) && part.length < size {
+                return Err(RemoteError::Silent { place: self.place.clone() });
+            }
             if said.elapsed() >= EVERY {
                 said = Instant::now();
-                let rate = attempt.came as f64 / started.elapsed().as_secs_f64() / 1e6;
+                let mb_per_second = attempt.came as f64 / started.elapsed().as_secs_f64() / 1e6;
                 let percent = 100 * part.length / size.max(1);
-                tracing::info!(place = self.place, percent, mb_per_second = rate, "downloading");
+                tracing::info!(place = self.place, percent, mb_per_second, "downloading");
             }
         }
         Ok(())
@@ -160,4 +189,19 @@ fn may_pass(error: &RemoteError) -> bool {
 fn chain(error: &dyn std::error::Error) -> String {
     std::iter::successors(error.source(), |error| error.source())
         .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_trickles_does_not_keep_up_and_one_that_is_slow_does() {
+        for (every, bytes, fine) in [(5, 1, false), (5, 8 << 10, true), (19, LEAST, true), (1, 100, false)] {
+            let start = Instant::now();
+            let mut rate = Rate { since: start, came: 0 };
+            let kept = (1..100).all(|i| rate.keeps_up(bytes, start + Duration::from_secs(every) * i));
+            assert_eq!(kept, fine, "{bytes} bytes every {every} s");
+        }
+    }
 }

@@ -3,6 +3,10 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use object_store::ObjectStoreExt as _;
@@ -25,6 +29,8 @@ const LONGEST_MANIFEST: u64 = 1 << 20;
 pub struct Remote {
     location: Location,
     cache: Cache,
+    /// The store has made trouble since it was last read to the end.
+    failing: Arc<AtomicBool>,
 }
 
 /// A copy that is up to date.
@@ -44,7 +50,12 @@ impl Remote {
     pub fn open(url: &str, cache: &Path) -> Result<Self, RemoteError> {
         let location = Location::parse(url)?;
         let cache = Cache::open(cache, &location.shown)?;
-        Ok(Self { location, cache })
+        Ok(Self { location, cache, failing: Arc::default() })
+    }
+
+    /// Whether the store makes trouble: from the first thing that goes wrong until it has been read to the end.
+    pub fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
     }
 
     /// The URL.
@@ -79,6 +90,12 @@ impl Remote {
     /// When the store does not answer, what lies in it cannot be used, or the disk is full. The copy that was current
     /// stays so.
     pub async fn refresh(&self) -> Result<Fetched, RemoteError> {
+        let fetched = self.fetch_all().await;
+        self.failing.store(fetched.is_err(), Ordering::Relaxed);
+        fetched
+    }
+
+    async fn fetch_all(&self) -> Result<Fetched, RemoteError> {
         let manifest = self.manifest().await?;
         let generation = manifest.generation();
         let _lock = self.cache.lock()?;
@@ -107,7 +124,9 @@ impl Remote {
             let object = self.location.path(folder, file);
             let place = self.location.show(folder, file);
             let store = &*self.location.store;
-            bytes += Download { store, object: &object, file: &path, place, digest }.run().await?;
+            bytes += Download { store, object: &object, file: &path, place, digest, trouble: &self.failing }
+                .run()
+                .await?;
         }
         Ok(bytes)
     }

@@ -18,7 +18,7 @@ use spadework_metrics::{Metrics, TableResult};
 
 use crate::{
     embedded,
-    library::Library,
+    library::{CachedStore, Library},
     synthesis::{EngineDescription, EngineWorker, ServedModel},
     traces::Traces,
 };
@@ -51,6 +51,8 @@ pub struct Fleet {
     batcher: Batcher<EngineWorker>,
     /// Held while models are loaded, so that two reloads do not cross.
     library: Mutex<Library>,
+    /// Where models come from that are not in folders.
+    stores: Vec<Arc<CachedStore>>,
     serving: RwLock<BTreeMap<String, Serving>>,
     /// Models whose gauges were set by the last report, with their devices.
     reported: Mutex<BTreeMap<String, Vec<String>>>,
@@ -89,17 +91,22 @@ impl Fleet {
         let batcher = Batcher::start(config.batching, Arc::new(Instant::now), observer, devices)?;
         let serving = RwLock::new(BTreeMap::new());
         let reported = Mutex::default();
-        Ok(Self { config, batcher, library: Mutex::new(library), serving, reported, metrics })
+        let stores = library.stores().to_vec();
+        Ok(Self { config, batcher, library: Mutex::new(library), stores, serving, reported, metrics })
     }
 
-    /// Fetches what is behind URLs, then loads and warms every model. Blocks.
+    /// Loads and warms every model: those in folders, those of whole copies of stores, and those of stores that have no copy
+    /// yet, which are fetched first. Blocks. [`refresh_unread_stores`](Self::refresh_unread_stores) is to follow.
     ///
     /// # Errors
-    /// When one of them cannot be served; those before it are. A store that fails is no error if its models have been
-    /// fetched before.
+    /// When one of them cannot be served; those before it are.
     pub fn load_all(&self) -> anyhow::Result<()> {
+        let missing: Vec<_> = self.stores.iter().filter(|store| !store.take_cached()).cloned().collect();
+        stores::refresh(&missing, &self.metrics).or_else(|error| {
+            if missing.iter().all(|store| store.copy().is_some()) { Ok(()) } else { Err(error) }
+        })?;
         let mut library = self.library();
-        stores::refresh(&mut library, None, &self.metrics).or_else(|failed| failed.unless_available())?;
+        library.use_copies();
         let entries = library.store.reload_all()?;
         if let Some(name) = &self.config.default_model
             && !entries.iter().any(|entry| entry.name() == name)
@@ -109,26 +116,69 @@ impl Fleet {
         entries.into_iter().try_for_each(|entry| self.serve(entry).map(drop))
     }
 
-    /// Looks at one model's files again, in its store too if it has one, and serves them if they have changed. Blocks.
+    /// Asks the stores whose copies were taken as they were, and serves what has changed. Blocks for as long as they take;
+    /// nobody waits for it.
+    ///
+    /// # Errors
+    /// When a store does not answer or a model cannot be served; the others are, and what it was goes on.
+    pub fn refresh_unread_stores(&self) -> anyhow::Result<()> {
+        self.refresh_stores(self.stores.iter().filter(|store| !store.was_read()).cloned().collect())
+    }
+
+    fn refresh_stores(&self, stores: Vec<Arc<CachedStore>>) -> anyhow::Result<()> {
+        if stores.is_empty() {
+            return Ok(());
+        }
+        let refreshed = stores::refresh(&stores, &self.metrics);
+        self.look_again()?;
+        Ok(refreshed?)
+    }
+
+    /// Looks at one model's files again, in its store too if it came from one, and serves them if they have changed. Other
+    /// models of that store are brought up to date as well. Blocks, for a store only if it is this model's.
     ///
     /// # Errors
     /// When the store does not answer or the files cannot be served; what was served goes on.
     pub fn reload(&self, name: &str) -> anyhow::Result<Reloaded> {
+        let stores: Vec<_> = self.stores.iter().filter(|store| store.has(name)).cloned().collect();
+        stores::refresh(&stores, &self.metrics)?;
         let mut library = self.library();
-        stores::refresh(&mut library, Some(name), &self.metrics).map_err(|failed| failed.error)?;
+        library.use_copies();
         let entry = library.store.reload(name)?;
-        self.serve(entry)
+        let reloaded = self.serve(entry)?;
+        if !stores.is_empty() {
+            // The copy that they were read from is gone with the next one.
+            let neighbours = self
+                .names()
+                .into_iter()
+                .filter(|other| other != name && stores.iter().any(|store| store.has(other)));
+            for neighbour in neighbours {
+                let served = library.store.reload(&neighbour).map_err(anyhow::Error::from);
+                if let Err(error) = served.and_then(|entry| self.serve(entry)) {
+                    let error = format!("{error:#}");
+                    tracing::error!(model = neighbour, error, "a model of the same store stays as it was");
+                }
+            }
+        }
+        Ok(reloaded)
     }
 
-    /// Looks at all stores and folders again: serves what has come or changed, lets go what is gone. Blocks.
+    /// Looks at all folders and stores again: serves what has come or changed, lets go what is gone. Blocks; what is in
+    /// folders waits for no store.
     ///
     /// # Errors
     /// When a store does not answer or a model cannot be served; the others are, and what it was goes on.
     pub fn reload_all(&self) -> anyhow::Result<()> {
+        let looked = self.look_again();
+        looked.and(self.refresh_stores(self.stores.clone()))
+    }
+
+    /// Serves what is in the folders and copies now.
+    fn look_again(&self) -> anyhow::Result<()> {
         let mut library = self.library();
-        let mut first_error =
-            stores::refresh(&mut library, None, &self.metrics).map_err(|failed| failed.error.into());
+        library.use_copies();
         let entries = library.store.reload_all()?;
+        let mut first_error = Ok(());
         for entry in &entries {
             first_error = first_error.and(self.serve(entry.clone()).map(drop));
         }
@@ -226,6 +276,7 @@ impl Fleet {
         for (name, (depth, oldest_age, predicted_wait)) in &queues {
             self.metrics.queue(name, *depth, *oldest_age, *predicted_wait);
         }
+        self.metrics.stores_failing(self.stores.iter().filter(|store| store.is_failing()).count());
         let serving = self.serving.read().unwrap_or_else(PoisonError::into_inner);
         serving.values().for_each(|serving| self.report_cache(&serving.model));
         let devices =

@@ -1,37 +1,22 @@
 //! A look at the stores behind the library's URLs, as metrics and log lines.
 
+use std::sync::Arc;
+
 use spadework_metrics::{Metrics, StoreCheck};
 use spadework_remote::{Fetched, RemoteError};
 use tokio::runtime::Handle;
 
-use crate::library::{Checked, Library};
+use crate::library::{CachedStore, RefreshResult};
 
-/// A store did not bring its models up to date.
-pub struct Failed {
-    /// Why.
-    pub error: RemoteError,
-    /// Whether every store has models of an earlier fetch.
-    pub available: bool,
-}
-
-impl Failed {
-    /// An error only where there is nothing to serve.
-    ///
-    /// # Errors
-    /// With the reason, in that case.
-    pub fn unless_available(self) -> Result<(), RemoteError> {
-        if self.available { Ok(()) } else { Err(self.error) }
-    }
-}
-
-/// Brings the copies of all stores up to date, or of those that have the model `name`. Blocks, on a thread of the
-/// runtime that may.
+/// Brings the copies of `stores` up to date, one after the other. Blocks, on a thread of the runtime that may, and holds
+/// nothing that anybody else waits for.
 ///
 /// # Errors
-/// When any of them fails. The first one that leaves nothing to serve is told, else the first.
-pub fn refresh(library: &mut Library, name: Option<&str>, metrics: &Metrics) -> Result<(), Failed> {
-    let mut failed: Option<Failed> = None;
-    for Checked { url, outcome, available } in library.refresh(name, &Handle::current()) {
+/// When any of them fails, with the first reason; the others are up to date.
+pub fn refresh(stores: &[Arc<CachedStore>], metrics: &Metrics) -> Result<(), RemoteError> {
+    let mut failed = None;
+    for store in stores {
+        let RefreshResult { url, outcome, available } = store.refresh(&Handle::current());
         metrics.store_checked(kind(&outcome));
         match outcome {
             Ok(Fetched { bytes: 0, .. }) => tracing::info!(url, "the models of a store are up to date"),
@@ -43,13 +28,10 @@ pub fn refresh(library: &mut Library, name: Option<&str>, metrics: &Metrics) -> 
                 } else {
                     tracing::error!(url, error = cause, "a store failed, and nothing was fetched earlier");
                 }
-                if failed.as_ref().is_none_or(|first| first.available && !available) {
-                    failed = Some(Failed { error, available });
-                }
+                failed.get_or_insert(error);
             }
         }
     }
-    metrics.stores_failing(library.failing());
     failed.map_or(Ok(()), Err)
 }
 

@@ -4,7 +4,6 @@ use std::{
     convert::Infallible,
     future::pending,
     io,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -20,7 +19,8 @@ use hyper_util::{
 };
 use socket2::SockRef;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
     sync::{mpsc, watch},
     time::{Instant, sleep, timeout, timeout_at},
 };
@@ -28,6 +28,7 @@ use tower::Service as _;
 
 use super::{
     delivery::Deliveries,
+    listening::{Accepted, Listening},
     write_timeout::{WritePace, WriteTimeout},
 };
 
@@ -61,12 +62,7 @@ const LAST_CALL: Duration = Duration::from_millis(500);
 
 /// Serves `router` on `listener` until `stop` turns true; then takes no new connection, lets each finish the request
 /// it is on, and returns when all have.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    patience: Patience,
-    mut stop: watch::Receiver<bool>,
-) {
+pub async fn serve(listener: Listening, router: Router, patience: Patience, mut stop: watch::Receiver<bool>) {
     let mut connections = Connections::new(router, patience, stop.clone());
     loop {
         tokio::select! {
@@ -131,9 +127,14 @@ impl Connections {
         Self { builder, router, patience, stop, open, closed, failures: AcceptFailures::default() }
     }
 
-    async fn take(&mut self, accepted: io::Result<(TcpStream, SocketAddr)>) {
+    async fn take(&mut self, accepted: io::Result<Accepted>) {
         match accepted {
-            Ok((stream, peer)) => self.spawn(stream, peer),
+            Ok(Accepted::Tcp(stream, peer)) => {
+                set_options(&stream, self.patience.peer);
+                self.spawn(stream, peer);
+            }
+            #[cfg(unix)]
+            Ok(Accepted::Unix(stream)) => self.spawn(stream, "unix".to_owned()),
             Err(error) => {
                 if let Some(times) = self.failures.count(Instant::now()) {
                     tracing::warn!(%error, times, "connections could not be accepted");
@@ -143,8 +144,7 @@ impl Connections {
         }
     }
 
-    fn spawn(&self, stream: TcpStream, peer: SocketAddr) {
-        set_options(&stream, self.patience.peer);
+    fn spawn(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: String) {
         let (used, deliveries) = (Arc::new(AtomicBool::new(false)), Deliveries::default());
         let (router, seen, begun) = (self.router.clone(), used.clone(), deliveries.clone());
         let service = service_fn(move |request: hyper::Request<Incoming>| {
@@ -212,7 +212,7 @@ impl Connections {
                 },
             };
             if let Err(error) = ended {
-                tracing::debug!(%peer, error, "a connection broke off");
+                tracing::debug!(peer, error, "a connection broke off");
             }
             drop(open);
         });
@@ -253,8 +253,9 @@ mod tests {
 
     /// A server that soon loses patience, and a connection to it.
     async fn impatient() -> (std::net::TcpStream, watch::Sender<bool>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let listener = Listening::Tcp(listener);
         let soon = Duration::from_millis(300);
         let patience = Patience { head: soon, peer: soon, pace: WritePace { bytes: 16 << 10, within: soon } };
         let long = get(|| async { vec![0u8; 64 << 20] });

@@ -11,6 +11,7 @@ mod host;
 mod keys;
 mod lifecycle;
 mod listen;
+mod listening;
 mod models;
 mod observe;
 pub mod openapi;
@@ -40,6 +41,7 @@ pub use app::{App, HttpSettings, Parts};
 pub use keys::KeyRing;
 pub use lifecycle::{Lifecycle, Phase};
 pub use listen::{Patience, serve};
+pub use listening::Listening;
 pub use observe::log_panics;
 pub use rate::RateLimit;
 
@@ -55,7 +57,8 @@ pub fn public(app: &App, cors: &[HeaderValue]) -> Router {
         .route("/docs", get(assets::docs))
         .route("/studio/{*path}", get(assets::asset))
         .route("/openapi.json", get(openapi::description))
-        .layer(CompressionLayer::new());
+        .layer(CompressionLayer::new())
+        .layer(from_fn(assets::answer_conditionally));
     let open = Router::new().route("/livez", get(health::livez)).route("/readyz", get(health::readyz));
     finish(app, guarded.merge(pages).merge(open), cors)
 }

@@ -36,14 +36,14 @@ use super::{admin, health, models, synthesize};
         (name = "operations", description = "Probes and metrics"),
         (name = "admin", description = "Management; with --admin-listen it is served there alone, and so is /metrics"),
     ),
-    modifiers(&Keys, &Whole, &NoDefault),
+    modifiers(&DescribeKeys, &MergeFlattened, &RemoveNullDefaults),
 )]
 pub struct Api;
 
-/// The ways to send a key.
-struct Keys;
+/// Describes the ways to send a key.
+struct DescribeKeys;
 
-impl Modify for Keys {
+impl Modify for DescribeKeys {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
@@ -55,9 +55,9 @@ impl Modify for Keys {
 
 /// Makes one object of the parts that a flattened field comes in: of two parts of which one takes no other members than
 /// its own, nothing is an instance.
-struct Whole;
+struct MergeFlattened;
 
-impl Modify for Whole {
+impl Modify for MergeFlattened {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
         for schema in api.components.get_or_insert_default().schemas.values_mut() {
             if let RefOr::T(Schema::AllOf(parts)) = schema
@@ -83,9 +83,9 @@ fn merged(parts: &AllOf) -> Option<Object> {
 }
 
 /// Takes away the default `null` of options that may be left out but not be `null`.
-struct NoDefault;
+struct RemoveNullDefaults;
 
-impl Modify for NoDefault {
+impl Modify for RemoveNullDefaults {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
         for schema in api.components.get_or_insert_default().schemas.values_mut() {
             let RefOr::T(Schema::Object(object)) = schema else { continue };

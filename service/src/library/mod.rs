@@ -2,7 +2,10 @@
 
 mod roots;
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use clap::Args;
 use spadework_checkpoint::Store;
@@ -28,18 +31,19 @@ pub struct Library {
     /// The models as they were last looked at.
     pub store: Store,
     folders: Vec<PathBuf>,
-    remotes: Vec<Copied>,
+    stores: Vec<Arc<CachedStore>>,
 }
 
-/// A place behind a URL and its copy, once there is one.
-struct Copied {
+/// A place behind a URL and its copy, once there is one. It is read without the library, for as long as that takes.
+pub struct CachedStore {
     remote: Remote,
-    copy: Option<PathBuf>,
-    failing: bool,
+    copy: Mutex<Option<PathBuf>>,
+    /// Held while the store is read: whoever comes meanwhile waits for what it finds. Whether it has been, ever.
+    reading: Mutex<bool>,
 }
 
 /// What a look at a store brought.
-pub struct Checked {
+pub struct RefreshResult {
     /// The place.
     pub url: String,
     /// What came, or why nothing did.
@@ -54,18 +58,18 @@ impl Library {
     /// # Errors
     /// With every mistake.
     pub fn open(args: &LibraryArgs) -> Result<Self, Vec<anyhow::Error>> {
-        let (mut folders, mut remotes, mut mistakes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut folders, mut stores, mut mistakes) = (Vec::new(), Vec::new(), Vec::new());
         for root in args.models.iter().flat_map(|roots| &roots.0) {
             match root {
                 ModelRoot::Folder(folder) => folders.push(folder.clone()),
                 ModelRoot::Url(url) => match open_remote(url, args.cache_dir.clone()) {
-                    Ok(remote) => remotes.push(Copied { remote, copy: None, failing: false }),
+                    Ok(remote) => stores.push(Arc::new(CachedStore::new(remote))),
                     Err(mistake) => mistakes.push(mistake),
                 },
             }
         }
         match Store::open(&folders, Some(LANDSCAPE)) {
-            Ok(store) if mistakes.is_empty() => Ok(Self { store, folders, remotes }),
+            Ok(store) if mistakes.is_empty() => Ok(Self { store, folders, stores }),
             Ok(_) => Err(mistakes),
             Err(errors) => Err(errors.into_iter().map(Into::into).chain(mistakes).collect()),
         }
@@ -73,37 +77,38 @@ impl Library {
 
     /// Whether there is certainly no model `name`: a store that has not been asked may have it.
     pub fn lacks(&self, name: &str) -> bool {
-        self.remotes.is_empty() && !self.store.entries().iter().any(|entry| entry.name() == name)
+        self.stores.is_empty() && !self.store.entries().iter().any(|entry| entry.name() == name)
     }
 
-    /// Asks the stores, all of them or those that have the model `name`, and brings their copies up to date. Blocks.
-    /// What the library's models are changes only with the next look at [`store`](Self::store).
-    pub fn refresh(&mut self, name: Option<&str>, runtime: &Handle) -> Vec<Checked> {
-        let concerned = |copied: &Copied| {
-            name.is_none_or(|name| copied.copy.as_ref().is_some_and(|copy| copy.join(name).is_dir()))
-        };
-        let concerned = self.remotes.iter_mut().filter(|copied| concerned(copied));
-        let checked = concerned.map(|copied| copied.refresh(runtime)).collect();
-        let copies = self.remotes.iter().filter_map(|copied| copied.copy.clone());
+    /// The stores behind the URLs.
+    pub fn stores(&self) -> &[Arc<CachedStore>] {
+        &self.stores
+    }
+
+    /// Looks for models in the folders and in the copies that there are now. What the library's models are changes only with
+    /// the next look at [`store`](Self::store).
+    pub fn use_copies(&mut self) {
+        let copies = self.stores.iter().filter_map(|store| store.copy());
         self.store.set_roots(self.folders.iter().cloned().chain(copies).collect());
-        checked
     }
 
-    /// How many stores failed when they were last asked.
-    pub fn failing(&self) -> usize {
-        self.remotes.iter().filter(|copied| copied.failing).count()
+    /// Asks all stores and brings their copies up to date, one after the other. Blocks.
+    fn refresh(&mut self, runtime: &Handle) -> Vec<RefreshResult> {
+        let refreshed = self.stores.iter().map(|store| store.refresh(runtime)).collect();
+        self.use_copies();
+        refreshed
     }
 
-    /// As [`refresh`](Self::refresh), and then looks at all models, for a command that has no server's patience.
+    /// Asks all stores, and then looks at all models, for a command that has no server's patience.
     ///
     /// # Errors
     /// When a place has no models that could be used, or a model cannot be read.
     pub fn fetch(&mut self) -> anyhow::Result<()> {
-        if self.remotes.is_empty() {
+        if self.stores.is_empty() {
             return Ok(());
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        for Checked { url, outcome, available } in self.refresh(None, runtime.handle()) {
+        for RefreshResult { url, outcome, available } in self.refresh(runtime.handle()) {
             match outcome {
                 Err(error) if available => {
                     eprintln!("{url} cannot be read ({error}); what was fetched earlier is used");
@@ -115,16 +120,55 @@ impl Library {
     }
 }
 
-impl Copied {
-    fn refresh(&mut self, runtime: &Handle) -> Checked {
-        let outcome = runtime.block_on(self.remote.refresh());
-        self.failing = outcome.is_err();
-        match &outcome {
-            Ok(fetched) => self.copy = Some(fetched.models.clone()),
-            Err(_) if self.copy.is_none() => self.copy = self.remote.cached(),
-            Err(_) => {}
+impl CachedStore {
+    fn new(remote: Remote) -> Self {
+        Self { remote, copy: Mutex::default(), reading: Mutex::default() }
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> &str {
+        self.remote.url()
+    }
+
+    /// The folder of its models, if there is a whole copy.
+    pub fn copy(&self) -> Option<PathBuf> {
+        self.copy.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the model `name` came from here.
+    pub fn has(&self, name: &str) -> bool {
+        self.copy().is_some_and(|copy| copy.join(name).is_dir())
+    }
+
+    /// Whether its store makes trouble.
+    pub fn is_failing(&self) -> bool {
+        self.remote.is_failing()
+    }
+
+    /// Whether this process has asked the store.
+    pub fn was_read(&self) -> bool {
+        *self.reading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the copy of an earlier process, if it is whole; tells whether there is one. Asks nothing of the store.
+    pub fn take_cached(&self) -> bool {
+        let mut copy = self.copy.lock().unwrap_or_else(PoisonError::into_inner);
+        if copy.is_none() {
+            *copy = self.remote.cached();
         }
-        Checked { url: self.remote.url().to_owned(), outcome, available: self.copy.is_some() }
+        copy.is_some()
+    }
+
+    /// Asks the store and brings the copy up to date. Blocks, on a thread that may.
+    pub fn refresh(&self, runtime: &Handle) -> RefreshResult {
+        let mut read = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        *read = true;
+        let outcome = runtime.block_on(self.remote.refresh());
+        if let Ok(fetched) = &outcome {
+            *self.copy.lock().unwrap_or_else(PoisonError::into_inner) = Some(fetched.models.clone());
+        }
+        let available = self.take_cached();
+        RefreshResult { url: self.url().to_owned(), outcome, available }
     }
 }
 

@@ -1,6 +1,10 @@
 //! `--models` as it is typed: folders and URLs, separated by colons as in `PATH`.
 
-use std::{convert::Infallible, path::PathBuf, str::FromStr};
+use std::{
+    convert::Infallible,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 /// A place of models.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +27,10 @@ impl FromStr for ModelRoots {
             true => ModelRoot::Url(item.to_owned()),
             false => ModelRoot::Folder(item.into()),
         };
+        // A folder's name may have a colon in it.
+        if Path::new(text).exists() {
+            return Ok(Self(vec![ModelRoot::Folder(text.into())]));
+        }
         Ok(Self(split(text).into_iter().filter(|item| !item.is_empty()).map(root).collect()))
     }
 }
@@ -51,6 +59,15 @@ fn is_port(item: &str, rest: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_that_is_there_may_have_a_colon_in_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("with:colon");
+        std::fs::create_dir(&path).unwrap();
+        let roots: ModelRoots = path.to_str().unwrap().parse().unwrap();
+        assert_eq!(roots.0, [ModelRoot::Folder(path)]);
+    }
 
     #[test]
     fn folders_and_urls_are_told_apart() {

@@ -4,15 +4,15 @@
 //! Time counts from when a request was due, not from when it could be sent: a generator that waits for a slow server
 //! would otherwise leave out the very requests that it made late.
 
+mod arrival;
 mod client;
 mod mix;
-mod pace;
 mod report;
 mod summary;
 
+pub use arrival::{Arrival, Bounds, drive};
 pub use client::Client;
 pub use mix::Mix;
-pub use pace::{Bounds, Pace, drive};
 pub use report::Report;
 pub use summary::Summary;
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
-use super::{Answer, End, Pace};
+use super::{Answer, Arrival, End};
 
 /// Reasons of lost requests that are told.
 const MOST_REASONS: usize = 5;
@@ -51,7 +51,7 @@ pub struct Percentiles {
 
 impl Summary {
     /// Of `answers` to a load of `pace`; what came after `deadline` is no useful work.
-    pub fn new(pace: Pace, deadline: Option<Duration>, answers: &[Answer]) -> Self {
+    pub fn new(arrival: Arrival, deadline: Option<Duration>, answers: &[Answer]) -> Self {
         let (mut statuses, mut lost_because) = (BTreeMap::new(), Vec::new());
         let (mut pictures, mut refusals) = (Vec::new(), Vec::new());
         let mut lost = 0;
@@ -74,9 +74,9 @@ impl Summary {
         let seconds = span(answers).as_secs_f64().max(1e-9);
         let useful =
             pictures.iter().filter(|took| deadline.is_none_or(|deadline| **took <= deadline)).count();
-        let (rate, clients) = match pace {
-            Pace::Open { rate } => (Some(rate), None),
-            Pace::Closed { clients } => (None, Some(clients)),
+        let (rate, clients) = match arrival {
+            Arrival::Open { rate } => (Some(rate), None),
+            Arrival::Closed { clients } => (None, Some(clients)),
         };
         Self {
             rate,
@@ -148,7 +148,7 @@ mod tests {
             answer(800, 4, End::Lost("closed".to_owned())),
             answer(900, 5, End::Status(504)),
         ];
-        let summary = Summary::new(Pace::Open { rate: 3.0 }, Some(1000 * MS), &answers);
+        let summary = Summary::new(Arrival::Open { rate: 3.0 }, Some(1000 * MS), &answers);
         assert_eq!((summary.requests, summary.lost, summary.refused()), (6, 1, 2));
         assert_eq!(summary.seconds, 2.0);
         assert_eq!((summary.pictures_per_second, summary.useful_per_second), (1.0, 0.5));
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn nothing_sent_is_nothing_measured() {
-        let summary = Summary::new(Pace::Closed { clients: 1 }, None, &[]);
+        let summary = Summary::new(Arrival::Closed { clients: 1 }, None, &[]);
         assert_eq!((summary.requests, summary.pictures_per_second), (0, 0.0));
         assert!(summary.picture_ms.is_none());
     }

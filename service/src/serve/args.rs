@@ -1,21 +1,23 @@
 //! The settings of the server as they are typed.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
+use std::{num::NonZeroU32, path::PathBuf};
 
 use clap::Args;
 use humantime::Duration;
 
+use super::address::Address;
 use crate::{compute::ComputeArgs, library::LibraryArgs, logging::LogArgs, traces::TraceArgs};
 
 /// Serve pictures over HTTP
 #[derive(Clone, Debug, Args)]
 pub struct ServeArgs {
-    /// Address to listen on
+    /// Where to listen: host:port, :port for every address of the machine, or unix:path
     #[arg(long, env = "SPADEWORK_LISTEN", default_value = "127.0.0.1:8080")]
-    pub listen: SocketAddr,
-    /// Address for metrics and model management, which then leave the public one
+    pub listen: Address,
+    /// Where to listen for metrics and model management, which then leave the public address; without keys, models are
+    /// managed here alone
     #[arg(long, env = "SPADEWORK_ADMIN_LISTEN")]
-    pub admin_listen: Option<SocketAddr>,
+    pub admin_listen: Option<Address>,
     #[command(flatten)]
     pub library: LibraryArgs,
     /// The model of requests that name none; else the first of --models by name, else the embedded one
@@ -23,7 +25,8 @@ pub struct ServeArgs {
     pub default_model: Option<String>,
     #[command(flatten)]
     pub compute: ComputeArgs,
-    /// Threads that decode, plan and encode; 0 is a quarter of the cores on a CPU device, half beside a GPU
+    /// Threads that decode, plan and encode images of usual sizes, beside fewer for large ones; 0 is a quarter of the cores on
+    /// a CPU device, half beside a GPU
     #[arg(long, env = "SPADEWORK_CODEC_THREADS", default_value_t = 0)]
     pub codec_threads: usize,
     /// The largest batch that is tried
@@ -50,7 +53,8 @@ pub struct ServeArgs {
     /// Pixels of a file, in millions
     #[arg(long, env = "SPADEWORK_MAX_MEGAPIXELS", default_value_t = 64)]
     pub max_megapixels: u64,
-    /// File of API keys, one a line as `name:key` or `key`; SIGHUP reads it again
+    /// File of API keys, one a line as `name:key` or `key`, or `admin:name:key` for one that may manage models; SIGHUP reads
+    /// it again
     #[arg(long, env = "SPADEWORK_KEYS_FILE", value_name = "FILE")]
     pub keys_file: Option<PathBuf>,
     /// Requests a second that each key may send; without keys, all callers together
@@ -62,12 +66,16 @@ pub struct ServeArgs {
     /// After SIGTERM: how long to keep serving while unready
     #[arg(long, env = "SPADEWORK_LAME_DUCK", default_value = "5s")]
     pub lame_duck: Duration,
-    /// After SIGTERM: how long until the process ends, whatever runs
-    #[arg(long, env = "SPADEWORK_GRACE", default_value = "30s")]
-    pub grace: Duration,
-    /// A device whose batch is this much over its predicted time makes the server unready
+    /// After SIGTERM: how long until the process ends, whatever runs; else ten seconds more than --lame-duck and --deadline
+    #[arg(long, env = "SPADEWORK_GRACE")]
+    pub grace: Option<Duration>,
+    /// A device whose batch is this much over its predicted time, or that leaves jobs waiting as long, makes the server
+    /// unready; after as long again the process ends with 1
     #[arg(long, env = "SPADEWORK_STALL_AFTER", default_value = "30s")]
     pub stall_after: Duration,
+    /// File in which it is noted how the process ends, for the next one to tell in its metrics; on a volume that outlives it
+    #[arg(long, env = "SPADEWORK_EXIT_FILE", value_name = "FILE")]
+    pub exit_file: Option<PathBuf>,
     #[command(flatten)]
     pub traces: TraceArgs,
     #[command(flatten)]

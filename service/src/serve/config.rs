@@ -1,13 +1,13 @@
 //! What the settings mean. Resolving them reports every mistake at once.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use axum::http::HeaderValue;
 use spadework_batching::{Limits as QueueLimits, Settings as Batching};
 use spadework_engine::Device;
 use spadework_imaging::Limits;
 
-use super::ServeArgs;
+use super::{ServeArgs, address::Address};
 use crate::{
     compute::cores,
     fleet::FleetConfig,
@@ -23,9 +23,9 @@ const MIB: usize = 1 << 20;
 /// Everything a server is started with.
 pub struct Config {
     /// The public address.
-    pub listen: SocketAddr,
+    pub listen: Address,
     /// The operator's, if it is another.
-    pub admin_listen: Option<SocketAddr>,
+    pub admin_listen: Option<Address>,
     /// The models' files.
     pub library: Library,
     /// How they are run.
@@ -46,6 +46,8 @@ pub struct Config {
     pub traces: Traces,
     /// How to stop.
     pub stop: StopConfig,
+    /// Where it is noted how the process ends.
+    pub exit_file: Option<PathBuf>,
 }
 
 /// How a server stops.
@@ -76,23 +78,21 @@ impl Config {
         else {
             return Err(Mistake::error(mistakes.join("\n")));
         };
+        let (lame_duck, grace) = (*args.lame_duck, grace(&args));
         let limits = Limits {
             bytes: args.max_mib * MIB,
             pixels: args.max_megapixels * 1_000_000,
             ..Limits::default()
         };
         Ok(Self {
-            listen: args.listen,
-            admin_listen: args.admin_listen,
+            listen: args.listen.clone(),
+            admin_listen: args.admin_listen.clone(),
             codec_threads: codec_threads(&args),
             codec_bytes: args.codec_mib * MIB,
             http: HttpSettings { limits, deadline: *args.deadline, upload_timeout: *args.upload_timeout },
             rate: args.rate_limit.map(RateLimit::new),
-            stop: StopConfig {
-                lame_duck: *args.lame_duck,
-                grace: *args.grace,
-                stall_patience: *args.stall_after,
-            },
+            stop: StopConfig { lame_duck, grace, stall_patience: *args.stall_after },
+            exit_file: args.exit_file.clone(),
             fleet: fleet_config(&args),
             library,
             keys,
@@ -121,25 +121,64 @@ fn codec_threads(args: &ServeArgs) -> usize {
     }
 }
 
+/// What is left after the last request that was welcomed in the lame duck has had its time.
+const GRACE_TO_SPARE: Duration = Duration::from_secs(10);
+
+fn grace(args: &ServeArgs) -> Duration {
+    let usual = args.lame_duck.saturating_add(*args.deadline).saturating_add(GRACE_TO_SPARE);
+    args.grace.map_or(usual, |grace| *grace)
+}
+
+/// The numbers, the least and the most that each can be: what is beyond is a slip of the keyboard.
+fn numbers(args: &ServeArgs) -> [(&'static str, u64, u64, u64); 9] {
+    const TIB: u64 = 1 << 20; // in MiB
+    [
+        ("--max-batch", args.max_batch as u64, 1, 1024),
+        ("--codec-threads", args.codec_threads as u64, 0, 1024),
+        ("--queue-jobs", args.queue_jobs as u64, 1, 1_000_000),
+        ("--queue-mib", args.queue_mib as u64, 1, TIB),
+        ("--codec-mib", args.codec_mib as u64, 1, TIB),
+        ("--max-mib", args.max_mib as u64, 1, 1 << 16),
+        ("--max-megapixels", args.max_megapixels, 1, 4096),
+        ("--rate-limit", args.rate_limit.map_or(1, |rate| rate.get().into()), 1, 1_000_000),
+        ("--table-cache-mib", args.compute.table_cache_mib as u64, 0, TIB),
+    ]
+}
+
+/// The times, and the least that each can be. None is more than a day, which the clock can hold.
+fn times(args: &ServeArgs) -> [(&'static str, Duration, Duration); 5] {
+    let least = Duration::from_millis(1);
+    [
+        ("--deadline", *args.deadline, least),
+        ("--upload-timeout", *args.upload_timeout, least),
+        ("--stall-after", *args.stall_after, least),
+        ("--lame-duck", *args.lame_duck, Duration::ZERO),
+        ("--grace", grace(args), Duration::ZERO),
+    ]
+}
+
 fn plain_mistakes(args: &ServeArgs) -> Vec<String> {
-    let checks = [
-        (args.max_batch == 0, "--max-batch is 0; it must be at least 1"),
-        (args.queue_jobs == 0, "--queue-jobs is 0; it must be at least 1"),
-        (args.queue_mib == 0, "--queue-mib is 0; it must be at least 1"),
-        (args.max_mib == 0, "--max-mib is 0; it must be at least 1"),
-        (args.max_megapixels == 0, "--max-megapixels is 0; it must be at least 1"),
+    const DAY: Duration = Duration::from_secs(86_400);
+    let numbers =
+        numbers(args).into_iter().filter(|(_, value, least, most)| !(least..=most).contains(&value));
+    let numbers = numbers
+        .map(|(flag, value, least, most)| format!("{flag} is {value}; it must be from {least} to {most}"));
+    let times = times(args).into_iter().filter(|(_, time, least)| !(*least..=DAY).contains(time));
+    let times = times.map(|(flag, time, least)| {
+        let time = humantime::format_duration(time);
+        format!("{flag} is {time}; it must be from {} to 1day", humantime::format_duration(least))
+    });
+    let same = args.admin_listen.as_ref().is_some_and(|admin| admin.is_taken_by(&args.listen));
+    let others = [
         (
             args.codec_mib < args.max_mib,
             "--codec-mib is smaller than --max-mib: no request of that size would be read",
         ),
-        (args.deadline.is_zero(), "--deadline is 0; no request could be answered"),
-        (*args.lame_duck >= *args.grace, "--lame-duck must be shorter than --grace, which includes it"),
-        (
-            args.admin_listen == Some(args.listen) && args.listen.port() != 0,
-            "--admin-listen is the same address as --listen; leave it out or choose another port",
-        ),
+        (*args.lame_duck >= grace(args), "--lame-duck must be shorter than --grace, which includes it"),
+        (same, "--admin-listen is the same address as --listen; leave it out or choose another port"),
     ];
-    checks.into_iter().filter(|(wrong, _)| *wrong).map(|(_, sentence)| sentence.to_owned()).collect()
+    let others = others.into_iter().filter(|(wrong, _)| *wrong).map(|(_, sentence)| sentence.to_owned());
+    numbers.chain(times).chain(others).collect()
 }
 
 fn unknown_default(args: &ServeArgs, library: Option<&Library>) -> Option<String> {
@@ -184,6 +223,7 @@ mod tests {
     fn every_mistake_is_told_at_once() {
         let wrong = [
             "--max-batch=0",
+            "--grace=30s",
             "--lame-duck=1m",
             "--models=/nowhere:/neither",
             "--models=ftp://host/models",
@@ -199,8 +239,35 @@ mod tests {
     #[test]
     fn the_defaults_are_a_server() {
         let config = resolve(&[]).unwrap();
-        assert_eq!(config.listen.port(), 8080);
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(config.http.limits, Limits { bytes: 25 << 20, pixels: 64_000_000, ..Limits::default() });
         assert_eq!(config.stop.lame_duck, Duration::from_secs(5));
+        assert!(config.stop.grace > config.stop.lame_duck + config.http.deadline);
+    }
+
+    #[test]
+    fn what_no_machine_has_is_refused_with_a_sentence_each() {
+        let most = u64::MAX.to_string();
+        for flag in [
+            "max-batch",
+            "codec-threads",
+            "queue-jobs",
+            "queue-mib",
+            "codec-mib",
+            "max-mib",
+            "max-megapixels",
+        ] {
+            for number in ["17592186044416", &most] {
+                let said = resolve(&[&format!("--{flag}={number}")]).err().unwrap();
+                assert!(said.contains(&format!("--{flag} is {number}; it must be from")), "{said}");
+            }
+        }
+        for flag in ["deadline", "upload-timeout", "stall-after", "lame-duck", "grace"] {
+            let said = resolve(&[&format!("--{flag}=10000years")]).err().unwrap();
+            assert!(said.contains(&format!("--{flag} is")), "{said}");
+        }
+        for flag in ["deadline", "upload-timeout", "stall-after"] {
+            assert!(resolve(&[&format!("--{flag}=0s")]).err().unwrap().contains(flag));
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! `spadework serve`: from settings to a running server, and from a signal to a stop that loses nothing.
 
+mod address;
 mod args;
 mod config;
 mod environment;
+mod last_exit;
 mod run;
 mod signals;
 mod watchdog;

@@ -1,26 +1,27 @@
 //! The server's life: bind, load, serve, drain.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use axum::{Router, http::HeaderValue};
-use spadework_metrics::{BuildInfo, Metrics};
+use spadework_metrics::{BuildInfo, LastExit, Metrics};
 use tokio::{
-    net::TcpListener,
     sync::{mpsc::UnboundedReceiver, watch},
     task::JoinSet,
     time::{Duration, Instant, sleep, timeout, timeout_at},
 };
 
 use super::{
+    address::Address,
     config::{Config, StopConfig},
+    last_exit::ExitFile,
     signals::{Signal, signals},
     watchdog,
 };
 use crate::{
     codec::CodecPool,
     fleet::Fleet,
-    http::{self, App, Lifecycle, Parts, Patience, Phase},
+    http::{self, App, Lifecycle, Listening, Parts, Patience, Phase},
     outcome::Mistake,
 };
 
@@ -31,23 +32,47 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// When an address cannot be bound, a model cannot be served at the start, or a device is lost.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+pub async fn run(mut config: Config) -> anyhow::Result<()> {
+    let (exit_file, last_exit) = ExitFile::begin(config.exit_file.take());
+    let ended = run_to_end(config, last_exit).await;
+    exit_file.end(match &ended {
+        Ok(()) => LastExit::Stopped,
+        Err(error) => match error.downcast_ref() {
+            Some(DeviceFailure::Lost) => LastExit::DeviceLost,
+            Some(DeviceFailure::Stalled(_)) => LastExit::DeviceStalled,
+            None => LastExit::Failed,
+        },
+    });
+    ended
+}
+
+/// What only another process can mend.
+#[derive(Debug, thiserror::Error)]
+enum DeviceFailure {
+    #[error("a device is lost; the process has to be started again")]
+    Lost,
+    #[error("device `{0}` does not answer; the process has to be started again")]
+    Stalled(String),
+}
+
+async fn run_to_end(config: Config, last_exit: LastExit) -> anyhow::Result<()> {
     let mut signals = signals()?;
-    let public = bind(config.listen).await?;
-    let admin = match config.admin_listen {
+    let public = bind(&config.listen).await?;
+    let admin = match &config.admin_listen {
         Some(address) => Some(bind(address).await?),
         None => None,
     };
     let stop = config.stop;
     let cors = config.cors.clone();
     let app = assemble(config)?;
+    app.metrics.last_exit(last_exit);
     let mut servers = Servers::start(&app, public, admin, &cors);
 
     let ended = tokio::select! {
         ended = load_and_wait(&app, &mut signals) => ended,
-        () = app.fleet.device_lost() => Err(anyhow!("a device is lost; the process has to be started again")),
+        () = app.fleet.device_lost() => Err(DeviceFailure::Lost.into()),
         device = watchdog::stalled(|| app.fleet.health(), stop.stall_patience) => {
-            Err(anyhow!("device `{device}` does not answer; the process has to be started again"))
+            Err(DeviceFailure::Stalled(device).into())
         }
     };
     if ended.is_ok() {
@@ -73,7 +98,7 @@ struct Servers {
 }
 
 impl Servers {
-    fn start(app: &App, public: TcpListener, admin: Option<TcpListener>, cors: &[HeaderValue]) -> Self {
+    fn start(app: &App, public: Listening, admin: Option<Listening>, cors: &[HeaderValue]) -> Self {
         let mut servers = Self { shut: watch::Sender::new(false), tasks: JoinSet::new() };
         match admin {
             None => servers.add(public, http::whole(app, cors)),
@@ -85,7 +110,7 @@ impl Servers {
         servers
     }
 
-    fn add(&mut self, listener: TcpListener, router: Router) {
+    fn add(&mut self, listener: Listening, router: Router) {
         self.tasks.spawn(http::serve(listener, router, Patience::default(), self.shut.subscribe()));
     }
 
@@ -96,12 +121,12 @@ impl Servers {
     }
 }
 
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address).await.map_err(|error| {
+async fn bind(address: &Address) -> anyhow::Result<Listening> {
+    let listener = address.bind().await.map_err(|error| {
         Mistake::error(format!("{address} cannot be listened on: {error}; choose another address or port"))
     })?;
     // Scripts wait for this line: with port 0 it is the only place that tells the port.
-    tracing::info!("listening on http://{}", listener.local_addr().context("read the address")?);
+    tracing::info!("listening on {}", listener.url().context("read the address")?);
     Ok(listener)
 }
 
@@ -131,6 +156,15 @@ async fn load_and_wait(app: &App, signals: &mut UnboundedReceiver<Signal>) -> an
     }
     app.lifecycle.advance(Phase::Serving);
     tracing::info!(models = app.fleet.names().join(","), "ready");
+    let fleet = app.fleet.clone();
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = fleet.refresh_unread_stores() {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "not all models are up to date; what is there is served"
+            );
+        }
+    });
     while signals.recv().await == Some(Signal::Reload) {
         let app = app.clone();
         tokio::task::spawn_blocking(move || reload(&app));

@@ -285,4 +285,39 @@ mod tests {
         assert_eq!(picture(), before);
         assert!(!model.engines[0].1.is_poisoned());
     }
+
+    /// A store of the embedded model's files in `folder`.
+    fn store_in(folder: &std::path::Path) -> Store {
+        let model = folder.join("landscape");
+        std::fs::create_dir_all(&model).unwrap();
+        std::fs::write(model.join("config.json"), LANDSCAPE.config).unwrap();
+        std::fs::write(model.join("generator.safetensors"), LANDSCAPE.generator).unwrap();
+        std::fs::write(model.join("encoder.safetensors"), LANDSCAPE.encoder.unwrap()).unwrap();
+        Store::open(&[folder.to_owned()], None).unwrap()
+    }
+
+    #[test]
+    fn a_model_whose_files_are_gone_is_broken_by_a_panic_and_healed_when_they_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+        let mut store = store_in(&old);
+        let settings = Settings { device: Device::Cpu, threads: 1, ..Settings::default() };
+        let model = ServedModel::load(store.entries().remove(0), &[settings]).unwrap();
+        std::thread::scope(|scope| {
+            let panicking = scope.spawn(|| {
+                let _engine = model.engine(0).unwrap();
+                panic!("on purpose, while the engine is in use");
+            });
+            assert!(panicking.join().is_err());
+        });
+        std::fs::rename(&old, &new).unwrap();
+        assert!(model.engine(0).is_err());
+        assert!(model.is_broken());
+        store.set_roots(vec![new]);
+        let found = store.reload("landscape").unwrap();
+        assert_eq!(found.generation(), model.entry().generation(), "they are the same files");
+        model.moved_to(found);
+        assert!(model.engine(0).is_ok());
+        assert!(!model.is_broken());
+    }
 }

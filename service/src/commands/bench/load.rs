@@ -7,7 +7,7 @@ use clap::Args;
 use humantime::Duration;
 
 use crate::{
-    load::{Bounds, Client, Mix, Pace, Report, Summary, drive},
+    load::{Arrival, Bounds, Client, Mix, Report, Summary, drive},
     outcome::Mistake,
 };
 
@@ -117,13 +117,13 @@ async fn load(url: &str, args: &LoadArgs, model: Option<&str>) -> anyhow::Result
         loads: Vec::new(),
     };
     if args.rate.is_empty() {
-        report.add(one(Pace::Closed { clients: args.clients.unwrap_or(CALLERS) }).await);
+        report.add(one(Arrival::Closed { clients: args.clients.unwrap_or(CALLERS) }).await);
     }
     let closed = report.capacity_per_second;
     let swept =
         SHARES.iter().map(|share| share * closed).filter(|rate| args.clients.is_none() && *rate > 0.0);
     for rate in args.rate.iter().copied().chain(swept) {
-        report.add(one(Pace::Open { rate }).await);
+        report.add(one(Arrival::Open { rate }).await);
     }
     Ok(report)
 }

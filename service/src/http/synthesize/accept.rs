@@ -5,7 +5,7 @@ use spadework_imaging::Format;
 
 /// A form that pictures can be answered in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum AnswerFormat {
     /// `image/png`
     Png,
     /// `image/jpeg`
@@ -16,7 +16,7 @@ pub enum Answer {
     Json,
 }
 
-impl Answer {
+impl AnswerFormat {
     /// In order of preference where a request has none.
     pub const ALL: [Self; 4] = [Self::Png, Self::Jpeg, Self::WebP, Self::Json];
 
@@ -43,12 +43,14 @@ impl Answer {
 /// The answer that `accept` (the header's text) prefers; PNG when it is absent. `None` when it accepts none of them.
 ///
 /// Each type counts with the quality of the most specific range that matches it (RFC 9110, section 12.5.1).
-pub fn negotiate(accept: Option<&str>) -> Option<Answer> {
-    let Some(accept) = accept.filter(|accept| !accept.trim().is_empty()) else { return Some(Answer::Png) };
+pub fn negotiate(accept: Option<&str>) -> Option<AnswerFormat> {
+    let Some(accept) = accept.filter(|accept| !accept.trim().is_empty()) else {
+        return Some(AnswerFormat::Png);
+    };
     let ranges: Vec<Range<'_>> =
         MediaTypeList::new(accept).filter_map(Result::ok).map(|range| Range::new(&range)).collect();
-    let mut best: Option<(f32, Answer)> = None;
-    for answer in Answer::ALL {
+    let mut best: Option<(f32, AnswerFormat)> = None;
+    for answer in AnswerFormat::ALL {
         let quality = quality(&ranges, answer.media_type());
         if quality > best.map_or(0.0, |(quality, _)| quality) {
             best = Some((quality, answer));
@@ -96,16 +98,16 @@ mod tests {
     #[test]
     fn the_closest_range_and_the_highest_quality_win() {
         for (accept, answer) in [
-            (None, Some(Answer::Png)),
-            (Some(""), Some(Answer::Png)),
-            (Some("*/*"), Some(Answer::Png)),
-            (Some("image/*"), Some(Answer::Png)),
-            (Some("image/webp"), Some(Answer::WebP)),
-            (Some("IMAGE/JPEG"), Some(Answer::Jpeg)),
-            (Some("application/json, */*;q=0.1"), Some(Answer::Json)),
-            (Some("image/png;q=0.5, image/jpeg;q=0.9"), Some(Answer::Jpeg)),
-            (Some("image/*;q=0.9, image/png;q=0"), Some(Answer::Jpeg)),
-            (Some("text/html,application/xhtml+xml,*/*;q=0.8"), Some(Answer::Png)),
+            (None, Some(AnswerFormat::Png)),
+            (Some(""), Some(AnswerFormat::Png)),
+            (Some("*/*"), Some(AnswerFormat::Png)),
+            (Some("image/*"), Some(AnswerFormat::Png)),
+            (Some("image/webp"), Some(AnswerFormat::WebP)),
+            (Some("IMAGE/JPEG"), Some(AnswerFormat::Jpeg)),
+            (Some("application/json, */*;q=0.1"), Some(AnswerFormat::Json)),
+            (Some("image/png;q=0.5, image/jpeg;q=0.9"), Some(AnswerFormat::Jpeg)),
+            (Some("image/*;q=0.9, image/png;q=0"), Some(AnswerFormat::Jpeg)),
+            (Some("text/html,application/xhtml+xml,*/*;q=0.8"), Some(AnswerFormat::Png)),
             (Some("text/html"), None),
             (Some("image/png;q=0"), None),
         ] {

@@ -37,7 +37,7 @@ use crate::{
     synthesis::{EngineWorker, Generated, Image, Job, Prepared, output_size, prepare, render},
     traces::RequestTrace,
 };
-use accept::{Answer, negotiate};
+use accept::{AnswerFormat, negotiate};
 use answer_body::{AnswerBody, Segment};
 use request::SynthesisRequest;
 use schema::MadeFile;
@@ -157,7 +157,7 @@ async fn answer(app: &App, request: Request, tally: &mut Tally) -> Result<Respon
     let serving = app.fleet.get(options.model.as_deref()).ok_or_else(|| app.unknown_model(options))?;
     tally.serving = Some(serving.clone());
     trace.attribute("spadework.model", serving.model.name());
-    if options.count.get() > 1 && accept != Answer::Json {
+    if options.count.get() > 1 && accept != AnswerFormat::Json {
         let several = format!("{} pictures do not fit one image", options.count.get());
         return Err(Problem::not_acceptable(format!("{several}; ask with `Accept: application/json`")));
     }
@@ -177,18 +177,18 @@ async fn answer(app: &App, request: Request, tally: &mut Tally) -> Result<Respon
 }
 
 /// What can be said before the body is read: whether it is, and in which form it is answered.
-fn admit_headers(app: &App, headers: &HeaderMap) -> Result<(InFlight, Answer), Problem> {
+fn admit_headers(app: &App, headers: &HeaderMap) -> Result<(InFlight, AnswerFormat), Problem> {
     let in_flight = app.enter()?;
     let accept = accepted(headers)?;
     app.check_length(headers)?;
     Ok((in_flight, accept))
 }
 
-fn accepted(headers: &HeaderMap) -> Result<Answer, Problem> {
+fn accepted(headers: &HeaderMap) -> Result<AnswerFormat, Problem> {
     let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let accept = accept.collect::<Vec<_>>().join(", ");
     negotiate(Some(&accept)).ok_or_else(|| {
-        let known = Answer::ALL.map(Answer::media_type).join(", ");
+        let known = AnswerFormat::ALL.map(AnswerFormat::media_type).join(", ");
         Problem::not_acceptable(format!("`Accept: {accept}` takes none of {known}; ask for one of these"))
     })
 }
@@ -223,7 +223,7 @@ fn allowed_time(
 struct Admitted<'a> {
     app: &'a App,
     serving: &'a Serving,
-    accept: Answer,
+    accept: AnswerFormat,
     workload: Workload,
     deadline: Instant,
     trace: &'a RequestTrace,
@@ -269,7 +269,7 @@ impl Admitted<'_> {
         trace.stage(Stage::Encode.as_str(), encoding, timing.encode);
         timing.record(app, serving.model.name());
         let segments = match accept {
-            Answer::Json => schema::json(serving.model.name(), files, &report),
+            AnswerFormat::Json => schema::json(serving.model.name(), files, &report),
             _ => files.into_iter().map(|made| Segment::Plain(made.file)).collect(),
         };
         Ok(respond(AnswerBody::new(segments, held), *accept, serving, seeds[0], &timing))
@@ -370,7 +370,13 @@ fn trace_batch(trace: &RequestTrace, queued: Instant, timing: &Timing, done: &[C
     trace.linked_stage(Stage::Generate.as_str(), queued + timing.queue, timing.generate, batch);
 }
 
-fn respond(body: AnswerBody, accept: Answer, serving: &Serving, seed: u64, timing: &Timing) -> Response {
+fn respond(
+    body: AnswerBody,
+    accept: AnswerFormat,
+    serving: &Serving,
+    seed: u64,
+    timing: &Timing,
+) -> Response {
     let mut response = Response::new(Body::new(body));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(accept.media_type()));

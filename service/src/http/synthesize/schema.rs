@@ -5,7 +5,7 @@ use serde::Serialize;
 use spadework_imaging::MaskReport;
 use utoipa::ToSchema;
 
-use super::{accept::Answer, answer_body::Segment};
+use super::{accept::AnswerFormat, answer_body::Segment};
 use crate::synthesis::SynthesisOptions;
 
 /// Pictures and how the mask was read.
@@ -114,7 +114,7 @@ pub fn json(model: &str, files: Vec<MadeFile>, report: &MaskReport) -> Vec<Segme
     let mut segments = Vec::new();
     let mut plain = format!("{{\"model\":{},\"pictures\":[", text(&model));
     for (index, MadeFile { file, seed, latent }) in files.into_iter().enumerate() {
-        let media_type = Answer::Png.media_type().to_owned();
+        let media_type = AnswerFormat::Png.media_type().to_owned();
         let answer = text(&PictureAnswer { seed, media_type, data: String::new(), latent });
         let (before, after) = answer.split_once("\"data\":\"").unwrap_or((&answer, ""));
         plain.push_str(if index > 0 { "," } else { "" });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use spadework_imaging::{Format, Limits, Size, peek};
 
-use super::{accept::Answer, request::SynthesisRequest};
+use super::{accept::AnswerFormat, request::SynthesisRequest};
 use crate::{
     codec::{CodecPool, Kind, Work},
     http::problem::Problem,
@@ -34,7 +34,7 @@ impl Workload {
     /// When it asks for more than the server makes at all.
     pub fn of(
         request: &SynthesisRequest,
-        accept: Answer,
+        accept: AnswerFormat,
         (mask_size, image_size): (Size, Size),
         limits: &Limits,
     ) -> Result<Self, Problem> {

@@ -13,7 +13,7 @@ const MOST_OPEN: usize = 4096;
 
 /// How requests follow each other.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Pace {
+pub enum Arrival {
     /// So many a second on average, each due at a random moment (a Poisson process).
     Open {
         /// Requests a second.
@@ -36,13 +36,13 @@ pub struct Bounds {
 }
 
 /// Sends calls with `send`, which gets the number of each, until a bound is reached and all are answered.
-pub async fn drive<F>(pace: Pace, bounds: Bounds, send: impl Fn(usize) -> F) -> Vec<Answer>
+pub async fn drive<F>(arrival: Arrival, bounds: Bounds, send: impl Fn(usize) -> F) -> Vec<Answer>
 where
     F: Future<Output = End> + Send + 'static,
 {
-    match pace {
-        Pace::Open { rate } => open(ticks(schedule(rate, bounds)), send).await,
-        Pace::Closed { clients } => closed(clients, bounds, send).await,
+    match arrival {
+        Arrival::Open { rate } => open(ticks(schedule(rate, bounds)), send).await,
+        Arrival::Closed { clients } => closed(clients, bounds, send).await,
     }
 }
 
@@ -188,8 +188,8 @@ mod tests {
             sleep(100 * MS).await;
             End::Status(200)
         };
-        let answers = drive(Pace::Closed { clients: 3 }, bounds(1, usize::MAX), slow).await;
+        let answers = drive(Arrival::Closed { clients: 3 }, bounds(1, usize::MAX), slow).await;
         assert_eq!(answers.len(), 30);
-        assert_eq!(drive(Pace::Closed { clients: 3 }, bounds(1, 8), slow).await.len(), 8);
+        assert_eq!(drive(Arrival::Closed { clients: 3 }, bounds(1, 8), slow).await.len(), 8);
     }
 }
