@@ -38,7 +38,7 @@ fn is_user_error(error: &anyhow::Error) -> bool {
         cause.is::<Mistake>()
             || cause.downcast_ref::<PrepareError>().is_some_and(PrepareError::is_user_error)
             || cause.downcast_ref::<RemoteError>().is_some_and(RemoteError::is_user_error)
-            || cause.downcast_ref::<CheckpointError>().is_some_and(CheckpointError::is_the_caller_s)
+            || cause.downcast_ref::<CheckpointError>().is_some_and(CheckpointError::is_user_error)
     })
 }
 

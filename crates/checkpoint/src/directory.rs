@@ -13,18 +13,10 @@ use crate::{
     CheckpointError, Embedded, ModelConfig,
     error::io_error,
     expected::{expected_encoder, expected_generator, verify},
+    layout::{CONFIG, DIGESTS, ENCODER, GENERATOR},
     partial::Partial,
     weights::{self, Hashed, WeightType, WholeNumbers, WriteError},
 };
-
-/// The configuration's file name.
-pub const CONFIG: &str = "config.json";
-/// The generator's file name.
-pub const GENERATOR: &str = "generator.safetensors";
-/// The encoder's file name.
-pub const ENCODER: &str = "encoder.safetensors";
-/// The file name of the digests, in the form of `sha256sum`: what a copy is verified by on its way through a store.
-pub const DIGESTS: &str = "SHA256SUMS";
 
 /// A model in memory: verified, f32, on the CPU.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use std::{fmt, io, path::PathBuf};
 
 use spadework_model::ArchitectureError;
 
-use crate::{CONFIG_VERSION, OptionsError};
+use crate::{CONFIG_VERSION, TrainingOptionsError};
 
 /// How many tensors a refusal names of each sort.
 const NAMED: usize = 8;
@@ -78,6 +78,25 @@ pub enum CheckpointError {
         #[source]
         source: Box<pytorch_reader::PytorchError>,
     },
+    /// A file that is recognisably something else.
+    #[error("{} is {what}; {hint}", path.display())]
+    OtherFile {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: String,
+        /// What to do instead.
+        hint: &'static str,
+    },
+    /// A file that ends before its tensors do.
+    #[error("{} is cut off: it ends before its tensors do; copy or download it again", path.display())]
+    CutOff {
+        /// The file.
+        path: PathBuf,
+        /// What the reader said, if it came to read.
+        #[source]
+        source: Option<Box<pytorch_reader::PytorchError>>,
+    },
     /// A `.pth` file asks for Python code to be run, or holds objects that are no tensors.
     #[error(
         "{} holds Python objects that are not tensors ({}); nothing of it was run. Save the network's `state_dict()` alone",
@@ -117,9 +136,41 @@ pub enum CheckpointError {
         /// What every generator has.
         tensor: &'static str,
     },
+    /// A checkpoint of several networks.
+    #[error(
+        "{place} holds {} {network}s, under {}; choose one with `{flag}`, such as `{flag} {}`",
+        prefixes.len(),
+        prefixes.iter().map(|prefix| name_prefix(prefix)).collect::<Vec<_>>().join(" and "),
+        prefixes.first().map_or("", String::as_str)
+    )]
+    SeveralNetworks {
+        /// Where they are.
+        place: String,
+        /// `generator` or `style encoder`.
+        network: &'static str,
+        /// What stands before their tensors' names.
+        prefixes: Vec<String>,
+        /// What chooses.
+        flag: &'static str,
+    },
+    /// Nothing stands under the prefix that was asked for.
+    #[error("{place} holds no {network} under `{prefix}`; {}", match &found[..] {
+        [] => format!("there is no {network} in it"),
+        found => format!("there is one under {}", found.iter().map(|prefix| name_prefix(prefix)).collect::<Vec<_>>().join(" and ")),
+    })]
+    NoSuchPrefix {
+        /// Where it was looked for.
+        place: String,
+        /// `generator` or `style encoder`.
+        network: &'static str,
+        /// What was asked for.
+        prefix: String,
+        /// Where there is one.
+        found: Vec<String>,
+    },
     /// The training options cannot be read.
     #[error(transparent)]
-    Options(#[from] OptionsError),
+    Options(#[from] TrainingOptionsError),
     /// What is to be written is there already.
     #[error("{} exists; choose another folder or remove it first", .0.display())]
     Exists(PathBuf),
@@ -149,7 +200,7 @@ pub enum CheckpointError {
 
 impl CheckpointError {
     /// Whether files or options have to be changed; else the fault is ours.
-    pub fn is_the_caller_s(&self) -> bool {
+    pub fn is_user_error(&self) -> bool {
         !matches!(self, Self::Tensor(_))
     }
 }
@@ -197,6 +248,10 @@ impl fmt::Display for TensorMismatch {
             .collect();
         f.write_str(&parts.join("; "))
     }
+}
+
+fn name_prefix(prefix: &str) -> String {
+    if prefix.is_empty() { "no prefix".to_owned() } else { format!("`{prefix}`") }
 }
 
 /// Names the place of an I/O error.

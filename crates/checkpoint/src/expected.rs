@@ -8,11 +8,11 @@ use spadework_model::{Architecture, Encoder, Generator, Parameters, Tensors};
 use crate::{CheckpointError, TensorMismatch};
 
 /// Shapes by name.
-pub(crate) type Shapes = BTreeMap<String, Vec<usize>>;
+pub(crate) type ExpectedShapes = BTreeMap<String, Vec<usize>>;
 
 /// Writes down what is asked for, and answers zeros that take no memory.
 #[derive(Default)]
-struct Recorder(RefCell<Shapes>);
+struct Recorder(RefCell<ExpectedShapes>);
 
 impl Parameters for Recorder {
     fn get(&self, name: &str, shape: &[usize]) -> candle_core::Result<Tensor> {
@@ -25,7 +25,7 @@ impl Parameters for Recorder {
 ///
 /// # Errors
 /// When the architecture is no network.
-pub fn expected_generator(architecture: &Architecture) -> Result<Shapes, CheckpointError> {
+pub fn expected_generator(architecture: &Architecture) -> Result<ExpectedShapes, CheckpointError> {
     let recorder = Recorder::default();
     Generator::new(&recorder, architecture)?;
     Ok(recorder.0.into_inner())
@@ -35,7 +35,7 @@ pub fn expected_generator(architecture: &Architecture) -> Result<Shapes, Checkpo
 ///
 /// # Errors
 /// When the architecture is no network.
-pub fn expected_encoder(architecture: &Architecture) -> Result<Shapes, CheckpointError> {
+pub fn expected_encoder(architecture: &Architecture) -> Result<ExpectedShapes, CheckpointError> {
     let recorder = Recorder::default();
     if architecture.encoder.is_some() {
         Encoder::new(&recorder, architecture)?;
@@ -44,7 +44,11 @@ pub fn expected_encoder(architecture: &Architecture) -> Result<Shapes, Checkpoin
 }
 
 /// Checks that `tensors` are exactly the expected ones, and finite.
-pub(crate) fn verify(tensors: &Tensors, expected: &Shapes, place: &str) -> Result<(), CheckpointError> {
+pub(crate) fn verify(
+    tensors: &Tensors,
+    expected: &ExpectedShapes,
+    place: &str,
+) -> Result<(), CheckpointError> {
     let mismatch = compare(tensors, expected);
     if !mismatch.is_empty() {
         return Err(CheckpointError::Tensors { place: place.to_owned(), mismatch });
@@ -59,7 +63,7 @@ pub(crate) fn verify(tensors: &Tensors, expected: &Shapes, place: &str) -> Resul
 }
 
 /// What is missing from `tensors`, too much in them or of another shape, each sorted by name.
-pub(crate) fn compare(tensors: &Tensors, expected: &Shapes) -> TensorMismatch {
+pub(crate) fn compare(tensors: &Tensors, expected: &ExpectedShapes) -> TensorMismatch {
     let mut mismatch = TensorMismatch::default();
     for (name, shape) in expected {
         match tensors.get(name) {

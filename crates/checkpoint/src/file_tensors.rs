@@ -2,8 +2,9 @@
 
 use std::{
     collections::BTreeSet,
+    error::Error,
     fs::File,
-    io::{BufReader, Read},
+    io::{self, BufReader, Read},
     path::Path,
 };
 
@@ -14,6 +15,7 @@ use spadework_model::Tensors;
 use crate::{
     CheckpointError,
     error::io_error,
+    file_kind::check_kind,
     weights::{self, WholeNumbers, read_header},
 };
 
@@ -64,15 +66,31 @@ pub fn list_tensors(path: &Path) -> Result<Vec<FileTensor>, CheckpointError> {
 /// # Errors
 /// As [`list_tensors`].
 pub fn read_tensors(path: &Path) -> Result<Tensors, CheckpointError> {
+    read_chosen(path, |_| true)
+}
+
+/// Reads those of [`read_tensors`] whose name `is_chosen`.
+///
+/// # Errors
+/// As [`list_tensors`].
+pub(crate) fn read_chosen(path: &Path, is_chosen: impl Fn(&str) -> bool) -> Result<Tensors, CheckpointError> {
     match open(path)? {
         WeightFile::Safetensors { reader, length } => {
-            weights::read(reader, length, &path.display().to_string(), WholeNumbers::PassOver)
+            let place = path.display().to_string();
+            let mut tensors = weights::read(reader, length, &place, WholeNumbers::PassOver)?;
+            tensors.retain(|name, _| is_chosen(name));
+            Ok(tensors)
         }
         WeightFile::PyTorch(reader) => {
             let mut tensors = Tensors::new();
-            for tensor in reader.into_tensors().into_values() {
+            for tensor in reader.into_tensors().into_values().filter(|tensor| is_chosen(&tensor.name)) {
                 let Some(dtype) = float_type(tensor.dtype()) else { continue };
-                let bytes = tensor.read().map_err(io_error("read", path))?;
+                let bytes = tensor.read().map_err(|error| match error.kind() {
+                    io::ErrorKind::UnexpectedEof => {
+                        CheckpointError::CutOff { path: path.to_owned(), source: None }
+                    }
+                    _ => io_error("read", path)(error),
+                })?;
                 let values = Tensor::from_raw_buffer(&bytes, dtype, tensor.shape(), &Device::Cpu)?;
                 tensors.insert(tensor.name.clone(), values.to_dtype(DType::F32)?);
             }
@@ -88,6 +106,7 @@ enum WeightFile {
 
 fn open(path: &Path) -> Result<WeightFile, CheckpointError> {
     let mut file = File::open(path).map_err(io_error("read", path))?;
+    check_kind(path, &mut file)?;
     let length = file.metadata().map_err(io_error("read", path))?.len();
     let mut start = Vec::new();
     file.by_ref().take(9).read_to_end(&mut start).map_err(io_error("read", path))?;
@@ -102,7 +121,23 @@ fn open(path: &Path) -> Result<WeightFile, CheckpointError> {
 }
 
 fn unreadable(path: &Path, source: PytorchError) -> CheckpointError {
-    CheckpointError::PyTorch { path: path.to_owned(), source: Box::new(source) }
+    let (path, source) = (path.to_owned(), Box::new(source));
+    match is_end_of_file(&*source) {
+        true => CheckpointError::CutOff { path, source: Some(source) },
+        false => CheckpointError::PyTorch { path, source },
+    }
+}
+
+/// Whether an error, or one of its causes, is that a file ended too early.
+fn is_end_of_file(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn float_type(dtype: PthType) -> Option<DType> {

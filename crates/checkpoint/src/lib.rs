@@ -9,20 +9,21 @@ mod config;
 mod directory;
 mod error;
 mod expected;
+mod file_kind;
 mod file_tensors;
 mod import;
+mod layout;
 mod memory;
 mod partial;
 mod store;
 mod weights;
 
 pub use config::{CONFIG_VERSION, LabelConfig, ModelConfig, StylePreset};
-pub use directory::{
-    CONFIG, DIGESTS, ENCODER, GENERATOR, Model, is_model_directory, read_model, write_model,
-};
+pub use directory::{Model, is_model_directory, read_model, write_model};
 pub use error::{CheckpointError, TensorMismatch};
 pub use expected::{expected_encoder, expected_generator};
 pub use file_tensors::{FileTensor, list_tensors, read_tensors};
-pub use import::{ImportRequest, Options, OptionsError, Preset, import};
+pub use import::{ImportRequest, Imported, Preset, TrainingOptions, TrainingOptionsError, import};
+pub use layout::{CONFIG, DIGESTS, ENCODER, GENERATOR};
 pub use store::{Embedded, Entry, Store};
 pub use weights::WeightType;

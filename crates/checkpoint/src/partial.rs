@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use crate::{
     CheckpointError,
-    directory::{CONFIG, GENERATOR},
     error::io_error,
+    layout::{CONFIG, GENERATOR},
 };
 
 /// What the names of these folders begin with.

@@ -5,8 +5,8 @@ use std::{fs, path::Path};
 
 use candle_core::{Device, Tensor};
 use spadework_checkpoint::{
-    CheckpointError, ImportRequest, LabelConfig, ModelConfig, Options, Store, StylePreset, WeightType,
-    expected_encoder, expected_generator, import, read_model, write_model,
+    CheckpointError, ImportRequest, LabelConfig, ModelConfig, Store, StylePreset, TrainingOptions,
+    WeightType, expected_encoder, expected_generator, import, read_model, write_model,
 };
 use spadework_model::{Architecture, EncoderArchitecture, Grid, Modulation, Norm, Tensors, Upsampling};
 use tempfile::TempDir;
@@ -250,12 +250,12 @@ fn a_safetensors_generator_is_imported_by_its_shapes() {
     let folder = TempDir::new().unwrap();
     let written = folder.path().join("written");
     let (generator, _) = write(&written, WeightType::F32);
-    let options = Options {
+    let options = TrainingOptions {
         label_nc: Some(3),
         contain_dontcare_label: Some(true),
         no_instance: Some(true),
         crop_size: Some(32),
-        ..Options::default()
+        ..TrainingOptions::default()
     };
     let request = ImportRequest {
         weights: written.join("generator.safetensors"),
@@ -265,15 +265,17 @@ fn a_safetensors_generator_is_imported_by_its_shapes() {
         description: String::new(),
         licence: String::new(),
     };
-    let model = import(&request).unwrap();
+    let model = import(&request).unwrap().model;
     let mut expected = config().architecture;
     expected.norm = Norm::SyncBatch;
     assert_eq!(model.config.architecture, expected);
     assert_eq!(distance(&model.generator["fc.weight"], &generator["fc.weight"]), 0.0);
     assert_eq!(model.config.labels.last().unwrap().name, "unknown");
 
-    let wrong =
-        ImportRequest { options: Options { label_nc: Some(4), ..request.options.clone() }, ..request };
+    let wrong = ImportRequest {
+        options: TrainingOptions { label_nc: Some(4), ..request.options.clone() },
+        ..request
+    };
     let text = import(&wrong).unwrap_err().to_string();
     assert!(text.contains("semantic_nc is 5 by the options and 4 by the weights"), "{text}");
 }

@@ -5,7 +5,9 @@
 use std::{collections::HashMap, fs, path::Path, path::PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use spadework_checkpoint::{CheckpointError, ImportRequest, Model, Options, import, list_tensors};
+use spadework_checkpoint::{
+    CheckpointError, ImportRequest, Imported, Model, TrainingOptions, import, list_tensors,
+};
 use spadework_model::{EncoderArchitecture, Grid, Norm, Tensors, Upsampling};
 use tempfile::TempDir;
 
@@ -22,11 +24,8 @@ fn file(name: &str) -> PathBuf {
 fn request(weights: &Path) -> ImportRequest {
     ImportRequest {
         weights: weights.to_owned(),
-        encoder: None,
-        options: Options::read(&file("opt.txt")).unwrap(),
-        labels: Vec::new(),
-        description: String::new(),
-        licence: String::new(),
+        options: TrainingOptions::read(&file("opt.txt")).unwrap(),
+        ..ImportRequest::default()
     }
 }
 
@@ -54,7 +53,7 @@ fn every_form_imports_to_the_weights_that_pytorch_computes_with() {
         ("oldest_legacy.pth", &oldest),
         ("parametrized_module.pth", &expected),
     ] {
-        let model = import(&request(&file(name))).unwrap();
+        let Imported { model, .. } = import(&request(&file(name))).unwrap();
         assert_eq!(model.generator.len(), expected.len(), "{name}");
         assert_close(&model.generator, expected, name);
     }
@@ -70,7 +69,7 @@ fn a_state_dict_saved_as_safetensors_keeps_its_counters_and_its_prefix() {
     let counter = Tensor::new(&[9i64], &Device::Cpu).unwrap();
     state.insert("module.head_0.norm_0.param_free_norm.num_batches_tracked".to_owned(), counter);
     candle_core::safetensors::save(&state, &weights).unwrap();
-    let model = import(&request(&weights)).unwrap();
+    let Imported { model, .. } = import(&request(&weights)).unwrap();
     assert_eq!(model.generator.len(), expected.len());
     assert_close(&model.generator, &expected, "state.safetensors");
 }
@@ -80,7 +79,7 @@ fn an_encoder_comes_along_in_either_form() {
     let expected = tensors("folded_encoder.safetensors");
     for name in ["encoder_zip.pth", "encoder_parametrized.pth"] {
         let request = ImportRequest { encoder: Some(file(name)), ..request(&file("hook_zip.pth")) };
-        let model = import(&request).unwrap();
+        let Imported { model, .. } = import(&request).unwrap();
         assert_eq!(model.config.architecture.encoder, Some(EncoderArchitecture::Published { width: 1 }));
         let encoder = model.encoder.unwrap();
         assert_eq!(encoder.len(), expected.len(), "{name}");
@@ -90,7 +89,7 @@ fn an_encoder_comes_along_in_either_form() {
 
 #[test]
 fn opt_txt_and_shapes_make_the_architecture() {
-    let Model { config, .. } = import(&request(&file("hook_legacy.pth"))).unwrap();
+    let Model { config, .. } = import(&request(&file("hook_legacy.pth"))).unwrap().model;
     let architecture = config.architecture;
     assert_eq!((architecture.label_nc, architecture.semantic_nc()), (3, 4));
     assert_eq!((architecture.ngf, architecture.hidden, architecture.kernel), (1, 2, 3));
@@ -186,7 +185,9 @@ fn a_file_cut_anywhere_is_refused() {
         let path = folder.path().join(name);
         for parts in 0..16 {
             fs::write(&path, &whole[..whole.len() * parts / 16]).unwrap();
-            assert!(import(&request(&path)).is_err(), "{name}, {parts} sixteenths");
+            let text = import(&request(&path)).unwrap_err().to_string();
+            let expected = if parts == 0 { "is empty" } else { "is cut off" };
+            assert!(text.contains(expected), "{name}, {parts} sixteenths: {text}");
         }
         fs::write(&path, &whole).unwrap();
         assert!(import(&request(&path)).is_ok());
@@ -195,10 +196,89 @@ fn a_file_cut_anywhere_is_refused() {
 
 #[test]
 fn options_for_another_network_are_refused_by_what_differs() {
-    let wrong = Options { no_instance: Some(false), use_vae: Some(false), ..request(&file("")).options };
+    let wrong =
+        TrainingOptions { no_instance: Some(false), use_vae: Some(false), ..request(&file("")).options };
     let request = ImportRequest { options: wrong, ..request(&file("hook_zip.pth")) };
     let text = import(&request).unwrap_err().to_string();
     for part in ["semantic_nc is 5 by the options and 4", "use_vae is false by the options and true"] {
         assert!(text.contains(part), "{part} is not in: {text}");
     }
+}
+
+#[test]
+fn networks_under_a_prefix_are_found_and_of_several_one_is_chosen() {
+    let folder = TempDir::new().unwrap();
+    let stored = spadework_checkpoint::read_tensors(&file("hook_zip.pth")).unwrap();
+    let under = |prefixes: &[&str]| {
+        let path = folder.path().join("nested.safetensors");
+        let named = |prefix: &str| {
+            let prefix = prefix.to_owned();
+            stored.iter().map(move |(name, tensor)| (format!("{prefix}{name}"), tensor.clone()))
+        };
+        let mut all: HashMap<String, Tensor> = prefixes.iter().flat_map(|prefix| named(prefix)).collect();
+        all.insert("netD.model0.0.weight".to_owned(), zeros(&[2, 2]));
+        candle_core::safetensors::save(&all, &path).unwrap();
+        request(&path)
+    };
+    let expected = tensors("folded.safetensors");
+    for prefix in ["state_dict.", "netG.", "_orig_mod.", "state_dict.netG.module.", "ema_model."] {
+        let Imported { model, notes } = import(&under(&[prefix])).unwrap();
+        assert_close(&model.generator, &expected, prefix);
+        let note = notes.join("; ");
+        assert!(note.contains(&format!("found the generator under `{prefix}`")), "{note}");
+        assert!(note.contains("other tensor is left out"), "{note}");
+    }
+    let two = under(&["netG.", "netG_ema."]);
+    let text = import(&two).unwrap_err().to_string();
+    for part in ["2 generators", "`netG.`", "`netG_ema.`", "`--prefix"] {
+        assert!(text.contains(part), "{part} is not in: {text}");
+    }
+    for chosen in ["netG_ema.", "netG_ema"] {
+        let one = ImportRequest { prefix: Some(chosen.to_owned()), ..two.clone() };
+        assert_close(&import(&one).unwrap().model.generator, &expected, chosen);
+    }
+    let none = ImportRequest { prefix: Some("netX".to_owned()), ..two };
+    let text = import(&none).unwrap_err().to_string();
+    assert!(text.contains("no generator under `netX`") && text.contains("`netG_ema.`"), "{text}");
+}
+
+#[test]
+fn options_are_read_in_utf_16_and_refused_when_there_are_none() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("opt.txt");
+    let text = fs::read_to_string(file("opt.txt")).unwrap();
+    let expected = TrainingOptions::read(&file("opt.txt")).unwrap();
+    let utf16 = |mark: &str, unit: fn(u16) -> [u8; 2]| -> Vec<u8> {
+        format!("{mark}{text}").encode_utf16().flat_map(unit).collect()
+    };
+    for bytes in [
+        utf16("\u{feff}", u16::to_le_bytes),
+        utf16("\u{feff}", u16::to_be_bytes),
+        utf16("", u16::to_le_bytes),
+        format!("\u{feff}{text}").into_bytes(),
+    ] {
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(TrainingOptions::read(&path).unwrap(), expected);
+    }
+    for (bytes, part) in [
+        (&b"{\"label_nc\": 4, \"no_instance\": true}"[..], "it looks like JSON"),
+        (b"{\n  \"label_nc\": 4\n}\n", "it looks like JSON"),
+        (b"epoch: 3, iters: 100, time: 0.4\n", "label_nc: 182"),
+        (b"", "an empty file"),
+        (b"PK\x03\x04 a model", "a PyTorch or pickle file"),
+    ] {
+        fs::write(&path, bytes).unwrap();
+        let text = TrainingOptions::read(&path).unwrap_err().to_string();
+        assert!(text.contains(part), "{part} is not in: {text}");
+    }
+}
+
+#[test]
+fn what_is_assumed_without_options_is_said() {
+    let weights = file("hook_zip.pth");
+    let plain = ImportRequest { weights: weights.clone(), ..ImportRequest::default() };
+    let said = import(&plain).unwrap().notes.join("; ");
+    assert!(said.contains("assumed 3 labels and instance edges, masks of 32x32"), "{said}");
+    let told = import(&request(&weights)).unwrap().notes;
+    assert!(told.is_empty(), "{told:?}");
 }

@@ -1,6 +1,6 @@
 //! Antialiased bicubic resampling, byte for byte Pillow's.
 //!
-//! The published code reads style pictures with Pillow, so its rounding is part of the style that the encoder
+//! The published code reads style images with Pillow, so its rounding is part of the style that the encoder
 //! sees: coefficients of 22 fractional bits, first along rows, then along columns, bytes in between.
 
 use crate::Size;
@@ -115,7 +115,7 @@ fn columns(pixels: &[u8], width: usize, kernels: &[Kernel]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    /// A small picture with edges and gradients: `(x * 37 + y * 59 + c * 83 + x * y) % 256`.
+    /// A small image with edges and gradients: `(x * 37 + y * 59 + c * 83 + x * y) % 256`.
     fn picture(width: usize, height: usize) -> Vec<u8> {
         let value = |y: usize, x: usize, c: usize| ((x * 37 + y * 59 + c * 83 + x * y) % 256) as u8;
         (0..height).flat_map(|y| (0..width).flat_map(move |x| (0..3).map(move |c| value(y, x, c)))).collect()
@@ -123,13 +123,13 @@ mod tests {
 
     #[test]
     fn shrinking_equals_pillow() {
-        // Image.fromarray(picture(13, 9)).resize((4, 3), Image.BICUBIC), Pillow 12.
+        // Image.fromarray(image(13, 9)).resize((4, 3), Image.BICUBIC), Pillow 12.
         assert_eq!(resize(&picture(13, 9), Size::new(13, 9), Size::new(4, 3)), SHRUNK);
     }
 
     #[test]
     fn enlarging_equals_pillow() {
-        // Image.fromarray(picture(3, 2)).resize((5, 4), Image.BICUBIC), Pillow 12.
+        // Image.fromarray(image(3, 2)).resize((5, 4), Image.BICUBIC), Pillow 12.
         assert_eq!(resize(&picture(3, 2), Size::new(3, 2), Size::new(5, 4)), ENLARGED);
     }
 

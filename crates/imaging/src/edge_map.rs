@@ -11,7 +11,7 @@ pub struct EdgeMap {
 }
 
 impl EdgeMap {
-    /// The edges of `instances`, at the same size. The picture's border is not an edge.
+    /// The edges of `instances`, at the same size. The image's border is not an edge.
     pub fn of(instances: &InstanceMap) -> Self {
         let Size { width, height } = instances.size();
         let ids = instances.ids();

@@ -1,21 +1,21 @@
-//! Pictures to files.
+//! Images to files.
 
 use image_webp::{ColorType as WebPColor, WebPEncoder};
 use jpeg_encoder::{ColorType as JpegColor, Encoder as JpegEncoder};
 
 use crate::{Format, LabelMap, RgbImage, Size};
 
-/// Why a picture could not be written.
+/// Why an image could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
-    /// The format cannot hold a picture of this size.
+    /// The format cannot hold an image of this size.
     #[error("{format} holds at most {most} pixels a side and the picture is {size}; ask for PNG")]
     TooLarge {
         /// The format asked for.
         format: Format,
         /// The format's longest side.
         most: usize,
-        /// The picture's size.
+        /// The image's size.
         size: Size,
     },
     /// The PNG encoder failed.
@@ -32,7 +32,7 @@ pub enum EncodeError {
 /// A PNG, compressed for speed rather than size.
 ///
 /// # Errors
-/// When the encoder fails, which a valid picture gives it no reason to.
+/// When the encoder fails, which a valid image gives it no reason to.
 pub fn encode_png(picture: &RgbImage) -> Result<Vec<u8>, EncodeError> {
     write_png(picture.size(), png::ColorType::Rgb, picture.pixels())
 }
@@ -58,7 +58,7 @@ fn write_png(size: Size, color: png::ColorType, data: &[u8]) -> Result<Vec<u8>, 
     Ok(bytes)
 }
 
-/// Checks that `format` can hold a picture of `size`.
+/// Checks that `format` can hold an image of `size`.
 ///
 /// # Errors
 /// When a side is longer than the format can say: 65,535 pixels in a JPEG, 16,384 in a WebP.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::Cursor;
 
+use crate::foreign_format::{foreign_format, foreign_text};
 use crate::picture::jpeg;
 use crate::png_rows::png_error;
 use crate::{ReadError, Size};
@@ -10,11 +11,11 @@ use crate::{ReadError, Size};
 /// An image format that is read here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// PNG: masks, instance maps and pictures.
+    /// PNG: masks, instance maps and images.
     Png,
-    /// JPEG: pictures.
+    /// JPEG: images.
     Jpeg,
-    /// WebP: pictures.
+    /// WebP: images.
     WebP,
 }
 
@@ -80,15 +81,22 @@ pub(crate) fn sniff(bytes: &[u8], wanted: &'static str) -> Result<Format, ReadEr
         return Err(ReadError::Empty);
     }
     let Some(format) = Format::sniff(bytes) else {
-        return Err(match other_format(bytes) {
-            Some(found) => ReadError::WrongFormat { found, wanted },
-            None => ReadError::NotAnImage { start: start_of(bytes), wanted },
+        return Err(match (foreign_format(bytes), foreign_text(bytes)) {
+            (Some(found), _) => ReadError::WrongFormat { found, wanted },
+            (None, Some(text)) => ReadError::NotAnImage { start: format!("is {text}"), wanted },
+            (None, None) => {
+                ReadError::NotAnImage { start: format!("begins with {}", start_of(bytes)), wanted }
+            }
         });
     };
     Ok(format)
 }
 
 fn png_size(bytes: &[u8]) -> Result<Size, ReadError> {
+    if bytes.get(12..16) == Some(b"CgBI") {
+        let feature = "Apple's form (CgBI)".to_owned();
+        return Err(ReadError::Unsupported { format: Format::Png, feature });
+    }
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
     let info = decoder.read_header_info().map_err(png_error)?;
     Ok(Size::new(info.width as usize, info.height as usize))
@@ -98,24 +106,6 @@ fn webp_size(bytes: &[u8]) -> Result<Size, ReadError> {
     let decoder = image_webp::WebPDecoder::new(Cursor::new(bytes)).map_err(crate::picture::webp::error)?;
     let (width, height) = decoder.dimensions();
     Ok(Size::new(width as usize, height as usize))
-}
-
-/// Formats that people do send, named so that the answer can name them.
-fn other_format(bytes: &[u8]) -> Option<&'static str> {
-    let announces: [(&[u8], &str); 6] = [
-        (b"GIF8", "GIF"),
-        (b"BM", "BMP"),
-        (b"II*\0", "TIFF"),
-        (b"MM\0*", "TIFF"),
-        (b"8BPS", "Photoshop"),
-        (b"\x93NUMPY", "NumPy"),
-    ];
-    let known = announces.iter().find(|(magic, _)| bytes.starts_with(magic)).map(|(_, name)| *name);
-    known.or_else(|| match bytes.get(4..12) {
-        Some(b"ftypavif") => Some("AVIF"),
-        Some(b"ftypheic") => Some("HEIC"),
-        _ => None,
-    })
 }
 
 /// The first bytes in a form that fits in a sentence.
@@ -152,6 +142,20 @@ mod tests {
         let error = peek(b"GIF89a\x01\0\x01\0").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert!(error.to_string().contains("GIF"), "{error}");
+    }
+
+    #[test]
+    fn a_text_that_people_send_is_named() {
+        let error = peek(b"{\"segmentation\": [[1, 2, 3, 4]]}").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotAnImage);
+        assert!(error.to_string().contains("it is JSON"), "{error}");
+    }
+
+    #[test]
+    fn a_png_in_apple_s_own_form_is_named() {
+        let error = peek(b"\x89PNG\r\n\x1a\n\0\0\0\x04CgBI\x50\0\x20\x02").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("CgBI"), "{error}");
     }
 
     #[test]

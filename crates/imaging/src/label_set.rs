@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::palettes::voc_color;
+
 /// One label of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {
@@ -86,6 +88,9 @@ impl LabelSet {
                 ids_by_color.entry(color).or_insert(label.id);
             }
         }
+        if has_unknown && let Some(void) = void_color(&labels) {
+            ids_by_color.entry(void).or_insert(label_nc as u8);
+        }
         Ok(Self { label_nc, has_unknown, labels, ids_by_color })
     }
 
@@ -144,14 +149,30 @@ impl LabelSet {
         self.ids_by_color.get(&color).copied()
     }
 
-    /// The label whose colour is nearest to `color`, with the squared distance. Ties go to the lowest id.
-    pub(crate) fn nearest_color(&self, color: [u8; 3]) -> Option<(&Label, u32)> {
+    /// The label whose colour is nearest to `color`, the squared distance, and that of the nearest other colour of a
+    /// label. Ties go to the lowest id.
+    pub(crate) fn nearest_color(&self, color: [u8; 3]) -> Option<(&Label, u32, Option<u32>)> {
         let distance = |other: [u8; 3]| -> u32 {
             color.iter().zip(other).map(|(&a, b)| u32::from(a.abs_diff(b)).pow(2)).sum()
         };
-        let colored = self.labels.iter().filter_map(|label| Some((label, distance(label.color?))));
-        colored.min_by_key(|&(_, distance)| distance)
+        let colored = || self.labels.iter().filter_map(|label| Some((label, distance(label.color?))));
+        let (nearest, first) = colored().min_by_key(|&(_, distance)| distance)?;
+        let others = colored().filter(|(label, _)| label.color != nearest.color);
+        Some((nearest, first, others.map(|(_, distance)| distance).min()))
     }
+
+    /// The names of the labels that have this colour, by ascending id.
+    pub(crate) fn names_of_color(&self, color: [u8; 3]) -> Vec<String> {
+        let of = self.labels.iter().filter(|label| label.color == Some(color));
+        of.map(|label| label.name.clone()).collect()
+    }
+}
+
+/// The colour of PASCAL VOC's border, 255, where the labels are in VOC's colours.
+fn void_color(labels: &[Label]) -> Option<[u8; 3]> {
+    let mut colors = labels.iter().filter_map(|label| Some((label.id, label.color?))).peekable();
+    colors.peek()?;
+    colors.all(|(id, color)| color == voc_color(id)).then(|| voc_color(255))
 }
 
 #[cfg(test)]

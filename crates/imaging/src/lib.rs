@@ -1,4 +1,4 @@
-//! Bytes to typed pixels and back: label maps, instance maps, pictures.
+//! Bytes to typed pixels and back: label maps, instance maps, images.
 //!
 //! Everything that arrives from outside is checked here, once: [`decode_mask`], [`decode_instances`] and
 //! [`decode_picture`] look at a file's header before they decode it, refuse what is too large, and answer
@@ -9,6 +9,7 @@ mod bicubic;
 mod edge_map;
 mod encode;
 mod error_kind;
+mod foreign_format;
 mod header;
 mod instance_map;
 mod instances;
@@ -17,6 +18,7 @@ mod label_set;
 mod limits;
 mod mask;
 mod nearest;
+pub mod palettes;
 mod picture;
 mod png_rows;
 mod read_error;
@@ -34,7 +36,7 @@ pub use label_set::{Label, LabelSet, LabelSetError};
 pub use limits::Limits;
 pub use mask::{
     COLOR_TOLERANCE, ClassPixels, Mask, MaskEncoding, MaskError, MaskFormat, MaskOptions, MaskReport,
-    OFFENDERS_NAMED, Resize, UnknownColor, UnknownId, decode_mask,
+    OFFENDERS_NAMED, ReadingName, Resize, SharedColor, UnknownColor, UnknownId, decode_mask,
 };
 pub use picture::decode_picture;
 pub use read_error::ReadError;

@@ -2,12 +2,12 @@
 
 use crate::{ReadError, Size};
 
-/// How large a file and its picture may be. Checked against the length and the header, before decoding.
+/// How large a file and its image may be. Checked against the length and the header, before decoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of the file. Default 25 MiB.
     pub bytes: usize,
-    /// Pixels of the picture. Default 64 million.
+    /// Pixels of the image. Default 64 million.
     pub pixels: u64,
     /// Pixels of the longer side; it bounds the row buffers. Default 65,535, the most that JPEG can say.
     pub side: usize,
@@ -31,7 +31,7 @@ impl Limits {
     }
 
     /// # Errors
-    /// When the picture has more than `pixels` pixels or a side longer than `side`.
+    /// When the image has more than `pixels` pixels or a side longer than `side`.
     pub fn check_size(&self, size: Size) -> Result<(), ReadError> {
         if size.pixels() > self.pixels {
             return Err(ReadError::TooManyPixels { size, limit: self.pixels });

@@ -1,6 +1,6 @@
 //! The raw samples of a PNG, a row at a time: no gamma, no colour profile, no rescaling.
 //!
-//! Memory is a few rows, however large the picture; interlaced pictures arrive as the sparse rows of their
+//! Memory is a few rows, however large the image; interlaced images arrive as the sparse rows of their
 //! passes. Text and colour profiles are skipped unread, so their compressed forms cannot swell.
 
 use std::io::{Cursor, ErrorKind as IoErrorKind};
@@ -205,7 +205,7 @@ pub(crate) struct Place {
 const ADAM7: [[usize; 4]; 7] =
     [[0, 8, 0, 8], [4, 8, 0, 8], [0, 4, 4, 8], [2, 4, 0, 4], [0, 2, 2, 4], [1, 2, 0, 2], [0, 1, 1, 2]];
 
-/// The places of a picture's rows in the order in which the file holds them.
+/// The places of an image's rows in the order in which the file holds them.
 struct Places {
     size: Size,
     passes: &'static [[usize; 4]],

@@ -11,9 +11,9 @@ pub enum ReadError {
     #[error("the image is empty; send the bytes of the file")]
     Empty,
     /// The first bytes are no known image format's.
-    #[error("this is not an image: it begins with {start}; send {wanted}")]
+    #[error("this is not an image: it {start}; send {wanted}")]
     NotAnImage {
-        /// The first bytes, printable.
+        /// What it is or begins with, to follow "it".
         start: String,
         /// What may stand here.
         wanted: &'static str,
@@ -109,7 +109,10 @@ mod tests {
         let format = Format::Png;
         for (error, kind) in [
             (ReadError::Empty, ErrorKind::NotAnImage),
-            (ReadError::NotAnImage { start: "`hi`".into(), wanted: "a PNG" }, ErrorKind::NotAnImage),
+            (
+                ReadError::NotAnImage { start: "begins with `hi`".into(), wanted: "a PNG" },
+                ErrorKind::NotAnImage,
+            ),
             (ReadError::WrongFormat { found: "GIF", wanted: "a PNG" }, ErrorKind::Unsupported),
             (ReadError::TooManyBytes { bytes: 2, limit: 1 }, ErrorKind::TooLarge),
             (ReadError::TooManyPixels { size, limit: 1 }, ErrorKind::TooLarge),

@@ -1,8 +1,8 @@
-//! A picture: three bytes a pixel.
+//! An image: three bytes a pixel.
 
 use crate::{ShapeError, Size, bicubic};
 
-/// A picture of 8-bit sRGB, row-major, three bytes a pixel.
+/// An image of 8-bit sRGB, row-major, three bytes a pixel.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RgbImage {
     size: Size,
@@ -10,7 +10,7 @@ pub struct RgbImage {
 }
 
 impl RgbImage {
-    /// Takes `pixels` (row-major R, G, B; `3 * width * height` bytes) as a picture.
+    /// Takes `pixels` (row-major R, G, B; `3 * width * height` bytes) as an image.
     ///
     /// # Errors
     /// When the size is empty or not filled.
@@ -50,7 +50,7 @@ impl RgbImage {
         self.size.height
     }
 
-    /// The picture at another size: antialiased bicubic (a = -0.5), byte for byte what Pillow's
+    /// The image at another size: antialiased bicubic (a = -0.5), byte for byte what Pillow's
     /// `resize(size, BICUBIC)` answers.
     ///
     /// # Panics

@@ -38,7 +38,7 @@ impl fmt::Display for Size {
     }
 }
 
-/// Why pixels were not accepted as a map or picture.
+/// Why pixels were not accepted as a map or image.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShapeError {
     /// The buffer does not hold the size's values, or the size is empty.

@@ -95,15 +95,22 @@ fn sixteen_bit_ids_are_ids() {
 
 #[test]
 fn cityscapes_ids_carry_their_instances() {
-    let mask = read(&gray16(&[1000, 1001, 2000, 0, 1000, 1001, 2007, 0])).unwrap();
+    let values = [1000, 1001, 2000, 0, 1000, 1001, 2007, 0];
+    let options = MaskOptions { instance_edges: true, ..MaskOptions::default() };
+    let mask = decode_mask(&gray16(&values), &labels(true), SIZE, options, &Limits::default()).unwrap();
     assert_eq!(ids(&mask), [1, 1, 2, 0, 1, 1, 2, 0]);
-    assert_eq!(mask.instances.unwrap().ids(), [1000, 1001, 2000, 0, 1000, 1001, 2007, 0]);
+    assert_eq!(mask.instances.unwrap().ids(), values.map(u32::from));
+    assert_eq!(mask.report.encoding, MaskEncoding::InstanceIds);
+    let error = read(&gray16(&values)).unwrap_err();
+    assert!(matches!(error, MaskError::InstanceIds { highest: 2007 }), "{error}");
 }
 
 #[test]
 fn one_bit_masks_are_ids() {
     let bytes = Png::new(png::ColorType::Grayscale, png::BitDepth::One).write(&[0b0101_0000, 0b1111_0000]);
-    assert_eq!(ids(&read(&bytes).unwrap()), [0, 1, 0, 1, 1, 1, 1, 1]);
+    let options = MaskOptions::default();
+    let mask = decode_mask(&bytes, &labels(false), SIZE, options, &Limits::default()).unwrap();
+    assert_eq!(ids(&mask), [0, 1, 0, 1, 1, 1, 1, 1]);
 }
 
 #[test]
@@ -132,20 +139,28 @@ fn rgb_of_equal_channels_is_grey() {
     assert_eq!(mask.report.encoding, MaskEncoding::RgbIds);
 }
 
+/// A mask of 8x4 in the labels' colours, its first pixel in another.
+fn spotted(spot: [u8; 3], rest: &[[u8; 3]], has_unknown: bool) -> Mask {
+    let size = Size::new(8, 4);
+    let colors: Vec<_> = [spot].into_iter().chain(rest.iter().copied().cycle()).take(32).collect();
+    let bytes = Png { size, ..Png::new(png::ColorType::Rgb, png::BitDepth::Eight) }.write(&colors.concat());
+    let labels = labels(has_unknown);
+    decode_mask(&bytes, &labels, size, MaskOptions::default(), &Limits::default()).unwrap()
+}
+
 #[test]
 fn colours_are_exact_then_near_then_unmatched() {
     let near = [SKY[0] + 3, SKY[1], SKY[2] - 3];
-    let mask = read(&rgb8(&[SKY, SEA, SAND, near, [255, 0, 0], SKY, SKY, SKY])).unwrap();
-    assert_eq!(ids(&mask), [0, 1, 2, 0, 3, 0, 0, 0]);
+    let mask = spotted([255, 0, 0], &[SKY, SEA, SAND, near], true);
+    assert_eq!(ids(&mask)[..5], [3, 0, 1, 2, 0]);
     assert_eq!(mask.report.unmatched, 1);
-    assert_eq!(mask.report.unmatched_share(), 0.125);
+    assert_eq!(mask.report.unmatched_share(), 1.0 / 32.0);
 }
 
 #[test]
 fn without_an_unknown_label_an_unmatched_colour_takes_the_nearest() {
-    let bytes = rgb8(&[SKY, SEA, SAND, SKY, [20, 70, 110], SKY, SKY, SKY]);
-    let mask = decode_mask(&bytes, &labels(false), SIZE, MaskOptions::default(), &Limits::default()).unwrap();
-    assert_eq!((ids(&mask)[4], mask.report.unmatched), (1, 1));
+    let mask = spotted([20, 70, 110], &[SKY, SEA, SAND], false);
+    assert_eq!((ids(&mask)[0], mask.report.unmatched), (1, 1));
 }
 
 #[test]
@@ -202,17 +217,22 @@ fn the_first_ten_unknown_ids_are_named_with_their_counts() {
 }
 
 #[test]
-fn another_size_is_refused_or_sampled_as_asked() {
+fn another_size_is_sampled_refused_or_forced_as_asked() {
     let bytes = gray8(&[0, 1, 2, 0, 1, 2, 0, 1]);
-    let half = Size::new(2, 1);
-    let labels = labels(true);
-    let error = decode_mask(&bytes, &labels, half, MaskOptions::default(), &Limits::default()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::WrongSize);
-    assert!(error.to_string().contains("it is 4x2 and the model's size is 2x1"), "{error}");
-    let nearest = MaskOptions { resize: Resize::Nearest, ..MaskOptions::default() };
-    let mask = decode_mask(&bytes, &labels, half, nearest, &Limits::default()).unwrap();
+    let (half, square) = (Size::new(2, 1), Size::new(2, 2));
+    let read = |size, resize| {
+        let options = MaskOptions { resize, ..MaskOptions::default() };
+        decode_mask(&bytes, &labels(true), size, options, &Limits::default())
+    };
+    let mask = read(half, Resize::Auto).unwrap();
     assert_eq!(ids(&mask), [2, 1]);
     assert_eq!(mask.report.original_size, SIZE);
+    for (size, resize) in [(half, Resize::Reject), (square, Resize::Auto), (square, Resize::Reject)] {
+        let error = read(size, resize).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WrongSize);
+        assert!(error.to_string().contains(&format!("it is 4x2 and the model's size is {size}")), "{error}");
+    }
+    assert_eq!(ids(&read(square, Resize::Nearest).unwrap()), [1, 0, 2, 1]);
 }
 
 #[test]

@@ -16,6 +16,9 @@ use spadework_imaging::{
 /// Keeps a case fast: a header that claims more is refused before it is decoded.
 const LIMITS: Limits = Limits { bytes: 1 << 16, pixels: 1 << 14, side: 1 << 12 };
 
+const FORMATS: [MaskFormat; 5] =
+    [MaskFormat::Auto, MaskFormat::Ids, MaskFormat::Colors, MaskFormat::Raw, MaskFormat::Shown];
+
 fn seeds(extensions: &[&str]) -> Vec<Vec<u8>> {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/seeds"));
     let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -131,8 +134,8 @@ fn read_in_every_way(bytes: &[u8]) {
     }
     let sizes = [peek(bytes).map_or(Size::new(1, 1), |header| header.size), Size::new(7, 5)];
     for size in sizes.into_iter().filter(|size| size.pixels() <= LIMITS.pixels) {
-        for format in [MaskFormat::Auto, MaskFormat::Ids, MaskFormat::Colors] {
-            let options = MaskOptions { format, resize: Resize::Nearest };
+        for format in FORMATS {
+            let options = MaskOptions { format, resize: Resize::Nearest, instance_edges: true };
             let mask = decode_mask(bytes, &labels(), size, options, &LIMITS);
             if let Ok(mask) = mask.map_err(|error| error.to_string()) {
                 assert_eq!(mask.labels.size(), size);

@@ -6,7 +6,8 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use spadework_checkpoint::{
-    ImportRequest, LabelConfig, Options, Preset, StylePreset, WeightType, import, write_model,
+    ImportRequest, Imported, LabelConfig, Preset, StylePreset, TrainingOptions, WeightType, import,
+    write_model,
 };
 
 use crate::outcome::Mistake;
@@ -17,9 +18,15 @@ pub struct ImportArgs {
     /// The generator: latest_net_G.pth or safetensors
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
+    /// What stands before the generator's tensors in its file, such as state_dict.netG; found out if there is only one
+    #[arg(long)]
+    prefix: Option<String>,
     /// The style encoder: latest_net_E.pth or safetensors
     #[arg(long, value_name = "FILE")]
     encoder: Option<PathBuf>,
+    /// What stands before the encoder's tensors in its file; found out if there is only one
+    #[arg(long, requires = "encoder")]
+    encoder_prefix: Option<String>,
     /// The opt.txt of the training run; what it does not say is told from the tensors' shapes
     #[arg(long, value_name = "FILE", conflicts_with = "preset")]
     options: Option<PathBuf>,
@@ -61,28 +68,33 @@ enum PresetName {
 /// When a file cannot be used or does not fit the others; then nothing is written.
 pub fn run(args: ImportArgs) -> anyhow::Result<()> {
     let options = match (&args.options, args.preset) {
-        (Some(path), _) => Options::read(path)?,
-        (None, Some(preset)) => Options::preset(match preset {
+        (Some(path), _) => TrainingOptions::read(path)?,
+        (None, Some(preset)) => TrainingOptions::preset(match preset {
             PresetName::Coco => Preset::Coco,
             PresetName::Ade20k => Preset::Ade20k,
             PresetName::Cityscapes => Preset::Cityscapes,
             PresetName::Facades => Preset::Facades,
         }),
-        (None, None) => Options::default(),
+        (None, None) => TrainingOptions::default(),
     };
     let labels: Vec<LabelConfig> = args.labels.as_ref().map(read_json).transpose()?.unwrap_or_default();
     let styles: Vec<StylePreset> = args.styles.as_ref().map(read_json).transpose()?.unwrap_or_default();
     let request = ImportRequest {
         weights: args.weights,
+        prefix: args.prefix,
         encoder: args.encoder,
+        encoder_prefix: args.encoder_prefix,
         options,
         labels,
         description: args.description,
         licence: args.licence,
     };
-    let mut model = import(&request)?;
+    let Imported { mut model, notes } = import(&request)?;
     model.config.styles = styles;
     write_model(&args.out, &model.config, &model.generator, model.encoder.as_ref(), args.dtype)?;
+    for note in notes {
+        println!("{note}");
+    }
     let parameters: usize = model.generator.values().map(|tensor| tensor.elem_count()).sum();
     println!(
         "{} holds a generator of {:.1} million parameters for masks of {}x{}{}; try it with `spadework synthesize --model {} --mask MASK.png --out PICTURE.png`",

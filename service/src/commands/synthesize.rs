@@ -51,11 +51,11 @@ pub struct SynthesizeArgs {
     /// Pictures from each mask, with the seeds that follow
     #[arg(long, default_value = "1", value_parser = json::<Count>)]
     count: Count,
-    /// What the mask's pixels mean: auto, ids or colors
+    /// What the mask's pixels mean: auto, ids, colors, raw (ids as stored) or shown (ids as the greys shown)
     #[arg(long, default_value = "auto", value_parser = word::<MaskFormat>)]
     mask_format: MaskFormat,
-    /// What to do with a mask of another size than the model's: reject or nearest
-    #[arg(long, default_value = "reject", value_parser = word::<Resize>)]
+    /// What to do with a mask of another size than the model's: auto (sample it if its aspect ratio fits), reject or nearest
+    #[arg(long, default_value = "auto", value_parser = word::<Resize>)]
     resize: Resize,
     /// The picture's size: model or mask
     #[arg(long, default_value = "model", value_parser = word::<OutputSize>)]

@@ -74,13 +74,17 @@ impl TryFrom<i64> for Count {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MaskFormat {
-    /// Found out from the file.
+    /// Decided by evidence; refused where two readings are possible and differ.
     #[default]
     Auto,
     /// Class ids.
     Ids,
     /// The labels' colours.
     Colors,
+    /// Class ids, as the numbers stand in the file: palette indices, samples of any width.
+    Raw,
+    /// Class ids, as the grey values from 0 to 255 that a viewer shows.
+    Shown,
 }
 
 impl From<MaskFormat> for imaging::MaskFormat {
@@ -89,6 +93,8 @@ impl From<MaskFormat> for imaging::MaskFormat {
             MaskFormat::Auto => Self::Auto,
             MaskFormat::Ids => Self::Ids,
             MaskFormat::Colors => Self::Colors,
+            MaskFormat::Raw => Self::Raw,
+            MaskFormat::Shown => Self::Shown,
         }
     }
 }
@@ -97,16 +103,19 @@ impl From<MaskFormat> for imaging::MaskFormat {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Resize {
-    /// Refuse it.
+    /// Sample the nearest pixels if its aspect ratio is the model's within 2%; else refuse it.
     #[default]
+    Auto,
+    /// Refuse it.
     Reject,
-    /// Sample the nearest pixels.
+    /// Sample the nearest pixels, whatever its aspect ratio.
     Nearest,
 }
 
 impl From<Resize> for imaging::Resize {
     fn from(resize: Resize) -> Self {
         match resize {
+            Resize::Auto => Self::Auto,
             Resize::Reject => Self::Reject,
             Resize::Nearest => Self::Nearest,
         }
@@ -153,8 +162,8 @@ const OPTIONS: [(&str, &str); 10] = [
     ("style_preset", "the name of a style"),
     ("style_noise", "a number from 0 to 1"),
     ("count", "a whole number from 1 to 8"),
-    ("mask_format", "`auto`, `ids` or `colors`"),
-    ("resize", "`reject` or `nearest`"),
+    ("mask_format", "`auto`, `ids`, `colors`, `raw` or `shown`"),
+    ("resize", "`auto`, `reject` or `nearest`"),
     ("output_size", "`model` or `mask`"),
     ("deadline_ms", "a whole number of milliseconds, at least 1"),
 ];
@@ -279,7 +288,10 @@ mod tests {
             (("count", "9"), "from 1 to 8"),
             (("latent", "[0, \"x\"]"), "option `latent` is `[0,\"x\"]`; it must be an array of numbers"),
             (("sede", "1"), "unknown option `sede`; the options are `model`, `seed`"),
-            (("resize", "bilinear"), "option `resize` is `bilinear`; it must be `reject` or `nearest`"),
+            (
+                ("resize", "bilinear"),
+                "option `resize` is `bilinear`; it must be `auto`, `reject` or `nearest`",
+            ),
         ] {
             let said = refusal(&[pair]);
             assert!(said.contains(part), "{said}");

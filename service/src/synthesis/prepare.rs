@@ -202,7 +202,11 @@ fn read_mask(
     options: &SynthesisOptions,
     limits: &Limits,
 ) -> Result<Mask, PrepareError> {
-    let reading = MaskOptions { format: options.mask_format.into(), resize: options.resize.into() };
+    let reading = MaskOptions {
+        format: options.mask_format.into(),
+        resize: options.resize.into(),
+        instance_edges: model.config().architecture.instance_edges,
+    };
     decode_mask(files.mask, model.labels(), model.mask_size(), reading, limits).map_err(PrepareError::Mask)
 }
 

@@ -5,7 +5,7 @@
 use std::{fs, path::PathBuf, sync::LazyLock};
 
 use libfuzzer_sys::fuzz_target;
-use spadework_checkpoint::{ModelConfig, Options, list_tensors, read_tensors};
+use spadework_checkpoint::{ModelConfig, TrainingOptions, list_tensors, read_tensors};
 use tempfile::TempDir;
 
 /// In memory, where there is such a folder.
@@ -23,7 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(tensors.len() <= listed, "{} were read of {listed} that are listed", tensors.len());
         }
     }
-    let _ = Options::read(&file("opt.txt", bytes));
+    let _ = TrainingOptions::read(&file("opt.txt", bytes));
 });
 
 fn file(name: &str, bytes: &[u8]) -> PathBuf {

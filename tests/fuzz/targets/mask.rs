@@ -22,13 +22,15 @@ static LABELS: LazyLock<LabelSet> = LazyLock::new(|| {
 
 fuzz_target!(|input: &[u8]| -> Corpus {
     let Some((how, file)) = input.split_first() else { return Corpus::Reject };
-    let format = [MaskFormat::Auto, MaskFormat::Ids, MaskFormat::Colors][usize::from(how % 3)];
-    let resize = [Resize::Reject, Resize::Nearest][usize::from(how / 3 % 2)];
-    let options = MaskOptions { format, resize };
+    let formats =
+        [MaskFormat::Auto, MaskFormat::Ids, MaskFormat::Colors, MaskFormat::Raw, MaskFormat::Shown];
+    let format = formats[usize::from(how % 5)];
+    let resize = [Resize::Reject, Resize::Nearest, Resize::Auto][usize::from(how / 5 % 3)];
+    let options = MaskOptions { format, resize, instance_edges: how / 15 % 2 == 1 };
     let _ = peek(file);
     if let Ok(mask) = decode_mask(file, &LABELS, SIZE, options, &LIMITS) {
         let written = encode_label_png(&mask.labels).expect("what was read can be written");
-        let ids = MaskOptions { format: MaskFormat::Ids, resize: Resize::Reject };
+        let ids = MaskOptions { format: MaskFormat::Ids, ..MaskOptions::default() };
         let again = decode_mask(&written, &LABELS, SIZE, ids, &LIMITS).expect("and read again");
         assert_eq!(again.labels, mask.labels);
     } else if let Err(error) = decode_mask(file, &LABELS, SIZE, options, &LIMITS) {

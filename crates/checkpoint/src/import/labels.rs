@@ -2,20 +2,24 @@
 
 use spadework_model::Architecture;
 
+use spadework_imaging::palettes::{self, voc_color};
+
 use super::Preset;
 use crate::LabelConfig;
 
-/// The labels of a data set; numbered ones when it is not a published one.
+/// The labels of a data set, in the colours that its tools publish; numbered ones, in PASCAL VOC's colours, when it is
+/// not a published one.
 pub(super) fn labels_of(preset: Option<Preset>, architecture: &Architecture) -> Vec<LabelConfig> {
     match preset {
-        Some(Preset::Cityscapes) => CITYSCAPES
-            .iter()
-            .zip(0..)
-            .map(|(&(name, color), id)| LabelConfig { id, name: name.to_owned(), color: Some(color) })
-            .collect(),
-        Some(Preset::Coco) => named(COCO.lines().chain(["unknown"])),
-        Some(Preset::Ade20k) => named(["other"].into_iter().chain(ADE20K.lines())),
-        Some(Preset::Facades) => named(["unlabeled"].into_iter().chain(FACADES)),
+        Some(Preset::Cityscapes) => labels(CITYSCAPES.into_iter().zip(palettes::CITYSCAPES.map(Some))),
+        Some(Preset::Coco) => {
+            let colors = palettes::COCO_THINGS.into_iter().chain(palettes::COCO_STUFF.map(Some));
+            labels(COCO.lines().zip(colors).chain([("unknown", Some(BLACK))]))
+        }
+        Some(Preset::Ade20k) => {
+            labels([("other", Some(BLACK))].into_iter().chain(ADE20K.lines().zip(palettes::ADE20K.map(Some))))
+        }
+        Some(Preset::Facades) => in_voc_colors(["unlabeled"].into_iter().chain(FACADES)),
         None => {
             let names: Vec<String> =
                 (0..architecture.label_planes())
@@ -23,68 +27,61 @@ pub(super) fn labels_of(preset: Option<Preset>, architecture: &Architecture) -> 
                         if id < architecture.label_nc { format!("label {id}") } else { "unknown".to_owned() }
                     })
                     .collect();
-            named(names.iter().map(String::as_str))
+            in_voc_colors(names.iter().map(String::as_str))
         }
     }
 }
 
-fn named<'a>(names: impl Iterator<Item = &'a str>) -> Vec<LabelConfig> {
-    names
+const BLACK: [u8; 3] = [0; 3];
+
+fn labels<'a>(named: impl Iterator<Item = (&'a str, Option<[u8; 3]>)>) -> Vec<LabelConfig> {
+    named
         .zip(0..=u8::MAX)
-        .map(|(name, id)| LabelConfig { id, name: name.to_owned(), color: Some(voc_color(id)) })
+        .map(|((name, color), id)| LabelConfig { id, name: name.to_owned(), color })
         .collect()
 }
 
-/// PASCAL VOC's colour of an id: the id's bits dealt out to red, green and blue, the most significant colour bit
-/// first. Data sets without colours of their own are commonly drawn so.
-fn voc_color(id: u8) -> [u8; 3] {
-    let channel = |channel: u8| {
-        (0..3).fold(0, |value, turn| {
-            let bit = 3 * turn + channel;
-            let set = bit < 8 && id >> bit & 1 == 1;
-            value | u8::from(set) << (7 - turn)
-        })
-    };
-    [channel(0), channel(1), channel(2)]
+fn in_voc_colors<'a>(names: impl Iterator<Item = &'a str>) -> Vec<LabelConfig> {
+    labels(names.zip((0..=u8::MAX).map(|id| Some(voc_color(id)))))
 }
 
-/// Names and colours by the data set's own `id` (not `trainId`); the last is the licence plate, id -1 in its tables.
-const CITYSCAPES: [(&str, [u8; 3]); 35] = [
-    ("unlabeled", [0, 0, 0]),
-    ("ego vehicle", [0, 0, 0]),
-    ("rectification border", [0, 0, 0]),
-    ("out of roi", [0, 0, 0]),
-    ("static", [0, 0, 0]),
-    ("dynamic", [111, 74, 0]),
-    ("ground", [81, 0, 81]),
-    ("road", [128, 64, 128]),
-    ("sidewalk", [244, 35, 232]),
-    ("parking", [250, 170, 160]),
-    ("rail track", [230, 150, 140]),
-    ("building", [70, 70, 70]),
-    ("wall", [102, 102, 156]),
-    ("fence", [190, 153, 153]),
-    ("guard rail", [180, 165, 180]),
-    ("bridge", [150, 100, 100]),
-    ("tunnel", [150, 120, 90]),
-    ("pole", [153, 153, 153]),
-    ("polegroup", [153, 153, 153]),
-    ("traffic light", [250, 170, 30]),
-    ("traffic sign", [220, 220, 0]),
-    ("vegetation", [107, 142, 35]),
-    ("terrain", [152, 251, 152]),
-    ("sky", [70, 130, 180]),
-    ("person", [220, 20, 60]),
-    ("rider", [255, 0, 0]),
-    ("car", [0, 0, 142]),
-    ("truck", [0, 0, 70]),
-    ("bus", [0, 60, 100]),
-    ("caravan", [0, 0, 90]),
-    ("trailer", [0, 0, 110]),
-    ("train", [0, 80, 100]),
-    ("motorcycle", [0, 0, 230]),
-    ("bicycle", [119, 11, 32]),
-    ("license plate", [0, 0, 142]),
+/// Names by the data set's own `id` (not `trainId`); the last is the licence plate, id -1 in its tables.
+const CITYSCAPES: [&str; 35] = [
+    "unlabeled",
+    "ego vehicle",
+    "rectification border",
+    "out of roi",
+    "static",
+    "dynamic",
+    "ground",
+    "road",
+    "sidewalk",
+    "parking",
+    "rail track",
+    "building",
+    "wall",
+    "fence",
+    "guard rail",
+    "bridge",
+    "tunnel",
+    "pole",
+    "polegroup",
+    "traffic light",
+    "traffic sign",
+    "vegetation",
+    "terrain",
+    "sky",
+    "person",
+    "rider",
+    "car",
+    "truck",
+    "bus",
+    "caravan",
+    "trailer",
+    "train",
+    "motorcycle",
+    "bicycle",
+    "license plate",
 ];
 
 const FACADES: [&str; 12] = [
@@ -442,6 +439,7 @@ flag";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::TrainingOptions;
 
     #[test]
     fn every_data_set_names_exactly_its_planes() {
@@ -450,11 +448,43 @@ mod tests {
         assert_eq!(FACADES.len() + 1, 13);
     }
 
+    /// The label of a colour, as a preset has it.
+    fn named(preset: Preset, color: [u8; 3]) -> String {
+        let architecture = TrainingOptions::preset(preset);
+        let observed_nothing = Architecture::published(&spadework_model::PublishedOptions {
+            label_nc: architecture.label_nc.unwrap(),
+            contain_dontcare_label: architecture.contain_dontcare_label.unwrap(),
+            no_instance: architecture.no_instance.unwrap(),
+            crop_size: 256,
+            aspect_ratio: 1.0,
+            upsampling: spadework_model::Upsampling::Normal,
+            ngf: 64,
+            z_dim: 256,
+            use_vae: false,
+            norm_g: "spectralspadesyncbatch3x3".to_owned(),
+        });
+        let labels = labels_of(Some(preset), &observed_nothing.unwrap());
+        labels.into_iter().find(|label| label.color == Some(color)).unwrap().name
+    }
+
     #[test]
-    fn colours_follow_pascal_voc() {
-        assert_eq!(
-            [0, 1, 2, 3, 15].map(voc_color),
-            [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0], [192, 128, 128]]
-        );
+    fn presets_have_the_colours_that_the_data_sets_publish() {
+        for (preset, color, name) in [
+            (Preset::Ade20k, [120, 120, 120], "wall"),
+            (Preset::Ade20k, [180, 120, 120], "building"),
+            (Preset::Ade20k, [6, 230, 230], "sky"),
+            (Preset::Ade20k, [4, 200, 3], "tree"),
+            (Preset::Ade20k, [4, 250, 7], "grass"),
+            (Preset::Ade20k, [140, 140, 140], "road"),
+            (Preset::Ade20k, [92, 0, 255], "flag"),
+            (Preset::Coco, [220, 20, 60], "person"),
+            (Preset::Coco, [191, 162, 208], "toothbrush"),
+            (Preset::Coco, [54, 178, 118], "banner"),
+            (Preset::Cityscapes, [128, 64, 128], "road"),
+            (Preset::Cityscapes, [0, 0, 142], "car"),
+            (Preset::Facades, [128, 0, 0], "background"),
+        ] {
+            assert_eq!(named(preset, color), name, "{preset:?}");
+        }
     }
 }

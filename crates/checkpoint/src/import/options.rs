@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use spadework_model::{Architecture, Modulation, PublishedOptions, Upsampling};
 
-use super::shapes::{FC, HEAD, Shapes};
+use super::observed::{FC, HEAD, Observed};
 use crate::{CheckpointError, error::io_error};
 
 /// A data set with published checkpoints.
@@ -22,7 +22,7 @@ pub enum Preset {
 
 /// How a checkpoint was trained, as far as it is known. What is not, the tensors say or the published default does.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Options {
+pub struct TrainingOptions {
     /// The data set, when it is a published one.
     pub preset: Option<Preset>,
     /// `label_nc`
@@ -49,10 +49,18 @@ pub struct Options {
 
 /// Why options cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OptionsError {
-    /// A file without any `key: value` line.
-    #[error("{0} has no line such as `label_nc: 182`; give the opt.txt of the training run, or --preset")]
-    NoOptions(String),
+pub enum TrainingOptionsError {
+    /// A file in which no option of a training run stands.
+    #[error(
+        "{place} has no line such as `label_nc: 182`{}; give the opt.txt of the training run, or --preset",
+        looks_like.map(|what| format!(" (it looks like {what})")).unwrap_or_default()
+    )]
+    NoOptions {
+        /// The file.
+        place: String,
+        /// What it looks like.
+        looks_like: Option<&'static str>,
+    },
     /// A value that its key cannot have.
     #[error("{place}: `{key}` is `{value}`, which is not {wanted}")]
     Value {
@@ -67,7 +75,7 @@ pub enum OptionsError {
     },
 }
 
-impl Options {
+impl TrainingOptions {
     /// The options of a published data set.
     pub fn preset(preset: Preset) -> Self {
         let (label_nc, dontcare, no_instance, crop, aspect, upsampling) = match preset {
@@ -88,23 +96,26 @@ impl Options {
         }
     }
 
-    /// Reads an `opt.txt`: lines `key: value [default: x]`. Keys that do not shape the network are passed over.
+    /// Reads an `opt.txt`: lines `key: value [default: x]`, in UTF-8 or UTF-16. Keys that do not shape the network are
+    /// passed over.
     ///
     /// # Errors
-    /// When the file cannot be read, holds no options, or a value is not one its key can have.
+    /// When the file cannot be read, holds none of the options, or a value is not one its key can have.
     pub fn read(path: &Path) -> Result<Self, CheckpointError> {
         let bytes = fs::read(path).map_err(io_error("read", path))?;
-        Ok(Self::parse(&String::from_utf8_lossy(&bytes), &path.display().to_string())?)
+        Ok(Self::parse(&decode_text(&bytes), &path.display().to_string())?)
     }
 
-    fn parse(text: &str, place: &str) -> Result<Self, OptionsError> {
+    fn parse(text: &str, place: &str) -> Result<Self, TrainingOptionsError> {
         let lines = text.lines().filter_map(|line| line.split_once(':'));
         let values: BTreeMap<&str, &str> = lines
             .map(|(key, value)| (key.trim(), value.split("[default:").next().unwrap_or_default().trim()))
+            .filter(|(key, _)| KEYS.contains(key))
             .collect();
         let values = Values { values, place };
         if values.values.is_empty() {
-            return Err(OptionsError::NoOptions(place.to_owned()));
+            let (place, looks_like) = (place.to_owned(), looks_like(text));
+            return Err(TrainingOptionsError::NoOptions { place, looks_like });
         }
         Ok(Self {
             preset: None,
@@ -122,7 +133,7 @@ impl Options {
     }
 
     /// The architecture that the options and the tensors agree on.
-    pub(super) fn architecture(&self, shapes: &Shapes) -> Result<Architecture, CheckpointError> {
+    pub(super) fn architecture(&self, shapes: &Observed) -> Result<Architecture, CheckpointError> {
         let (dontcare, no_instance) = self.extra_planes(shapes);
         let extra_planes = usize::from(dontcare) + usize::from(!no_instance);
         let upsampling =
@@ -155,7 +166,7 @@ impl Options {
 
     /// `contain_dontcare_label` and `no_instance`: what the options leave open, the number of planes beside the labels
     /// may tell; else the published defaults hold.
-    fn extra_planes(&self, shapes: &Shapes) -> (bool, bool) {
+    fn extra_planes(&self, shapes: &Observed) -> (bool, bool) {
         let extra = self.label_nc.map(|label_nc| shapes.semantic_nc.wrapping_sub(label_nc));
         let told = match (extra, self.contain_dontcare_label, self.no_instance) {
             (Some(0), None, None) => Some((false, true)),
@@ -169,8 +180,37 @@ impl Options {
         told.unwrap_or((self.contain_dontcare_label.unwrap_or(false), self.no_instance.unwrap_or(false)))
     }
 
+    /// What neither these options nor the tensors say and was taken from the published defaults.
+    pub(super) fn assumed(&self, shapes: &Observed, architecture: &Architecture) -> Option<String> {
+        let flags = (self.contain_dontcare_label, self.no_instance);
+        let are_labels_told = match (self.label_nc, flags) {
+            (_, (Some(_), Some(_))) => true,
+            (Some(label_nc), (None, None)) => shapes.semantic_nc.wrapping_sub(label_nc) != 1,
+            (Some(_), _) => true,
+            (None, _) => false,
+        };
+        let is_size_told = self.crop_size.is_some() && self.aspect_ratio.is_some();
+        let is_upsampling_told = self.upsampling.is_some() || shapes.most;
+        if are_labels_told && is_size_told && is_upsampling_told {
+            return None;
+        }
+        let Architecture { label_nc, mask, .. } = architecture;
+        let unknown = if architecture.unknown_label { ", an unknown label" } else { "" };
+        let edges = if architecture.instance_edges { "instance edges" } else { "no instance edges" };
+        let upsampling = match architecture.upsampling {
+            Upsampling::Normal => "normal",
+            Upsampling::More => "more",
+            Upsampling::Most => "most",
+        };
+        Some(format!(
+            "assumed {label_nc} labels{unknown} and {edges}, masks of {}x{} and `{upsampling}` up-sampling; give \
+             --options if that is wrong",
+            mask.width, mask.height
+        ))
+    }
+
     /// The crop whose latent grid has as many cells as the tensors say.
-    fn crop_of_latent(&self, shapes: &Shapes, upsampling: Upsampling) -> Option<usize> {
+    fn crop_of_latent(&self, shapes: &Observed, upsampling: Upsampling) -> Option<usize> {
         let (_, cells) = shapes.latent?;
         let aspect = self.aspect_ratio.unwrap_or(1.0);
         let height = |width: usize| (width as f64 / aspect).round_ties_even() as usize;
@@ -179,7 +219,7 @@ impl Options {
     }
 
     /// Every point on which options and tensors disagree, at once.
-    fn compare(&self, shapes: &Shapes, architecture: &Architecture) -> Result<(), CheckpointError> {
+    fn compare(&self, shapes: &Observed, architecture: &Architecture) -> Result<(), CheckpointError> {
         let mut disagreements = Vec::new();
         let mut compare = |what: &str, said: Option<String>, found: String, tensor: &str| {
             if let Some(said) = said.filter(|said| *said != found) {
@@ -212,6 +252,56 @@ impl Options {
     }
 }
 
+/// The options that shape the network.
+const KEYS: [&str; 10] = [
+    "label_nc",
+    "contain_dontcare_label",
+    "no_instance",
+    "crop_size",
+    "aspect_ratio",
+    "num_upsampling_layers",
+    "ngf",
+    "z_dim",
+    "use_vae",
+    "norm_G",
+];
+
+/// Text in UTF-8, or in the UTF-16 that PowerShell's redirection writes.
+fn decode_text(bytes: &[u8]) -> String {
+    let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = bytes.as_chunks().0.iter().map(|pair| unit(*pair)).collect();
+        String::from_utf16_lossy(&units)
+    };
+    match bytes {
+        [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8_lossy(rest).into_owned(),
+        // Without a mark: every other byte of plain text is 0.
+        [first, 0, _, 0, ..] if *first != 0 => utf16(bytes, u16::from_le_bytes),
+        [0, first, 0, _, ..] if *first != 0 => utf16(bytes, u16::from_be_bytes),
+        _ => String::from_utf8_lossy(bytes).into_owned(),
+    }
+}
+
+/// What people give in place of `opt.txt`.
+fn looks_like(text: &str) -> Option<&'static str> {
+    let start = text.trim_start();
+    let starts = |with: &str| start.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    if starts("{") || starts("[") {
+        Some("JSON")
+    } else if starts("PK\u{3}\u{4}") || starts("\u{fffd}\u{2}") {
+        Some("a PyTorch or pickle file")
+    } else if starts("<") {
+        Some("a web page")
+    } else if start.is_empty() {
+        Some("an empty file")
+    } else if text.contains('\0') {
+        Some("a binary file")
+    } else {
+        None
+    }
+}
+
 /// Lines of `opt.txt` by key.
 struct Values<'a> {
     values: BTreeMap<&'a str, &'a str>,
@@ -223,12 +313,12 @@ impl Values<'_> {
         &self,
         key: &'static str,
         wanted: &'static str,
-    ) -> Result<Option<T>, OptionsError> {
+    ) -> Result<Option<T>, TrainingOptionsError> {
         let Some(value) = self.values.get(key) else { return Ok(None) };
         value.parse().map(Some).map_err(|_| self.refuse(key, value, wanted))
     }
 
-    fn flag(&self, key: &'static str) -> Result<Option<bool>, OptionsError> {
+    fn flag(&self, key: &'static str) -> Result<Option<bool>, TrainingOptionsError> {
         match self.values.get(key).copied() {
             None => Ok(None),
             Some("True" | "true" | "1") => Ok(Some(true)),
@@ -237,7 +327,7 @@ impl Values<'_> {
         }
     }
 
-    fn upsampling(&self) -> Result<Option<Upsampling>, OptionsError> {
+    fn upsampling(&self) -> Result<Option<Upsampling>, TrainingOptionsError> {
         let key = "num_upsampling_layers";
         match self.values.get(key).copied() {
             None => Ok(None),
@@ -248,8 +338,8 @@ impl Values<'_> {
         }
     }
 
-    fn refuse(&self, key: &'static str, value: &str, wanted: &'static str) -> OptionsError {
-        OptionsError::Value { place: self.place.to_owned(), key, value: value.to_owned(), wanted }
+    fn refuse(&self, key: &'static str, value: &str, wanted: &'static str) -> TrainingOptionsError {
+        TrainingOptionsError::Value { place: self.place.to_owned(), key, value: value.to_owned(), wanted }
     }
 }
 
@@ -270,7 +360,7 @@ mod tests {
 
     #[test]
     fn opt_txt_is_read_without_its_defaults_and_paddings() {
-        let options = Options::parse(OPT, "opt.txt").unwrap();
+        let options = TrainingOptions::parse(OPT, "opt.txt").unwrap();
         assert_eq!(options.aspect_ratio, Some(2.0));
         assert_eq!(options.contain_dontcare_label, Some(true));
         assert_eq!(options.label_nc, Some(35));
@@ -280,13 +370,13 @@ mod tests {
 
     #[test]
     fn a_value_that_makes_no_sense_is_named() {
-        let error = Options::parse("label_nc: many", "opt.txt").unwrap_err();
+        let error = TrainingOptions::parse("label_nc: many", "opt.txt").unwrap_err();
         assert_eq!(error.to_string(), "opt.txt: `label_nc` is `many`, which is not a whole number");
-        assert!(matches!(Options::parse("hello", "x"), Err(OptionsError::NoOptions(_))));
+        assert!(matches!(TrainingOptions::parse("hello", "x"), Err(TrainingOptionsError::NoOptions { .. })));
     }
 
-    fn coco_shapes() -> Shapes {
-        Shapes {
+    fn coco_shapes() -> Observed {
+        Observed {
             ngf: 64,
             semantic_nc: 184,
             hidden: 128,
@@ -301,21 +391,21 @@ mod tests {
 
     #[test]
     fn a_preset_and_its_tensors_make_the_published_network() {
-        let architecture = Options::preset(Preset::Coco).architecture(&coco_shapes()).unwrap();
+        let architecture = TrainingOptions::preset(Preset::Coco).architecture(&coco_shapes()).unwrap();
         assert_eq!(architecture.semantic_nc(), 184);
         assert_eq!((architecture.ngf, architecture.kernel, architecture.z_dim), (64, 3, None));
     }
 
     #[test]
     fn what_the_options_leave_open_the_tensors_tell() {
-        let told = |options: Options, shapes: Shapes| options.architecture(&shapes).unwrap();
-        let labels = |label_nc| Options { label_nc: Some(label_nc), ..Options::default() };
+        let told = |options: TrainingOptions, shapes: Observed| options.architecture(&shapes).unwrap();
+        let labels = |label_nc| TrainingOptions { label_nc: Some(label_nc), ..TrainingOptions::default() };
         for (options, unknown, edges) in [
             (labels(184), false, false),
             (labels(182), true, true),
-            (Options { contain_dontcare_label: Some(true), ..labels(183) }, true, false),
-            (Options { no_instance: Some(true), ..labels(183) }, true, false),
-            (Options { no_instance: Some(false), ..labels(183) }, false, true),
+            (TrainingOptions { contain_dontcare_label: Some(true), ..labels(183) }, true, false),
+            (TrainingOptions { no_instance: Some(true), ..labels(183) }, true, false),
+            (TrainingOptions { no_instance: Some(false), ..labels(183) }, false, true),
         ] {
             let architecture = told(options.clone(), coco_shapes());
             assert_eq!(
@@ -324,14 +414,15 @@ mod tests {
                 "{options:?}"
             );
         }
-        let latent = Shapes { latent: Some((256, 2 * 5)), ..coco_shapes() };
-        let architecture = told(Options { aspect_ratio: Some(2.0), ..labels(182) }, latent);
+        let latent = Observed { latent: Some((256, 2 * 5)), ..coco_shapes() };
+        let architecture = told(TrainingOptions { aspect_ratio: Some(2.0), ..labels(182) }, latent);
         assert_eq!((architecture.mask.width, architecture.mask.height), (160, 80));
     }
 
     #[test]
     fn every_disagreement_is_reported_at_once() {
-        let options = Options { ngf: Some(32), use_vae: Some(true), ..Options::preset(Preset::Ade20k) };
+        let options =
+            TrainingOptions { ngf: Some(32), use_vae: Some(true), ..TrainingOptions::preset(Preset::Ade20k) };
         let error = options.architecture(&coco_shapes()).unwrap_err().to_string();
         for part in ["ngf is 32", "semantic_nc is 151", "use_vae is true"] {
             assert!(error.contains(part), "{part} is not in: {error}");

@@ -2,10 +2,15 @@
 
 use std::fmt;
 
+use super::MaskEncoding;
+use super::reading::Reading;
 use crate::{ErrorKind, ReadError, ShapeError, Size};
 
 /// How many unknown ids or colours a refusal names.
 pub const OFFENDERS_NAMED: usize = 10;
+
+/// How many ids a possible reading is told with.
+const VALUES_NAMED: usize = 6;
 
 /// A value that names no class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +36,7 @@ pub enum MaskError {
     /// The file cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// It is not the model's size, and sampling was not asked for.
+    /// It is not the model's size, and sampling was forbidden.
     #[error(
         "it is {given} and the model's size is {wanted}; send it at that size, or ask for `resize=nearest`"
     )]
@@ -41,6 +46,77 @@ pub enum MaskError {
         /// The model's.
         wanted: Size,
     },
+    /// Its aspect ratio is not the model's.
+    #[error(
+        "it is {given} and the model's size is {wanted}, another aspect ratio; crop or pad it to that shape, or ask for \
+         `resize=nearest` to have it stretched"
+    )]
+    WrongAspect {
+        /// Its size.
+        given: Size,
+        /// The model's.
+        wanted: Size,
+    },
+    /// It can be read in two ways.
+    #[error(
+        "it can be read in two ways: {} (`{}`), or {} (`{}`); say which of the two is meant",
+        one.what, one.option, other.what, other.option
+    )]
+    Ambiguous {
+        /// One way.
+        one: ReadingName,
+        /// The other.
+        other: ReadingName,
+    },
+    /// Its greys are no ids, and its stored numbers may be.
+    #[error("{0}; if its stored numbers are the ids, not the greys, ask for `mask_format=raw`")]
+    PerhapsRaw(Box<MaskError>),
+    /// Only 0 and 255: one object's mask.
+    #[error(
+        "it holds 0 and 255 alone, as the mask of one object does; send every pixel's class id, or ask for \
+         `mask_format=ids` if class 0 and unknown are meant"
+    )]
+    Binary,
+    /// Drawn in the palette of another data set.
+    #[error(
+        "it is drawn in {palette}'s colours and the model's labels have others; draw it in the model's colours, send ids, \
+         or import the model with these colours (`spadework import --labels`)"
+    )]
+    ForeignPalette {
+        /// Whose palette.
+        palette: &'static str,
+    },
+    /// Converted to the web-safe palette.
+    #[error(
+        "its palette is the web-safe one, which a converter put in place of the mask's own; save it without reducing its \
+         colours"
+    )]
+    WebPalette,
+    /// One channel holds everything, and not ids.
+    #[error("only its {channel} channel holds anything; read as ids, {source}")]
+    OneChannel {
+        /// `red`, `green` or `blue`.
+        channel: &'static str,
+        /// Why the values are no ids.
+        source: Box<MaskError>,
+    },
+    /// Cityscapes' instance form, for a model without instances.
+    #[error(
+        "it has 16-bit values up to {highest}, as Cityscapes' instance maps (`id * 1000 + k`) do, and the model has no \
+         instance edges; send the label map (`*_labelIds.png`)"
+    )]
+    InstanceIds {
+        /// The highest value.
+        highest: u16,
+    },
+    /// Sixteen bits that are not eight bits widened.
+    #[error(
+        "its 16-bit values are no 8-bit greys (multiples of 257); send 8 bits a sample, or ask for `mask_format=ids`"
+    )]
+    NotEightBits,
+    /// Every pixel is transparent.
+    #[error("every pixel of it is transparent; save it without the alpha channel")]
+    AllTransparent,
     /// Values that name no class, by ascending value.
     #[error("it has ids that the model does not: {}; {}", list(ids), allowed(*label_nc, *has_unknown))]
     UnknownIds {
@@ -86,7 +162,7 @@ pub enum MaskError {
     )]
     NoPaletteEntry {
         /// The index.
-        index: u8,
+        index: u16,
         /// Entries of the palette.
         entries: usize,
     },
@@ -100,14 +176,63 @@ impl MaskError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Read(error) => error.kind(),
-            Self::WrongSize { .. } => ErrorKind::WrongSize,
+            Self::WrongSize { .. } | Self::WrongAspect { .. } => ErrorKind::WrongSize,
             Self::UnknownIds { .. }
             | Self::UnknownColors { .. }
             | Self::Transparent { .. }
+            | Self::AllTransparent
+            | Self::Ambiguous { .. }
+            | Self::PerhapsRaw(_)
+            | Self::Binary
+            | Self::ForeignPalette { .. }
+            | Self::WebPalette
+            | Self::OneChannel { .. }
+            | Self::InstanceIds { .. }
+            | Self::NotEightBits
             | Self::ColorsAsIds
             | Self::NoColors => ErrorKind::UnknownLabels,
             Self::NoPaletteEntry { .. } | Self::Shape(_) => ErrorKind::Damaged,
         }
+    }
+
+    /// Whether the mask can be read if its grey values are known to be ids, not one object's mask or colours. So they
+    /// are where the mask is one of a data set's.
+    pub fn is_settled_by_grey_ids(&self) -> bool {
+        match self {
+            Self::Binary => true,
+            Self::Ambiguous { one, other } => {
+                (one.option, other.option) == ("mask_format=raw", "mask_format=colors")
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A possible reading, for a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadingName {
+    /// What would be read.
+    pub what: String,
+    /// The option that asks for it.
+    pub option: &'static str,
+}
+
+impl ReadingName {
+    pub(super) fn of(reading: &Reading) -> Self {
+        let (what, option) = match reading.encoding {
+            MaskEncoding::IndexedIds => ("palette indices", "mask_format=raw"),
+            MaskEncoding::GrayIds | MaskEncoding::InstanceIds => ("stored values", "mask_format=raw"),
+            MaskEncoding::GrayColors | MaskEncoding::IndexedColors | MaskEncoding::RgbColors => {
+                return Self { what: "greys as label colours".to_owned(), option: "mask_format=colors" };
+            }
+            _ => ("grey values", "mask_format=shown"),
+        };
+        let values = reading.values();
+        let mut named: Vec<_> = values.iter().take(VALUES_NAMED).map(ToString::to_string).collect();
+        if values.len() > VALUES_NAMED {
+            named.push("…".to_owned());
+        }
+        Self { what: format!("{what} {} as ids", named.join(", ")), option }
     }
 }
 

@@ -1,4 +1,4 @@
-//! EXIF orientation: how a camera held the picture.
+//! EXIF orientation: how a camera held the image.
 
 use crate::RgbImage;
 
@@ -64,7 +64,7 @@ impl Orientation {
 mod tests {
     use super::*;
 
-    /// The eight ways to store the upright 2×3 picture `ab / cd / ef`, by EXIF value.
+    /// The eight ways to store the upright 2×3 image `ab / cd / ef`, by EXIF value.
     const STORED: [(u32, usize, &str); 8] = [
         (1, 2, "abcdef"),
         (2, 2, "badcfe"),

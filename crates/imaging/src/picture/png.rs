@@ -1,4 +1,4 @@
-//! PNG pictures.
+//! PNG images.
 
 use super::{Decoded, picture};
 use crate::png_rows::{Place, PngRow, PngRows, Samples};

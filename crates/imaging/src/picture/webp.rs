@@ -1,4 +1,4 @@
-//! WebP pictures.
+//! WebP images.
 
 use std::io::{Cursor, ErrorKind as IoErrorKind};
 

@@ -10,7 +10,8 @@ use anyhow::Context as _;
 use rand::{SeedableRng as _, seq::SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
 use spadework_imaging::{
-    LabelSet, Limits, Mask, MaskOptions, Resize, Size, decode_instances, decode_mask, decode_picture, peek,
+    LabelSet, Limits, Mask, MaskFormat, MaskOptions, Resize, Size, decode_instances, decode_mask,
+    decode_picture, peek,
 };
 
 use super::{Pair, Sample, Source, Transform, cache::Cache, transform::Original};
@@ -120,8 +121,16 @@ fn read(pair: &Pair, labels: &LabelSet) -> anyhow::Result<Original> {
 pub(super) fn read_mask(path: &Path, labels: &LabelSet, size: Option<Size>) -> anyhow::Result<Mask> {
     let bytes = read_file(path)?;
     let own = peek(&bytes).map_err(|error| unusable(path, &error))?.size;
-    let options = MaskOptions { resize: Resize::Nearest, ..MaskOptions::default() };
-    decode_mask(&bytes, labels, size.unwrap_or(own), options, &LIMITS).map_err(|error| {
+    let size = size.unwrap_or(own);
+    let options = MaskOptions { resize: Resize::Nearest, instance_edges: true, ..MaskOptions::default() };
+    let mask = match decode_mask(&bytes, labels, size, options, &LIMITS) {
+        // One file may leave it open, such as a mask of class 0 and 255 alone; a data set's grey values are ids.
+        Err(error) if error.is_settled_by_grey_ids() => {
+            decode_mask(&bytes, labels, size, MaskOptions { format: MaskFormat::Raw, ..options }, &LIMITS)
+        }
+        read => read,
+    };
+    mask.map_err(|error| {
         // The error itself stays in the chain, so that a scan can count the ids.
         anyhow::Error::new(error).context(format!("the label map {} cannot be used", path.display()))
     })

@@ -12,14 +12,14 @@ pub(super) const FC: &str = "fc.weight";
 
 /// Facts that shapes and names give away.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Shapes {
+pub(super) struct Observed {
     pub(super) ngf: usize,
     pub(super) semantic_nc: usize,
     pub(super) hidden: usize,
     pub(super) kernel: usize,
     /// Whether batch norm's running statistics are there.
     pub(super) batch_norm: bool,
-    /// Length of the latent and cells of its grid, when the picture starts from one.
+    /// Length of the latent and cells of its grid, when the image starts from one.
     pub(super) latent: Option<(usize, usize)>,
     /// Whether there is a fifth up-block.
     pub(super) most: bool,
@@ -27,7 +27,7 @@ pub(super) struct Shapes {
     pub(super) shared_modulation: bool,
 }
 
-impl Shapes {
+impl Observed {
     pub(super) fn of(generator: &Tensors, place: &str) -> Result<Self, CheckpointError> {
         let dims = |tensor: &'static str, rank: usize| {
             let dims = generator.get(tensor).map(|tensor| tensor.dims()).filter(|dims| dims.len() >= rank);
