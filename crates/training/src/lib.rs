@@ -14,6 +14,7 @@ pub mod networks;
 pub mod objective;
 pub mod optimizer;
 pub mod outcome;
+pub mod record;
 pub mod reference;
 pub mod run;
 pub mod state;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use opentelemetry::trace::SpanContext;
 use spadework_batching::{BatchError, BatchOutputs, Started, Worker};
-use spadework_engine::{Event, Engine, EngineError, Input, Submitted};
+use spadework_engine::{Engine, EngineError, Event, Input, Submitted};
 use spadework_imaging::RgbImage;
 
 use super::{Image, Job, Latent, ServedModel};

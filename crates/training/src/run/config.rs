@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use spadework_checkpoint::LabelConfig;
 
-use super::every::Every;
+use crate::record::Every;
 use crate::{
     compute::{DeviceChoice, Precision},
     data::DataArgs,

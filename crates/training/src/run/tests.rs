@@ -21,6 +21,7 @@ use crate::{
     networks::{ConvNorm, Discriminator, Initialisation, Networks},
     objective::Objective,
     optimizer::{Betas, Rates, Schedule},
+    record::{Every, Line},
     state::{State, Variables},
     step::{Batch, Draws, Gradients, Losses},
 };

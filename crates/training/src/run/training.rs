@@ -14,13 +14,15 @@ use candle_core::{Device, Tensor};
 use super::{
     checkpoint::Position,
     config::RunConfig,
-    every::Timer,
     feed::Feed,
-    learning::{Learner, Learning, Pace, Report, StepError},
-    record::Record,
+    learning::{Learner, Learning, Pace},
     snapshot,
+    step_error::{StepError, StepReport},
 };
-use crate::distributed::Group;
+use crate::{
+    distributed::Group,
+    record::{Record, Timer},
+};
 
 /// A run in memory.
 pub struct Training<L> {
@@ -78,7 +80,7 @@ impl<L: Learner> Training<L> {
         Ok(Ending::Finished)
     }
 
-    fn step(&mut self) -> anyhow::Result<Report> {
+    fn step(&mut self) -> anyhow::Result<StepReport> {
         let (step, started) = (self.position.step, Instant::now());
         let optimization = self.config.optimization;
         let parts =
@@ -99,7 +101,7 @@ impl<L: Learner> Training<L> {
         Ok(report)
     }
 
-    fn tell(&mut self, report: &Report, now: Instant) -> anyhow::Result<()> {
+    fn tell(&mut self, report: &StepReport, now: Instant) -> anyhow::Result<()> {
         self.position.window.add(report.iter().map(|(name, value)| (name.as_str(), *value)));
         let Some(record) = &mut self.record else { return Ok(()) };
         record.step(&self.config, &mut self.position, report, now)

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use spadework_model::{Modulation, Norm, Upsampling};
 
-use crate::{compute::DeviceArgs, data::DataArgs, networks::Initialisation, objective::GanMode, run::Every};
+use crate::{
+    compute::DeviceArgs, data::DataArgs, networks::Initialisation, objective::GanMode, record::Every,
+};
 
 /// Train a generator from label maps and pictures
 #[derive(Clone, Debug, Args)]
