@@ -17,7 +17,6 @@ mod fault;
 pub mod generator;
 mod info;
 #[cfg(any(test, feature = "cuda"))]
-#[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "only a CUDA device has page-locked memory"))]
 pub(crate) mod pinned;
 #[cfg_attr(
     not(any(test, feature = "cuda", feature = "emulated")),
