@@ -10,9 +10,9 @@ use crate::outcome::Mistake;
 /// What is logged, and how.
 #[derive(Clone, Debug, Args)]
 pub struct LogArgs {
-    /// What to log: a level, or directives such as `info,spadework=debug`
-    #[arg(long, env = "SPADEWORK_LOG", default_value = "info")]
-    pub log: String,
+    /// What to log: a level, or directives such as `info,spadework=debug`; else RUST_LOG says, else it is `info`
+    #[arg(long, env = "SPADEWORK_LOG")]
+    pub log: Option<String>,
     /// How to log it
     #[arg(long, env = "SPADEWORK_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
@@ -29,9 +29,16 @@ pub enum LogFormat {
 
 /// Tells warnings on standard error, for commands that log nothing else.
 pub fn warnings() {
-    let lines = fmt().with_env_filter(EnvFilter::new("spadework=warn")).with_writer(std::io::stderr);
+    let filter = rust_log().and_then(|text| EnvFilter::try_new(text).ok());
+    let filter = filter.unwrap_or_else(|| EnvFilter::new("spadework=warn"));
+    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Another one that logs already tells them.
     let _ = lines.without_time().with_target(false).with_ansi(std::io::stderr().is_terminal()).try_init();
+}
+
+/// The variable that programs of this kind read their directives from.
+fn rust_log() -> Option<String> {
+    std::env::var("RUST_LOG").ok().filter(|text| !text.trim().is_empty())
 }
 
 /// Starts logging to standard error.
@@ -39,8 +46,13 @@ pub fn warnings() {
 /// # Errors
 /// When the directives cannot be read.
 pub fn start(args: &LogArgs) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&args.log)
-        .map_err(|error| Mistake::error(format!("--log `{}` cannot be read: {error}", args.log)))?;
+    let (place, text) = match (&args.log, rust_log()) {
+        (Some(text), _) => ("--log", text.clone()),
+        (None, Some(text)) => ("RUST_LOG", text),
+        (None, None) => ("--log", "info".to_owned()),
+    };
+    let filter = EnvFilter::try_new(&text)
+        .map_err(|error| Mistake::error(format!("{place} `{text}` cannot be read: {error}")))?;
     let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match args.log_format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),

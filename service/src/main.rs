@@ -2,6 +2,7 @@
 
 #![expect(unreachable_pub, reason = "the modules of a binary are public to one another only")]
 
+mod bounds;
 mod codec;
 mod commands;
 mod compute;
@@ -12,6 +13,7 @@ mod library;
 mod load;
 mod logging;
 mod outcome;
+mod output;
 mod serve;
 mod synthesis;
 mod text;

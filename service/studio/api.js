@@ -73,6 +73,24 @@ export class Api {
   }
 
   /**
+   * What the server takes a file for as a mask of a model: grey ids at the model's size, as a PNG.
+   *
+   * @param {Blob} file
+   * @param {string} model
+   * @returns {Promise<{png: Uint8Array<ArrayBuffer>, format: string}>}
+   * @throws {ApiError} with a sentence for the person who chose the file
+   */
+  async readMask(file, model) {
+    const answer = await this.call(`/mask?model=${encodeURIComponent(model)}`, {
+      method: "POST",
+      body: file,
+      headers: { "Content-Type": "image/png", Accept: "image/png" },
+    });
+    const png = new Uint8Array(await answer.arrayBuffer());
+    return { png, format: answer.headers.get("X-Mask-Format") ?? "" };
+  }
+
+  /**
    * @param {Wish} wish
    * @param {AbortSignal} [signal]
    * @returns {Promise<Answer>}

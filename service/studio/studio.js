@@ -16,7 +16,6 @@ import { drawSeed } from "./latent.js";
 import { Live } from "./live.js";
 import { blendAt, besides, firstLook, wishOf } from "./look.js";
 import { LookView } from "./look_view.js";
-import { readMask } from "./mask_read.js";
 import { Painter } from "./painter.js";
 import { PaletteView } from "./palette_view.js";
 import { PictureView } from "./picture_view.js";
@@ -251,9 +250,13 @@ export class Studio {
   async importMask(file) {
     const model = /** @type {Model} */ (this.model);
     try {
-      const raster = await readPng(new Uint8Array(await file.arrayBuffer()));
-      const set = { labels: model.labels ?? [], labelCount: model.label_count, unknown: model.unknown_label ?? null };
-      this.begin(resample(readMask(raster, set), model.width, model.height));
+      // The server alone decides what a file's pixels mean.
+      const { png, format } = await this.api.readMask(file, model.name);
+      const { width, height, samples } = await readPng(png);
+      this.begin({ width, height, data: Uint8Array.from(samples) });
+      const read = element("mask-read");
+      read.textContent = `Read as ${format.replaceAll("_", " ")}`;
+      read.hidden = false;
     } catch (error) {
       this.picture.showProblem(/** @type {Error} */ (error), null);
     }

@@ -14,6 +14,19 @@ pub(crate) fn png(width: u32, height: u32, color: ColorType, depth: BitDepth, sa
     bytes
 }
 
+/// An indexed PNG of 8 bits.
+pub(crate) fn indexed_png(width: u32, height: u32, palette: &[[u8; 3]], indices: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(ColorType::Indexed);
+    encoder.set_depth(BitDepth::Eight);
+    encoder.set_palette(palette.concat());
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(indices).unwrap();
+    writer.finish().unwrap();
+    bytes
+}
+
 /// Grey ids in bands: sky, mountain, grass; `shift` makes each one different.
 pub(crate) fn landscape_ids(shift: usize) -> Vec<u8> {
     let id = |i: usize| match (i / 256 + shift + (i % 256) / 9) % 256 {

@@ -9,6 +9,7 @@ mod operations;
 mod refusals;
 mod server;
 mod stores;
+mod strangers;
 mod synthesis;
 mod traces;
 #[path = "../../crates/remote/tests/support/mod.rs"]

@@ -1,6 +1,7 @@
 //! A server of the real binary on a port of its own, and the command line beside it.
 
 use std::{
+    collections::HashMap,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -9,8 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use candle_core::{Device, Tensor};
 use reqwest::blocking::{Client, RequestBuilder, Response, multipart};
 use serde_json::Value;
+use spadework_checkpoint::expected_generator;
+use spadework_model::{Architecture, PublishedOptions, Upsampling};
 use tempfile::TempDir;
 
 /// How long a server may take to load its models on a busy machine.
@@ -73,9 +77,47 @@ pub(crate) fn models() -> PathBuf {
             let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("models");
             let _ = std::fs::remove_dir_all(&folder);
             import_tiny(&folder.join("tiny"));
+            for preset in ["ade20k", "coco", "cityscapes"] {
+                import_preset(preset, &folder.join(preset));
+            }
             folder
         })
         .clone()
+}
+
+/// A model of a published preset with random weights, of one feature a level, imported as `folder`.
+pub(crate) fn import_preset(preset: &str, folder: &Path) {
+    let (label_nc, unknown, no_instance, crop, aspect, upsampling) = match preset {
+        "ade20k" => (150, true, true, 256, 1.0, Upsampling::Normal),
+        "coco" => (182, true, false, 256, 1.0, Upsampling::Normal),
+        "cityscapes" => (35, false, false, 512, 2.0, Upsampling::More),
+        other => panic!("{other}"),
+    };
+    let options = PublishedOptions {
+        label_nc,
+        contain_dontcare_label: unknown,
+        no_instance,
+        crop_size: crop,
+        aspect_ratio: aspect,
+        upsampling,
+        ngf: 1,
+        z_dim: 256,
+        use_vae: false,
+        norm_g: "spectralspadesyncbatch3x3".to_owned(),
+    };
+    let architecture = Architecture { hidden: 2, ..Architecture::published(&options).unwrap() };
+    let tensor = |shape: Vec<usize>| Tensor::rand(0.01f32, 0.02, shape, &Device::Cpu).unwrap();
+    let tensors: HashMap<String, Tensor> = expected_generator(&architecture)
+        .unwrap()
+        .into_iter()
+        .map(|(name, shape)| (name, tensor(shape)))
+        .collect();
+    let weights = folder.with_extension("weights.safetensors");
+    std::fs::create_dir_all(folder.parent().unwrap()).unwrap();
+    candle_core::safetensors::save(&tensors, &weights).unwrap();
+    let (weights, out) = (weights.display().to_string(), folder.display().to_string());
+    done(&["import", "--weights", &weights, "--preset", preset, "--out", &out]);
+    std::fs::remove_file(weights).unwrap();
 }
 
 /// A running server; killed when dropped.

@@ -11,6 +11,7 @@ use spadework_checkpoint::{
 };
 
 use crate::outcome::Mistake;
+use crate::output::outln;
 
 /// What to import.
 #[derive(Debug, Args)]
@@ -93,10 +94,10 @@ pub fn run(args: ImportArgs) -> anyhow::Result<()> {
     model.config.styles = styles;
     write_model(&args.out, &model.config, &model.generator, model.encoder.as_ref(), args.dtype)?;
     for note in notes {
-        println!("{note}");
+        outln!("{note}");
     }
     let parameters: usize = model.generator.values().map(|tensor| tensor.elem_count()).sum();
-    println!(
+    outln!(
         "{} holds a generator of {:.1} million parameters for masks of {}x{}{}; try it with `spadework synthesize --model {} --mask MASK.png --out PICTURE.png`",
         args.out.display(),
         parameters as f64 / 1e6,

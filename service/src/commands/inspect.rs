@@ -12,6 +12,7 @@ use spadework_engine::{DeviceInfo, devices};
 use spadework_model::Tensors;
 
 use crate::compute::cores;
+use crate::output::outln;
 
 /// What to look at.
 #[derive(Debug, Args)]
@@ -68,9 +69,9 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
     let width = tensors.iter().map(|tensor| tensor.name.len()).max().unwrap_or(0);
     let elements: usize = tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>()).sum();
     for TensorReport { name, dtype, shape } in &tensors {
-        println!("{name:width$}  {dtype:5} {shape:?}");
+        outln!("{name:width$}  {dtype:5} {shape:?}");
     }
-    println!("{} tensors, {:.2} million numbers", tensors.len(), elements as f64 / 1e6);
+    outln!("{} tensors, {:.2} million numbers", tensors.len(), elements as f64 / 1e6);
     Ok(())
 }
 
@@ -118,12 +119,12 @@ fn run_devices(json: bool) -> anyhow::Result<()> {
     if json {
         return print_json(&report);
     }
-    println!("cpu: {} threads", report.cpu_threads);
+    outln!("cpu: {} threads", report.cpu_threads);
     for device in &report.cuda {
-        println!("{device}");
+        outln!("{device}");
     }
     if let Some(reason) = &report.cuda_unavailable {
-        println!("no CUDA device: {reason}");
+        outln!("no CUDA device: {reason}");
     }
     Ok(())
 }
@@ -145,7 +146,7 @@ impl fmt::Display for DeviceReport {
 }
 
 fn print_json(report: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(report)?);
+    outln!("{}", serde_json::to_string_pretty(report)?);
     Ok(())
 }
 
@@ -165,19 +166,19 @@ impl ModelReport {
         let (mask, picture) = (architecture.mask, architecture.picture());
         let unknown =
             if self.config.description.is_empty() { "(no description)" } else { &self.config.description };
-        println!("{}: {unknown}", path.display());
-        println!("  digest      {}", self.digest);
-        println!("  licence     {}", or_dash(&self.config.licence));
-        println!("  provenance  {}", or_dash(&self.config.provenance));
-        println!(
+        outln!("{}: {unknown}", path.display());
+        outln!("  digest      {}", self.digest);
+        outln!("  licence     {}", or_dash(&self.config.licence));
+        outln!("  provenance  {}", or_dash(&self.config.provenance));
+        outln!(
             "  mask        {}x{}, {} labels, {} semantic channels",
             mask.width,
             mask.height,
             architecture.label_nc,
             architecture.semantic_nc()
         );
-        println!("  picture     {}x{}", picture.width, picture.height);
-        println!(
+        outln!("  picture     {}x{}", picture.width, picture.height);
+        outln!(
             "  generator   {:.2} million parameters: ngf {}, {:?} up-sampling, {:?} norm, {kernel}x{kernel} SPADE kernels of width {}",
             self.generator_parameters as f64 / 1e6,
             architecture.ngf,
@@ -187,22 +188,22 @@ impl ModelReport {
             kernel = architecture.kernel,
         );
         match architecture.z_dim {
-            Some(z_dim) => println!(
+            Some(z_dim) => outln!(
                 "  latent      {z_dim} numbers{}",
                 if architecture.noise { ", with noise" } else { "" }
             ),
-            None => println!("  latent      none: the picture is a function of the mask"),
+            None => outln!("  latent      none: the picture is a function of the mask"),
         }
         if self.encoder_parameters > 0 {
-            println!("  encoder     {:.2} million parameters", self.encoder_parameters as f64 / 1e6);
+            outln!("  encoder     {:.2} million parameters", self.encoder_parameters as f64 / 1e6);
         }
         let styles: Vec<&str> = self.config.styles.iter().map(|style| style.name.as_str()).collect();
         if !styles.is_empty() {
-            println!("  styles      {}", styles.join(", "));
+            outln!("  styles      {}", styles.join(", "));
         }
         for label in &self.config.labels {
             let color = label.color.map(|[r, g, b]| format!("#{r:02x}{g:02x}{b:02x}")).unwrap_or_default();
-            println!("  label {:5} {color:8} {}", label.id, label.name);
+            outln!("  label {:5} {color:8} {}", label.id, label.name);
         }
     }
 }

@@ -4,6 +4,7 @@ mod bench;
 mod health;
 mod import;
 mod inspect;
+mod mask_folder;
 mod model;
 mod progress;
 mod synthesize;
@@ -44,7 +45,7 @@ impl Command {
             Self::Inspect(args) => inspect::run(&args),
             Self::Bench(args) => bench::run(&args),
             Self::Openapi => {
-                print!("{}", http::openapi::text()?);
+                crate::output::write(format_args!("{}", http::openapi::text()?));
                 Ok(())
             }
             Self::Health(args) => health::run(&args),

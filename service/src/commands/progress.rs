@@ -7,6 +7,9 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+/// Fits terminals of 30 columns; the bar takes what the numbers leave.
+const TEMPLATE: &str = "{wide_bar} {pos}/{len} {eta}";
+
 /// Between two plain lines.
 const EVERY: Duration = Duration::from_secs(10);
 
@@ -22,7 +25,7 @@ pub struct Progress {
 impl Progress {
     /// From 0 to `total`.
     pub fn new(total: usize) -> Self {
-        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} pictures, {per_sec}, {eta} left");
+        let style = ProgressStyle::with_template(TEMPLATE);
         let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(total as u64));
         let bar = bar.zip(style.ok()).map(|(bar, style)| bar.with_style(style));
         let now = Instant::now();

@@ -2,7 +2,9 @@
 
 use std::{
     collections::HashMap,
+    ffi::OsStr,
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -13,12 +15,17 @@ use spadework_checkpoint::read_tensors;
 use spadework_engine::Engine;
 use spadework_imaging::{Format, Limits, Size};
 
-use super::{model::ModelArgs, progress::Progress};
+use super::{
+    mask_folder::{FolderMasks, LABEL_IDS, instance_ids_of},
+    model::ModelArgs,
+    progress::Progress,
+};
 use crate::{
-    outcome::Mistake,
+    bounds::{MOST_BATCH, at_most},
+    outcome::{Mistake, in_flags, told},
     synthesis::{
-        Count, Files, Job, Latent, MaskFormat, OutputSize, Prepared, Resize, ServedModel, SynthesisOptions,
-        input, output_size, prepare, render, run_jobs,
+        Count, Files, Job, Latent, MaskFormat, OutputSize, PrepareError, Prepared, Resize, ServedModel,
+        SynthesisOptions, input, output_size, prepare, render, run_jobs,
     },
 };
 
@@ -27,7 +34,7 @@ use crate::{
 pub struct SynthesizeArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// The mask, PNG, or a folder of them
+    /// The mask, PNG, or a folder of them; of a Cityscapes folder, its *_labelIds.png with their instances
     #[arg(long, value_name = "FILE|DIR")]
     mask: PathBuf,
     /// A picture whose style to take: PNG, JPEG or WebP
@@ -64,7 +71,7 @@ pub struct SynthesizeArgs {
     #[arg(long, value_name = "FILE|DIR")]
     out: PathBuf,
     /// Masks of a folder that are computed together
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 4, value_parser = at_most::<MOST_BATCH>)]
     batch: usize,
 }
 
@@ -97,16 +104,25 @@ pub fn run(args: &SynthesizeArgs) -> anyhow::Result<()> {
     let model = args.model.load()?;
     let mut progress = Progress::new(items.len() * args.count.get());
     let mut failed = 0;
+    // How a mask was read is told once for all that follow and were read alike.
+    let mut said = String::new();
     for items in items.chunks(args.batch) {
         let mut ready = Vec::new();
         for item in items {
-            match prepare_item(&model, item, style.as_deref(), &options) {
-                Ok(prepared) => ready.push((item, prepared)),
+            match prepare_item(&model, item, args.style.as_deref().zip(style.as_deref()), &options) {
+                Ok(prepared) => {
+                    let sentence = prepared.report.sentence();
+                    if sentence != said {
+                        progress.line(&format!("{}: {sentence}", item.mask.display()));
+                        said = sentence;
+                    }
+                    ready.push((item, prepared));
+                }
                 Err(error) if args.mask.is_dir() => {
-                    progress.line(&format!("{}: {error:#}", item.mask.display()));
+                    progress.line(&told(&error));
                     failed += 1;
                 }
-                Err(error) => return Err(error.context(item.mask.display().to_string())),
+                Err(error) => return Err(error),
             }
         }
         make(&model, &ready, args, &progress)?;
@@ -146,19 +162,21 @@ fn single(args: &SynthesizeArgs) -> anyhow::Result<Item> {
     Ok(Item { mask: args.mask.clone(), instances: args.instances.clone(), out })
 }
 
-/// Every PNG of the folder, by name.
+/// The masks of the folder, by name.
 fn folder(args: &SynthesizeArgs) -> anyhow::Result<Vec<Item>> {
-    let mut masks = Vec::new();
-    for entry in fs::read_dir(&args.mask).map_err(|error| unreadable(&args.mask, &error))? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png")) {
-            masks.push(path);
-        }
+    if let Some(extension) = picture_extension(&args.out) {
+        return Err(Mistake::error(format!(
+            "--mask is a folder and --out {} names one .{extension} file; give a folder",
+            args.out.display()
+        )));
     }
-    if masks.is_empty() {
-        return Err(Mistake::error(format!("{} holds no .png file", args.mask.display())));
+    let FolderMasks { masks, left_out } = FolderMasks::list(&args.mask)?;
+    if !left_out.is_empty() {
+        eprintln!(
+            "{}: of a Cityscapes folder the *{LABEL_IDS} files are masks; left out: {left_out}",
+            args.mask.display()
+        );
     }
-    masks.sort();
     fs::create_dir_all(&args.out).map_err(|error| unwritable(&args.out, &error))?;
     if same_folder(&args.mask, &args.out) {
         return Err(Mistake::error(
@@ -167,13 +185,16 @@ fn folder(args: &SynthesizeArgs) -> anyhow::Result<Vec<Item>> {
     }
     let item = |mask: PathBuf| {
         let name = mask.file_name().unwrap_or_default();
-        Item {
-            instances: args.instances.as_ref().map(|folder| folder.join(name)),
-            out: args.out.join(name),
-            mask: mask.clone(),
-        }
+        let instances = args.instances.as_ref().map(|folder| instances_in(folder, name));
+        Item { instances, out: args.out.join(name), mask: mask.clone() }
     };
     Ok(masks.into_iter().map(item).collect())
+}
+
+/// The map of a mask's instances in `folder`: of the mask's name, or of Cityscapes' for it.
+fn instances_in(folder: &Path, mask: &OsStr) -> PathBuf {
+    let published = instance_ids_of(mask).map(|name| folder.join(name)).filter(|path| path.is_file());
+    published.unwrap_or_else(|| folder.join(mask))
 }
 
 fn same_folder(one: &Path, other: &Path) -> bool {
@@ -183,13 +204,35 @@ fn same_folder(one: &Path, other: &Path) -> bool {
 fn prepare_item(
     model: &ServedModel,
     item: &Item,
-    style: Option<&[u8]>,
+    style: Option<(&Path, &[u8])>,
     options: &SynthesisOptions,
 ) -> anyhow::Result<Prepared> {
     let mask = read(&item.mask)?;
-    let instances = item.instances.as_deref().map(read).transpose()?;
-    let files = Files { mask: &mask, style, instances: instances.as_deref() };
-    Ok(prepare(model, &files, options, &Limits::default(), &|| false)?)
+    let beside = item.instances.clone().or_else(|| published_instances(model, &item.mask));
+    let instances = beside.as_deref().map(read).transpose()?;
+    let files = Files { mask: &mask, style: style.map(|(_, bytes)| bytes), instances: instances.as_deref() };
+    prepare(model, &files, options, &Limits::default(), &|| false).map_err(|error| {
+        let file = match &error {
+            PrepareError::Style(_) => style.map(|(path, _)| path),
+            PrepareError::Instances(_) => beside.as_deref(),
+            PrepareError::Mask(_) => Some(item.mask.as_path()),
+            _ => None,
+        };
+        if !error.is_user_error() {
+            return anyhow::Error::new(error).context(item.mask.display().to_string());
+        }
+        let sentence = in_flags(&error.to_string());
+        Mistake::error(match file {
+            Some(path) => format!("{}: {sentence}", path.display()),
+            None => sentence,
+        })
+    })
+}
+
+/// The instances that Cityscapes publishes beside a label map, for a model that uses them.
+fn published_instances(model: &ServedModel, mask: &Path) -> Option<PathBuf> {
+    let path = mask.with_file_name(instance_ids_of(mask.file_name()?)?);
+    (model.config().architecture.instance_edges && path.is_file()).then_some(path)
 }
 
 /// Runs the jobs of some masks together and writes their pictures.
@@ -235,14 +278,18 @@ fn numbered(out: &Path, index: usize, count: usize) -> PathBuf {
 }
 
 fn extension(out: &Path) -> anyhow::Result<String> {
-    let extension = out.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    match extension.as_str() {
-        "png" | "jpg" | "jpeg" | "webp" | "safetensors" => Ok(extension),
-        _ => Err(Mistake::error(format!(
+    picture_extension(out).ok_or_else(|| {
+        Mistake::error(format!(
             "--out {} does not say what to write; end it in .png, .jpg, .webp or .safetensors",
             out.display()
-        ))),
-    }
+        ))
+    })
+}
+
+/// What a path's ending says to write, if it says anything.
+fn picture_extension(out: &Path) -> Option<String> {
+    let extension = out.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    matches!(extension.as_str(), "png" | "jpg" | "jpeg" | "webp" | "safetensors").then_some(extension)
 }
 
 fn format(out: &Path) -> anyhow::Result<Format> {
@@ -316,11 +363,20 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> anyhow::Error {
-    Mistake::error(format!("{} cannot be read: {error}", path.display()))
+    Mistake::error(match error.kind() {
+        ErrorKind::NotFound => format!("{} does not exist", path.display()),
+        _ => format!("{} cannot be read: {error}", path.display()),
+    })
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> anyhow::Error {
-    Mistake::error(format!("{} cannot be written: {error}", path.display()))
+    let parent = path.parent().filter(|parent| error.kind() == ErrorKind::NotFound && !parent.exists());
+    Mistake::error(match parent {
+        Some(parent) => {
+            format!("{} cannot be written: the folder {} does not exist", path.display(), parent.display())
+        }
+        None => format!("{} cannot be written: {error}", path.display()),
+    })
 }
 
 #[cfg(test)]

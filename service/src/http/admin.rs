@@ -33,6 +33,7 @@ pub struct ReloadAnswer {
 #[utoipa::path(
     post,
     path = "/admin/models/{name}/reload",
+    operation_id = "reloadModel",
     tag = "admin",
     params(("name" = String, Path, description = "The model's name", example = "landscape")),
     responses(
@@ -45,7 +46,7 @@ pub struct ReloadAnswer {
         (status = 502, description = "The store that the model comes from does not answer; what was served goes on", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The server is starting or stopping", body = ProblemBody, content_type = "application/problem+json"),
     ),
-    security((), ("key" = [])),
+    security((), ("key" = []), ("key_header" = [])),
 )]
 pub async fn reload(State(app): State<App>, Path(name): Path<String>) -> Result<Json<ReloadAnswer>, Problem> {
     app.admits()?;

@@ -1,4 +1,4 @@
-//! The studio and the API's documentation: files inside the binary, no outside resource.
+//! The studio: files inside the binary, no outside resource.
 
 use axum::{
     body::Body,
@@ -23,12 +23,7 @@ pub async fn studio() -> Response {
     file("index.html")
 }
 
-/// The API's documentation.
-pub async fn docs() -> Response {
-    file("docs.html")
-}
-
-/// A file of either.
+/// A file of it.
 pub async fn asset(Path(path): Path<String>) -> Response {
     file(&path)
 }

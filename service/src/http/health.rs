@@ -15,6 +15,7 @@ use super::{
 #[utoipa::path(
     get,
     path = "/livez",
+    operation_id = "checkLiveness",
     tag = "operations",
     responses((status = 200, description = "It does", body = String, content_type = "text/plain")),
 )]
@@ -26,6 +27,7 @@ pub async fn livez() -> &'static str {
 #[utoipa::path(
     get,
     path = "/readyz",
+    operation_id = "checkReadiness",
     tag = "operations",
     responses(
         (status = 200, description = "They should", body = String, content_type = "text/plain"),
@@ -40,6 +42,7 @@ pub async fn readyz(State(app): State<App>) -> Result<&'static str, Problem> {
 #[utoipa::path(
     get,
     path = "/metrics",
+    operation_id = "readMetrics",
     tag = "operations",
     responses((status = 200, description = "Every metric", body = String, content_type = "text/plain")),
 )]

@@ -5,6 +5,7 @@ mod app;
 mod assets;
 mod delivery;
 mod discard;
+mod docs;
 mod guard;
 mod health;
 mod host;
@@ -49,12 +50,15 @@ pub use rate::RateLimit;
 pub fn public(app: &App, cors: &[HeaderValue]) -> Router {
     let guarded = Router::new()
         .route("/synthesize", post(synthesize::synthesize))
+        .route("/mask", post(synthesize::read_mask))
         .route("/models", get(models::list))
         .route("/models/{name}", get(models::describe))
         .layer(from_fn_with_state(app.clone(), guard::guard));
     let pages = Router::new()
         .route("/", get(assets::studio))
-        .route("/docs", get(assets::docs))
+        .route("/docs", get(docs::folder))
+        .route("/docs/", get(docs::page))
+        .route("/docs/{*path}", get(docs::asset))
         .route("/studio/{*path}", get(assets::asset))
         .route("/openapi.json", get(openapi::description))
         .layer(CompressionLayer::new())
@@ -100,7 +104,15 @@ fn finish(app: &App, routes: Router<App>, cors: &[HeaderValue]) -> Router {
 }
 
 fn cors_layer(origins: &[HeaderValue]) -> CorsLayer {
-    let exposed = ["x-request-id", "x-seed", "x-model", "x-batch-size", "server-timing", "retry-after"];
+    let exposed = [
+        "x-request-id",
+        "x-seed",
+        "x-model",
+        "x-mask-format",
+        "x-batch-size",
+        "server-timing",
+        "retry-after",
+    ];
     CorsLayer::new()
         .allow_origin(origins.to_vec())
         .allow_methods(AllowMethods::mirror_request())

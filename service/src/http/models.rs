@@ -129,12 +129,13 @@ impl ModelDetail {
 #[utoipa::path(
     get,
     path = "/models",
+    operation_id = "listModels",
     tag = "models",
     responses(
         (status = 200, description = "Every model", body = ModelList),
         (status = 401, description = "An API key is needed", body = ProblemBody, content_type = "application/problem+json"),
     ),
-    security((), ("key" = [])),
+    security((), ("key" = []), ("key_header" = [])),
 )]
 pub async fn list(State(app): State<App>) -> Json<ModelList> {
     let models = app.fleet.all();
@@ -145,6 +146,7 @@ pub async fn list(State(app): State<App>) -> Json<ModelList> {
 #[utoipa::path(
     get,
     path = "/models/{name}",
+    operation_id = "getModel",
     tag = "models",
     params(("name" = String, Path, description = "The model's name", example = "landscape")),
     responses(
@@ -152,7 +154,7 @@ pub async fn list(State(app): State<App>) -> Json<ModelList> {
         (status = 401, description = "An API key is needed", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "There is no such model", body = ProblemBody, content_type = "application/problem+json"),
     ),
-    security((), ("key" = [])),
+    security((), ("key" = []), ("key_header" = [])),
 )]
 pub async fn describe(
     State(app): State<App>,

@@ -4,8 +4,10 @@ use axum::Json;
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        AllOf, Object, RefOr, Schema,
-        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+        AllOf, Content, KnownFormat, Object, ObjectBuilder, RefOr, Response, Schema, SchemaFormat, Type,
+        header::HeaderBuilder,
+        path::Operation,
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
 
@@ -22,6 +24,7 @@ use super::{admin, health, models, synthesize};
     servers((url = "/", description = "This server")),
     paths(
         synthesize::synthesize,
+        synthesize::read_mask,
         models::list,
         models::describe,
         health::livez,
@@ -36,7 +39,7 @@ use super::{admin, health, models, synthesize};
         (name = "operations", description = "Probes and metrics"),
         (name = "admin", description = "Management; with --admin-listen it is served there alone, and so is /metrics"),
     ),
-    modifiers(&DescribeKeys, &MergeFlattened, &RemoveNullDefaults),
+    modifiers(&DescribeKeys, &MergeFlattened, &DescribeDefaults, &DescribeImages, &DescribeRetryAfter),
 )]
 pub struct Api;
 
@@ -47,9 +50,11 @@ impl Modify for DescribeKeys {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
-            .description(Some("needed when the server has keys"));
+            .description(Some("Needed when the server has keys (--keys-file): `Authorization: Bearer KEY`"));
+        let header = ApiKeyValue::with_description("X-Api-Key", "The same key in a header of its own");
         let components = api.components.get_or_insert_default();
         components.add_security_scheme("key", SecurityScheme::Http(bearer.build()));
+        components.add_security_scheme("key_header", SecurityScheme::ApiKey(ApiKey::Header(header)));
     }
 }
 
@@ -82,20 +87,88 @@ fn merged(parts: &AllOf) -> Option<Object> {
     Some(whole)
 }
 
-/// Takes away the default `null` of options that may be left out but not be `null`.
-struct RemoveNullDefaults;
+/// Tells the defaults of options in words: generators take a member with a default for one that must be sent, and some
+/// defaults are `null`, which may be left out but not be sent.
+struct DescribeDefaults;
 
-impl Modify for RemoveNullDefaults {
+impl Modify for DescribeDefaults {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
         for schema in api.components.get_or_insert_default().schemas.values_mut() {
             let RefOr::T(Schema::Object(object)) = schema else { continue };
-            for property in object.properties.values_mut() {
-                let default = match property {
-                    RefOr::T(Schema::Object(property)) => &mut property.default,
-                    RefOr::T(Schema::Array(property)) => &mut property.default,
+            let mut optional = Vec::new();
+            for (name, property) in &mut object.properties {
+                let (default, description) = match property {
+                    RefOr::T(Schema::Object(property)) => (&mut property.default, &mut property.description),
+                    RefOr::T(Schema::Array(property)) => (&mut property.default, &mut property.description),
+                    RefOr::T(Schema::AllOf(property)) => (&mut property.default, &mut property.description),
+                    RefOr::T(Schema::OneOf(property)) => (&mut property.default, &mut property.description),
                     _ => continue,
                 };
-                default.take_if(|default| default.is_null());
+                let Some(default) = default.take() else { continue };
+                optional.push(name.clone());
+                if !default.is_null() {
+                    let text = description.get_or_insert_default();
+                    *text = format!("{} Default: {default}.", text.trim_end()).trim_start().to_owned();
+                }
+            }
+            object.required.retain(|name| !optional.contains(name));
+        }
+    }
+}
+
+/// The operations of every path.
+fn operations(api: &mut utoipa::openapi::OpenApi) -> impl Iterator<Item = &mut Operation> {
+    api.paths.paths.values_mut().flat_map(|path| [&mut path.get, &mut path.post]).flatten()
+}
+
+/// Images are bytes, not lists of numbers.
+struct DescribeImages;
+
+impl Modify for DescribeImages {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        for operation in operations(api) {
+            if let Some(body) = &mut operation.request_body {
+                describe_images(body.content.iter_mut());
+            }
+            for response in responses(operation) {
+                describe_images(response.content.iter_mut());
+            }
+        }
+    }
+}
+
+fn describe_images<'a>(content: impl Iterator<Item = (&'a String, &'a mut Content)>) {
+    for (media_type, content) in content.filter(|(media_type, _)| media_type.starts_with("image/")) {
+        let bytes = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
+            .content_media_type(media_type);
+        content.schema = Some(bytes.into());
+    }
+}
+
+fn responses(operation: &mut Operation) -> impl Iterator<Item = &mut Response> {
+    operation.responses.responses.values_mut().filter_map(|response| match response {
+        RefOr::T(response) => Some(response),
+        RefOr::Ref(_) => None,
+    })
+}
+
+/// When to come back is told with every refusal that passes.
+struct DescribeRetryAfter;
+
+impl Modify for DescribeRetryAfter {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        for operation in operations(api) {
+            for (status, response) in &mut operation.responses.responses {
+                let RefOr::T(response) = response else { continue };
+                if matches!(status.as_str(), "429" | "503") {
+                    let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).build();
+                    let header = HeaderBuilder::new()
+                        .schema(seconds)
+                        .description(Some("Seconds until the request can be sent again"));
+                    response.headers.insert("Retry-After".to_owned(), header.build());
+                }
             }
         }
     }
@@ -110,6 +183,7 @@ pub fn text() -> Result<String, serde_json::Error> {
 #[utoipa::path(
     get,
     path = "/openapi.json",
+    operation_id = "getDescription",
     tag = "operations",
     responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = Object)),
 )]
@@ -129,6 +203,32 @@ mod tests {
             committed == text().unwrap(),
             "run `cargo run -- openapi > openapi/openapi.json` and commit it"
         );
+    }
+
+    #[test]
+    fn images_are_bytes_and_operations_are_verbs() {
+        let api = serde_json::to_value(Api::openapi()).unwrap();
+        let synthesize = &api["paths"]["/synthesize"]["post"];
+        for content in [&synthesize["requestBody"]["content"], &synthesize["responses"]["200"]["content"]] {
+            let schema = &content["image/png"]["schema"];
+            assert_eq!(
+                (&schema["type"], &schema["format"]),
+                (&"string".into(), &"binary".into()),
+                "{schema}"
+            );
+        }
+        for status in ["429", "503"] {
+            assert!(synthesize["responses"][status]["headers"].get("Retry-After").is_some(), "{status}");
+        }
+        let ids = [
+            ("/synthesize", "post", "synthesize"),
+            ("/models", "get", "listModels"),
+            ("/models/{name}", "get", "getModel"),
+            ("/admin/models/{name}/reload", "post", "reloadModel"),
+        ];
+        for (path, method, id) in ids {
+            assert_eq!(api["paths"][path][method]["operationId"], id);
+        }
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct Problem {
     title: &'static str,
     detail: String,
     retry_after: Option<Duration>,
+    /// Whether the answer says which content codings are read: none.
+    refuses_encoding: bool,
     rejected: Option<RejectReason>,
 }
 
@@ -56,7 +58,7 @@ pub struct ProblemBody {
 impl Problem {
     fn new(status: StatusCode, slug: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         let detail = shortened(&detail.into(), LONGEST_DETAIL).into_owned();
-        Self { status, slug, title, detail, retry_after: None, rejected: None }
+        Self { status, slug, title, detail, retry_after: None, refuses_encoding: false, rejected: None }
     }
 
     fn after(mut self, wait: Duration) -> Self {
@@ -131,6 +133,12 @@ impl Problem {
             "This type is not read here",
             detail,
         )
+    }
+
+    /// 415: a compressed body (RFC 9110, section 12.5.3).
+    pub fn unsupported_encoding(encoding: &str) -> Self {
+        let detail = format!("a body with `Content-Encoding: {encoding}` is not read here; send it as it is");
+        Self { refuses_encoding: true, ..Self::unsupported(detail) }
     }
 
     /// 422: options that cannot be used.
@@ -336,6 +344,9 @@ pub async fn render(request: Request, next: Next) -> Response {
         // Whole seconds, and never 0: that would invite a storm.
         let seconds = wait.as_secs_f64().ceil().max(1.0) as u64;
         parts.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if problem.refuses_encoding {
+        parts.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
     if problem.status == StatusCode::UNAUTHORIZED {
         parts.headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

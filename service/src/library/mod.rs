@@ -3,7 +3,7 @@
 mod roots;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -12,7 +12,7 @@ use spadework_checkpoint::Store;
 use spadework_remote::{Fetched, Remote, RemoteError};
 use tokio::runtime::Handle;
 
-use crate::embedded::LANDSCAPE;
+use crate::{embedded::LANDSCAPE, outcome::Mistake};
 pub use roots::{ModelRoot, ModelRoots};
 
 /// Where models come from.
@@ -61,7 +61,10 @@ impl Library {
         let (mut folders, mut stores, mut mistakes) = (Vec::new(), Vec::new(), Vec::new());
         for root in args.models.iter().flat_map(|roots| &roots.0) {
             match root {
-                ModelRoot::Folder(folder) => folders.push(folder.clone()),
+                ModelRoot::Folder(folder) => match check_folder(folder) {
+                    Ok(()) => folders.push(folder.clone()),
+                    Err(mistake) => mistakes.push(mistake),
+                },
                 ModelRoot::Url(url) => match open_remote(url, args.cache_dir.clone()) {
                     Ok(remote) => stores.push(Arc::new(CachedStore::new(remote))),
                     Err(mistake) => mistakes.push(mistake),
@@ -78,6 +81,12 @@ impl Library {
     /// Whether there is certainly no model `name`: a store that has not been asked may have it.
     pub fn lacks(&self, name: &str) -> bool {
         self.stores.is_empty() && !self.store.entries().iter().any(|entry| entry.name() == name)
+    }
+
+    /// The names of the models that are known, for a sentence.
+    pub fn names(&self) -> String {
+        let names = self.store.entries().into_iter().map(|entry| format!("`{}`", entry.name()));
+        names.collect::<Vec<_>>().join(", ")
     }
 
     /// The stores behind the URLs.
@@ -172,10 +181,25 @@ impl CachedStore {
     }
 }
 
+/// Refuses what is no folder, by what it is.
+fn check_folder(folder: &Path) -> anyhow::Result<()> {
+    let place = folder.display();
+    if folder.is_dir() {
+        return Ok(());
+    }
+    Err(Mistake::error(match folder.extension().and_then(|extension| extension.to_str()) {
+        _ if !folder.exists() => format!("the folder {place} does not exist"),
+        Some("pth" | "pt" | "ckpt" | "bin" | "safetensors") => format!(
+            "{place} is a checkpoint, not a model directory: import it first with `spadework import --weights {place} --out DIR`"
+        ),
+        _ => format!("{place} is a file, not a model directory or a folder of them"),
+    }))
+}
+
 fn open_remote(url: &str, cache_dir: Option<PathBuf>) -> anyhow::Result<Remote> {
     spadework_remote::install_tls();
     let cache = cache_dir.or_else(user_cache).ok_or_else(|| {
-        crate::outcome::Mistake::error("there is no home folder to keep models in; name one with --cache-dir")
+        Mistake::error("there is no home folder to keep models in; name one with --cache-dir")
     })?;
     Ok(Remote::open(url, &cache)?)
 }

@@ -13,7 +13,7 @@ use crate::{
     fleet::FleetConfig,
     http::{HttpSettings, KeyRing, RateLimit},
     library::Library,
-    outcome::{Mistake, several},
+    outcome::{Mistake, several, told},
     traces::Traces,
 };
 
@@ -184,7 +184,8 @@ fn plain_mistakes(args: &ServeArgs) -> Vec<String> {
 fn unknown_default(args: &ServeArgs, library: Option<&Library>) -> Option<String> {
     let name =
         args.default_model.as_deref().filter(|name| library.is_some_and(|library| library.lacks(name)))?;
-    Some(format!("--default-model: there is no model `{name}`"))
+    let known = library.map(Library::names).unwrap_or_default();
+    Some(format!("--default-model: there is no model `{name}`; there are {known}"))
 }
 
 fn origins(origins: &[String]) -> anyhow::Result<Vec<HeaderValue>> {
@@ -199,7 +200,7 @@ fn origins(origins: &[String]) -> anyhow::Result<Vec<HeaderValue>> {
 
 /// The value, or one more mistake.
 fn keep<T>(mistakes: &mut Vec<String>, result: anyhow::Result<T>) -> Option<T> {
-    result.map_err(|error| mistakes.push(format!("{error:#}"))).ok()
+    result.map_err(|error| mistakes.push(told(&error))).ok()
 }
 
 #[cfg(test)]

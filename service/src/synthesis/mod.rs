@@ -14,7 +14,7 @@ mod worker;
 pub use job::{Image, Job, Latent};
 pub use option_value::{Name, OptionValue};
 pub use options::{Count, MaskFormat, OptionsError, OutputSize, Resize, SynthesisOptions};
-pub use prepare::{Files, Kind, PrepareError, Prepared, prepare};
+pub use prepare::{Files, Kind, PrepareError, Prepared, prepare, read_mask};
 pub use render::{output_size, render};
 pub use sample::sample_mask;
 pub use served::{EngineDescription, ServedModel};

@@ -207,11 +207,23 @@ impl SynthesisOptions {
         OPTIONS.iter().any(|(known, _)| *known == name)
     }
 
-    /// Adds an option.
+    /// Adds an option that came as JSON. A number may be text, as a form's is.
     ///
     /// # Errors
     /// When there is no such option, or it is there already.
-    pub fn add(object: &mut Map<String, Value>, name: &str, value: Value) -> Result<(), OptionsError> {
+    pub fn add(
+        object: &mut Map<String, Value>,
+        name: &str,
+        value: Value,
+        most: usize,
+    ) -> Result<(), OptionsError> {
+        match value {
+            Value::String(text) if !WORDS.contains(&name) => Self::add_text(object, name, &text, most),
+            value => Self::insert(object, name, value),
+        }
+    }
+
+    fn insert(object: &mut Map<String, Value>, name: &str, value: Value) -> Result<(), OptionsError> {
         if !Self::is_known(name) {
             return Err(OptionsError::Unknown(name.to_owned()));
         }
@@ -221,7 +233,8 @@ impl SynthesisOptions {
         }
     }
 
-    /// Adds an option that came as text, from a form or a query. A list has at most `most` numbers.
+    /// Adds an option that came as text, from a form or a query. A list has at most `most` numbers. A field that was left
+    /// empty is no option.
     ///
     /// # Errors
     /// As [`add`](Self::add).
@@ -237,7 +250,10 @@ impl SynthesisOptions {
         } else {
             OptionValue { most }.read(text.trim()).unwrap_or_else(|_| word())
         };
-        Self::add(object, name, value)
+        match text.trim().is_empty() && Self::is_known(name) {
+            true => Ok(()),
+            false => Self::insert(object, name, value),
+        }
     }
 }
 
@@ -265,6 +281,27 @@ mod tests {
         assert_eq!(options.latent, Some(vec![0.5, -1.0]));
         assert_eq!(options.model.as_deref(), Some("7"));
         assert_eq!(options.count.get(), 1);
+    }
+
+    #[test]
+    fn numbers_in_json_may_be_text_and_empty_fields_are_not_sent() {
+        let mut object = Map::new();
+        for (name, value) in [
+            ("seed", Value::from("18446744073709551615")),
+            ("latent", Value::from("[0.5, -1]")),
+            ("count", Value::from(" 2 ")),
+            ("model", Value::from("7")),
+            ("deadline_ms", Value::from("")),
+        ] {
+            SynthesisOptions::add(&mut object, name, value, 8).unwrap();
+        }
+        let options = SynthesisOptions::from_object(object).unwrap();
+        assert_eq!(options.seed, Some(u64::MAX));
+        assert_eq!(options.latent, Some(vec![0.5, -1.0]));
+        assert_eq!((options.count.get(), options.model.as_deref()), (2, Some("7")));
+        assert_eq!(options.deadline_ms, None);
+        assert_eq!(of_text(&[("seed", ""), ("style_preset", " ")]).unwrap(), SynthesisOptions::default());
+        assert!(refusal(&[("sede", "")]).contains("unknown option"));
     }
 
     #[test]

@@ -196,7 +196,11 @@ fn find_preset<'a>(model: &'a ServedModel, name: &str) -> Option<&'a Vec<f32>> {
     model.config().styles.iter().find(|style| style.name == name).map(|style| &style.latent)
 }
 
-fn read_mask(
+/// Reads the mask of `files` for `model`.
+///
+/// # Errors
+/// When it cannot be read, or `options` do not say which of two readings is meant.
+pub fn read_mask(
     model: &ServedModel,
     files: &Files<'_>,
     options: &SynthesisOptions,

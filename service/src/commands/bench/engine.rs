@@ -13,8 +13,10 @@ use serde::Serialize;
 use spadework_imaging::{EdgeMap, LabelMap, Limits};
 
 use crate::{
+    bounds::{MOST_BATCH, MOST_JOBS, at_most},
     commands::model::ModelArgs,
     outcome::Mistake,
+    output::outln,
     synthesis::{
         EngineDescription, Files, Job, Latent, Resize, ServedModel, SynthesisOptions, input, prepare,
     },
@@ -24,7 +26,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub struct EngineArgs {
     /// Batch sizes
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4, 8])]
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4, 8], value_parser = at_most::<MOST_BATCH>)]
     batch: Vec<usize>,
     /// A mask, or a folder of them; made-up ones without it
     #[arg(long, value_name = "FILE|DIR")]
@@ -33,7 +35,7 @@ pub struct EngineArgs {
     #[arg(long, value_name = "FILE|DIR", requires = "mask")]
     instances: Option<PathBuf>,
     /// Batches of each size that are timed
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = at_most::<MOST_JOBS>)]
     repeat: usize,
 }
 
@@ -98,7 +100,7 @@ pub fn run(model: &ModelArgs, args: &EngineArgs, json: bool) -> anyhow::Result<(
         rows,
     };
     if json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        outln!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         report.print();
     }
@@ -249,13 +251,13 @@ fn ms(time: Duration) -> f64 {
 impl Report {
     fn print(&self) {
         let isa = self.instruction_set.map(|isa| format!(", {isa}")).unwrap_or_default();
-        println!("{} on {} ({}{isa}), {} threads", self.model, self.device, self.precision, self.threads);
-        println!("plan {:.2} ms a mask", self.plan_ms);
+        outln!("{} on {} ({}{isa}), {} threads", self.model, self.device, self.precision, self.threads);
+        outln!("plan {:.2} ms a mask", self.plan_ms);
         let parts = self.parts_ms.iter().map(|(part, ms)| format!("{part} {ms:.1}"));
-        println!("one picture, ms: {}", parts.collect::<Vec<_>>().join(", "));
-        println!("batch   new mask ms   fastest ms   same mask ms   stroke ms   pictures/s");
+        outln!("one picture, ms: {}", parts.collect::<Vec<_>>().join(", "));
+        outln!("batch   new mask ms   fastest ms   same mask ms   stroke ms   pictures/s");
         for row in &self.rows {
-            println!(
+            outln!(
                 "{:5} {:13.1} {:12.1} {:14.1} {:11.1} {:12.2}",
                 row.batch,
                 row.median_ms,

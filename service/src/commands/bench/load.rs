@@ -9,6 +9,7 @@ use humantime::Duration;
 use crate::{
     load::{Arrival, Bounds, Client, Mix, Report, Summary, drive},
     outcome::Mistake,
+    output::outln,
 };
 
 /// Callers of the closed loop that finds the capacity.
@@ -90,9 +91,9 @@ pub fn run(url: &str, args: &LoadArgs, model: Option<&str>, json: bool) -> anyho
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("start tokio")?;
     let report = runtime.block_on(load(url, args, model))?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        outln!("{}", serde_json::to_string_pretty(&report)?);
     } else {
-        println!("{report}");
+        outln!("{report}");
     }
     Ok(())
 }

@@ -81,7 +81,9 @@ impl<'de> Visitor<'de> for MembersVisitor<'_> {
                         return Err(A::Error::custom("an unknown member"));
                     }
                     let value = object.next_value_seed(OptionValue { most: self.most })?;
-                    if let Err(error) = SynthesisOptions::add(&mut self.members.options, &name, value) {
+                    if let Err(error) =
+                        SynthesisOptions::add(&mut self.members.options, &name, value, self.most)
+                    {
                         *self.refusal = Some(error.into());
                         return Err(A::Error::custom("an option twice"));
                     }
@@ -93,11 +95,11 @@ impl<'de> Visitor<'de> for MembersVisitor<'_> {
 }
 
 impl MembersVisitor<'_> {
-    /// Where a value lies in the text; none for `null`.
+    /// Where a value lies in the text; none for `null` and for the empty text of a field that was left empty.
     fn range(&self, value: &RawValue) -> Option<Range<usize>> {
         let text = value.get();
         let from = text.as_ptr().addr() - self.start;
-        (text != "null").then_some(from..from + text.len())
+        (!matches!(text, "null" | "\"\"")).then_some(from..from + text.len())
     }
 }
 

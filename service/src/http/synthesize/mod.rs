@@ -6,6 +6,8 @@ mod answer_body;
 mod base64_in_place;
 mod intake;
 mod json;
+mod mask;
+mod part;
 mod request;
 mod schema;
 mod timing;
@@ -22,7 +24,7 @@ use axum::{
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use opentelemetry::trace::SpanContext;
 use spadework_batching::{Completed, Failure, Ticket};
-use spadework_imaging::{Format, Size, check_encodable};
+use spadework_imaging::{Format, MaskReport, Size, check_encodable};
 use spadework_metrics::{Outcome, Stage};
 use tokio::time::{timeout, timeout_at};
 
@@ -44,7 +46,8 @@ use schema::MadeFile;
 use timing::Timing;
 use workload::Workload;
 
-pub use schema::{SynthesisAnswer, SynthesisForm, SynthesisJson};
+pub use mask::{__path_read_mask, read_mask};
+pub use schema::{SynthesisAnswer, SynthesisForm, SynthesisJson, SynthesisQuery};
 
 /// Makes pictures from a mask
 ///
@@ -53,7 +56,9 @@ pub use schema::{SynthesisAnswer, SynthesisForm, SynthesisJson};
 #[utoipa::path(
     post,
     path = "/synthesize",
+    operation_id = "synthesize",
     tag = "synthesis",
+    params(SynthesisQuery),
     request_body(content(
         (SynthesisForm = "multipart/form-data"),
         (Vec<u8> = "image/png"),
@@ -69,6 +74,7 @@ pub use schema::{SynthesisAnswer, SynthesisForm, SynthesisJson};
             ("X-Request-Id" = String, description = "Finds the request in the server's log"),
             ("X-Seed" = u64, description = "The seed; of several pictures, the first one's"),
             ("X-Model" = String, description = "The model that made it"),
+            ("X-Mask-Format" = String, description = "What the mask's pixels were read as, such as `gray_ids`; then `sampled-from=WxH` if it had another size, and `unmatched=SHARE` of its pixels that match no label"),
             ("X-Batch-Size" = u32, description = "Pictures that were computed together"),
             ("Server-Timing" = String, description = "Milliseconds in decode, plan, queue, generate and encode"),
         )),
@@ -85,7 +91,7 @@ pub use schema::{SynthesisAnswer, SynthesisForm, SynthesisJson};
         (status = 503, description = "The server is starting or stopping; Retry-After says when to come back", body = ProblemBody, content_type = "application/problem+json"),
         (status = 504, description = "The deadline passed", body = ProblemBody, content_type = "application/problem+json"),
     ),
-    security((), ("key" = [])),
+    security((), ("key" = []), ("key_header" = [])),
 )]
 pub async fn synthesize(State(app): State<App>, request: Request) -> Response {
     let mut tally = Tally::new(app.clone());
@@ -272,7 +278,9 @@ impl Admitted<'_> {
             AnswerFormat::Json => schema::json(serving.model.name(), files, &report),
             _ => files.into_iter().map(|made| Segment::Plain(made.file)).collect(),
         };
-        Ok(respond(AnswerBody::new(segments, held), *accept, serving, seeds[0], &timing))
+        let mut response = respond(AnswerBody::new(segments, held), *accept, serving, seeds[0], &timing);
+        response.headers_mut().insert(HeaderName::from_static("x-mask-format"), mask_format(&report));
+        Ok(response)
     }
 
     /// When the batch has to end, so that its images can be encoded in time.
@@ -368,6 +376,19 @@ fn trace_batch(trace: &RequestTrace, queued: Instant, timing: &Timing, done: &[C
     trace.stage(Stage::Queue.as_str(), queued, timing.queue);
     let batch = done.last().map_or(SpanContext::NONE, |done| done.output.batch.clone());
     trace.linked_stage(Stage::Generate.as_str(), queued + timing.queue, timing.generate, batch);
+}
+
+/// How the mask was read, as a header: what its pixels mean, then what is remarkable about it.
+fn mask_format(report: &MaskReport) -> HeaderValue {
+    let mut text = report.encoding.to_string();
+    if report.original_size != report.size {
+        text += &format!("; sampled-from={}", report.original_size);
+    }
+    if report.unmatched > 0 {
+        text += &format!("; unmatched={:.4}", report.unmatched_share());
+    }
+    // Names, digits and punctuation.
+    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("unknown"))
 }
 
 fn respond(

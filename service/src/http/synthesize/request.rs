@@ -15,6 +15,7 @@ use super::{
     base64_in_place,
     intake::Intake,
     json::{self, FILES, Members},
+    part::{Part, TransferEncoding, name_of},
 };
 use crate::{
     codec::{Kind, Reserved, Work},
@@ -86,7 +87,7 @@ pub async fn read(app: &App, request: Request) -> Result<(SynthesisRequest, Rese
 enum Content {
     Mask(Vec<u8>),
     Json(Vec<u8>),
-    Parts(Vec<(String, Bytes)>),
+    Parts(Vec<Part>),
 }
 
 impl Content {
@@ -96,7 +97,9 @@ impl Content {
             Self::Mask(_) => 0,
             Self::Json(text) => text.len(),
             Self::Parts(parts) => {
-                parts.iter().filter(|(name, _)| !FILES.contains(&&**name)).map(|(_, part)| part.len()).sum()
+                let is_text =
+                    |part: &&Part| !FILES.contains(&&*part.name) || part.encoding == TransferEncoding::Base64;
+                parts.iter().filter(is_text).map(|part| part.bytes.len()).sum()
             }
         };
         bytes as u64
@@ -123,9 +126,7 @@ enum Form {
 fn form(headers: &HeaderMap) -> Result<Form, Problem> {
     if let Some(encoding) = headers.get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
         let encoding = String::from_utf8_lossy(encoding.as_bytes());
-        return Err(Problem::unsupported(format!(
-            "a body with `Content-Encoding: {encoding}` is not read here; send it as it is"
-        )));
+        return Err(Problem::unsupported_encoding(&encoding));
     }
     let Some(text) = headers.get(header::CONTENT_TYPE) else {
         let empty = !headers.contains_key(header::TRANSFER_ENCODING)
@@ -171,35 +172,39 @@ async fn read_bytes(mut body: Body) -> Result<Vec<u8>, Problem> {
 /// Parts of a form that are read; a request has a dozen at most.
 const MOST_PARTS: usize = 64;
 
-async fn read_parts(request: Request) -> Result<Vec<(String, Bytes)>, Problem> {
+async fn read_parts(request: Request) -> Result<Vec<Part>, Problem> {
     let mut parts = Multipart::from_request(request, &())
         .await
         .map_err(|_| Problem::malformed("the Content-Type has no boundary; let your client write it"))?;
     let mut read = Vec::new();
     while let Some(part) = parts.next_field().await.map_err(multipart_problem)? {
-        let Some(name) = part.name().map(str::to_owned) else {
+        let Some(name) = part.name().map(str::to_owned).or_else(|| name_of(part.headers())) else {
             return Err(Problem::malformed(
                 "a part has no name; name it `mask`, `style`, `instances` or an option",
             ));
         };
+        let has_file_name = part.file_name().is_some_and(|file| !file.is_empty());
         if !FILES.contains(&&*name) && name != "options" && !SynthesisOptions::is_known(&name) {
-            return Err(OptionsError::Unknown(name).into()); // without reading it
+            return Err(unknown_part(name, has_file_name)); // without reading it
         }
         if read.len() == MOST_PARTS {
             return Err(Problem::malformed(format!("there are more than {MOST_PARTS} parts; send fewer")));
         }
-        read.push((name, part.bytes().await.map_err(multipart_problem)?));
+        let encoding = TransferEncoding::of(part.headers());
+        let bytes = part.bytes().await.map_err(multipart_problem)?;
+        read.push(Part { name, has_file_name, encoding, bytes });
     }
     Ok(read)
 }
 
 fn parse_parts(
-    parts: Vec<(String, Bytes)>,
+    parts: Vec<Part>,
     mut options: Map<String, Value>,
     most: usize,
 ) -> Result<SynthesisRequest, Problem> {
     let mut read = SynthesisRequest::default();
-    for (name, bytes) in parts {
+    for part in parts.into_iter().filter(|part| !part.is_left_empty()) {
+        let (name, bytes) = (part.name.clone(), part.decoded()?);
         if let Some(place) = read.file(&name) {
             if place.replace(bytes).is_some() {
                 return Err(json::sent_twice(&name));
@@ -217,6 +222,15 @@ fn parse_parts(
     }
     read.options = SynthesisOptions::from_object(options)?;
     Ok(read)
+}
+
+/// A part that is not read: a file by a wrong name is told the names of files.
+fn unknown_part(name: String, has_file_name: bool) -> Problem {
+    let unknown = OptionsError::Unknown(name).to_string();
+    Problem::invalid_options(match has_file_name {
+        true => format!("send the mask as `mask` (the files are `mask`, `style` and `instances`): {unknown}"),
+        false => format!("{unknown}; the files are `mask`, `style` and `instances`"),
+    })
 }
 
 fn parse_json(

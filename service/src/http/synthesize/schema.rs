@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use serde::Serialize;
 use spadework_imaging::MaskReport;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{accept::AnswerFormat, answer_body::Segment};
-use crate::synthesis::SynthesisOptions;
+use crate::synthesis::{MaskFormat, OutputSize, Resize, SynthesisOptions};
 
 /// Pictures and how the mask was read.
 #[derive(Serialize, ToSchema)]
@@ -36,7 +36,7 @@ struct PictureAnswer {
 
 /// How a mask was read.
 #[derive(Serialize, ToSchema)]
-struct MaskAnswer {
+pub struct MaskAnswer {
     /// What its pixels turned out to mean, such as `gray_ids` or `rgb_colors`.
     format: String,
     /// Pixels in a row of the file.
@@ -45,6 +45,12 @@ struct MaskAnswer {
     height: usize,
     /// The classes in it, at the model's size.
     classes: Vec<ClassAnswer>,
+    /// The same in words, on one line.
+    description: String,
+    /// Pixels of 255 that were read as unknown.
+    unknown_255: u64,
+    /// Transparent pixels, read as unknown.
+    transparent: u64,
     /// Share of its pixels whose colour is no label's, 0 to 1.
     unmatched_share: f64,
 }
@@ -79,6 +85,40 @@ pub struct SynthesisForm {
     #[schema(inline)]
     #[serde(flatten)]
     fields: SynthesisOptions,
+}
+
+/// The options of a request in its query.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it is there for its description; the pairs are read one by one")]
+pub struct SynthesisQuery {
+    /// The model's name; the server's default model without one.
+    #[param(nullable = false)]
+    model: Option<String>,
+    /// Seed of the latent and the noise; a fresh one without it.
+    #[param(nullable = false)]
+    seed: Option<u64>,
+    /// One of the model's named styles.
+    #[param(nullable = false)]
+    style_preset: Option<String>,
+    /// 0 takes the encoder's mean for a style picture, 1 a sample of its posterior.
+    #[param(nullable = false, minimum = 0, maximum = 1)]
+    style_noise: Option<f32>,
+    /// How many pictures to make from the mask.
+    #[param(nullable = false, minimum = 1, maximum = 8)]
+    count: Option<u8>,
+    /// What the mask's pixels mean.
+    #[param(nullable = false, inline)]
+    mask_format: Option<MaskFormat>,
+    /// What to do with a mask of another size than the model's.
+    #[param(nullable = false, inline)]
+    resize: Option<Resize>,
+    /// The size of the picture.
+    #[param(nullable = false, inline)]
+    output_size: Option<OutputSize>,
+    /// How long the answer may take, in milliseconds.
+    #[param(nullable = false, minimum = 1)]
+    deadline_ms: Option<u64>,
 }
 
 /// A request as JSON: the files in base64 beside the options.
@@ -132,7 +172,8 @@ fn text(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-fn mask_answer(report: &MaskReport) -> MaskAnswer {
+/// How a mask was read, as it is answered.
+pub fn mask_answer(report: &MaskReport) -> MaskAnswer {
     let class = |class: &spadework_imaging::ClassPixels| ClassAnswer {
         id: class.id,
         name: class.name.clone(),
@@ -143,6 +184,9 @@ fn mask_answer(report: &MaskReport) -> MaskAnswer {
         width: report.original_size.width,
         height: report.original_size.height,
         classes: report.classes.iter().map(class).collect(),
+        description: report.sentence(),
+        unknown_255: report.unknown_255,
+        transparent: report.transparent,
         unmatched_share: report.unmatched_share(),
     }
 }

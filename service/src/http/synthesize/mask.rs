@@ -1,0 +1,102 @@
+//! `POST /mask`: what a file would be taken for as a mask, without a picture.
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, header},
+    response::Response,
+};
+use spadework_imaging::{encode_label_png, peek};
+use tokio::time::timeout;
+
+use super::{
+    AnswerFormat, accepted, mask_format, request,
+    schema::{MaskAnswer, SynthesisForm, SynthesisJson, SynthesisQuery, mask_answer},
+};
+use crate::{
+    codec::{Kind, Work},
+    http::{
+        app::App,
+        problem::{Problem, ProblemBody},
+    },
+    synthesis::read_mask as decode,
+};
+
+/// Reads a mask
+///
+/// Answers how `POST /synthesize` would read it: the class ids at the model's size as a grey PNG, or in JSON what its pixels
+/// mean and which classes are in it. Options are those of a synthesis; `model`, `mask_format` and `resize` matter here.
+#[utoipa::path(
+    post,
+    path = "/mask",
+    operation_id = "readMask",
+    tag = "synthesis",
+    params(SynthesisQuery),
+    request_body(content(
+        (SynthesisForm = "multipart/form-data"),
+        (Vec<u8> = "image/png"),
+        (SynthesisJson = "application/json"),
+    )),
+    responses(
+        (status = 200, description = "The mask as it was read", content(
+            (Vec<u8> = "image/png"),
+            (MaskAnswer = "application/json"),
+        ), headers(
+            ("X-Request-Id" = String, description = "Finds the request in the server's log"),
+            ("X-Model" = String, description = "The model it was read for"),
+            ("X-Mask-Format" = String, description = "What its pixels were read as"),
+        )),
+        (status = 400, description = "Not an image, damaged, or not parseable", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "An API key is needed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such model", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 406, description = "No accepted type can be answered", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 408, description = "The upload took too long", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Too many bytes or pixels", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "A type that is not read here", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "The mask's size or labels, or the options, do not fit the model", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "This key sent too much", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 500, description = "The fault is the server's", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The server is starting, stopping or busy", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security((), ("key" = []), ("key_header" = [])),
+)]
+pub async fn read_mask(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    let _in_flight = app.enter()?;
+    let accept = accepted(request.headers())?;
+    if !matches!(accept, AnswerFormat::Png | AnswerFormat::Json) {
+        return Err(Problem::not_acceptable(
+            "a mask is answered as image/png or application/json; ask for one of these",
+        ));
+    }
+    app.check_length(request.headers())?;
+    let (request, held) = timeout(app.settings.upload_timeout, request::read(&app, request))
+        .await
+        .map_err(|_| Problem::upload_timeout(app.settings.upload_timeout))??;
+    let options = &request.options;
+    let serving = app.fleet.get(options.model.as_deref()).ok_or_else(|| app.unknown_model(options))?;
+    let limits = app.settings.limits;
+    let pixels = peek(request.files()?.mask).map_or(0, |header| header.size.pixels().min(limits.pixels));
+    let model = serving.model.clone();
+    let job = move |_: &crate::codec::Gone<'_>| -> Result<_, Problem> {
+        let mask = decode(&model, &request.files()?, &request.options, &limits)?;
+        let file = match accept {
+            AnswerFormat::Json => {
+                serde_json::to_vec(&mask_answer(&mask.report)).map_err(|_| Problem::internal())?
+            }
+            _ => encode_label_png(&mask.labels)?,
+        };
+        drop((request, held));
+        Ok((file, mask_format(&mask.report)))
+    };
+    let (file, format) = app.codec.run(Work { kind: Kind::Prepare, pixels }, job).await??;
+    let mut response = Response::new(Body::from(file));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(accept.media_type()));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::VARY, HeaderValue::from_static("accept"));
+    headers.insert(HeaderName::from_static("x-mask-format"), format);
+    if let Ok(name) = HeaderValue::from_str(serving.model.name()) {
+        headers.insert(HeaderName::from_static("x-model"), name);
+    }
+    Ok(response)
+}
