@@ -46,9 +46,9 @@ pub struct DataArgs {
     #[arg(long, env = "SPADEWORK_TRAIN_LANDSCAPES", num_args = 0..=1, default_missing_value = "20000",
           conflicts_with_all = ["labels", "data"])]
     pub landscapes: Option<u64>,
-    /// Share of the landscapes' label maps that are painted over with a brush
-    #[arg(long, env = "SPADEWORK_TRAIN_BRUSHED", default_value_t = 0.35)]
-    pub brushed: f64,
+    /// Share of the landscapes that are made from a label map of plain painted shapes, as people paint
+    #[arg(long, env = "SPADEWORK_TRAIN_PAINTED", default_value_t = 0.45)]
+    pub painted: f64,
     /// How files are brought to the network's size
     #[arg(long, env = "SPADEWORK_TRAIN_PREPROCESS", value_enum, default_value_t = Preprocess::ResizeAndCrop)]
     pub preprocess: Preprocess,
@@ -99,8 +99,7 @@ impl DataArgs {
         mut report: impl FnMut(&str),
     ) -> anyhow::Result<(Arc<dyn Source>, Vec<HeldOut>)> {
         if let Some(epoch) = self.landscapes {
-            let exact = Self { brushed: 0.0, ..self.clone() };
-            let training = exact.landscapes(architecture, epoch, seed ^ SEGMENTER)?;
+            let training = self.landscapes(architecture, epoch, seed ^ SEGMENTER)?;
             return Ok((training, HeldOut::landscapes(seed ^ HELD_OUT, count)));
         }
         let set = label_set(architecture, labels)?;
@@ -151,10 +150,10 @@ impl DataArgs {
                 "landscapes have {classes} labels at {side}x{side} and no instances; give the model those"
             )));
         }
-        if epoch == 0 || !(0.0..=1.0).contains(&self.brushed) {
-            return Err(Mistake::error("--landscapes is at least 1, and --brushed a share from 0 to 1"));
+        if epoch == 0 || !(0.0..=1.0).contains(&self.painted) {
+            return Err(Mistake::error("--landscapes is at least 1, and --painted a share from 0 to 1"));
         }
-        Ok(Arc::new(Landscapes { seed, epoch, brushed: self.brushed }))
+        Ok(Arc::new(Landscapes { seed, epoch, painted: self.painted }))
     }
 
     fn pairs(&self, edges: bool) -> anyhow::Result<Pairs> {

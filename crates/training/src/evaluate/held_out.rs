@@ -40,7 +40,7 @@ pub struct Rendered {
 impl HeldOut {
     /// `count` landscapes of a seed.
     pub fn landscapes(seed: u64, count: u64) -> Vec<Self> {
-        let source = Landscapes { seed, epoch: count, brushed: 0.0 };
+        let source = Landscapes { seed, epoch: count, painted: 0.0 };
         (0..count).into_par_iter().map(|position| Self::landscape(&source, position)).collect()
     }
 

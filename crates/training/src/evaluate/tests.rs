@@ -112,7 +112,7 @@ fn better_pictures_measure_better() {
     const COUNT: u64 = 6;
     const STEPS: u64 = 12;
     let held_out = HeldOut::landscapes(5, COUNT);
-    let source: Arc<dyn Source> = Arc::new(Pieces::of(Landscapes { seed: 6, epoch: 100, brushed: 0.0 }));
+    let source: Arc<dyn Source> = Arc::new(Pieces::of(Landscapes { seed: 6, epoch: 100, painted: 0.0 }));
     let (mut first, mut last) = (0.0, 0.0);
     let segmenter = Segmenter::train(&source, 14, STEPS, 1, |step, loss| {
         if step == 0 {
