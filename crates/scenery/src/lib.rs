@@ -9,6 +9,7 @@ mod class;
 mod clouds;
 mod draw;
 mod grass;
+mod guides;
 mod layout;
 mod light;
 mod noise;
@@ -26,6 +27,7 @@ mod water;
 pub use camera::SIDE;
 pub use class::{CLASSES, Class};
 use glam::Vec3;
+pub use guides::{Guides, MATERIALS};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use spadework_imaging::{LabelMap, RgbImage};
@@ -82,12 +84,22 @@ impl Landscape {
     /// The picture in a mood, varied by the style's seed.
     pub fn paint(&self, mood: Mood, seed: u64) -> RgbImage {
         let style = Style::of(mood, seed);
+        self.lit(&style, &shadow::sunlit(&self.scene, &style))
+    }
+
+    /// The same, and what the renderer knows of it.
+    pub fn paint_with_guides(&self, mood: Mood, seed: u64) -> (RgbImage, Guides) {
+        let style = Style::of(mood, seed);
         let sunlit = shadow::sunlit(&self.scene, &style);
-        let mut colors = light::shade(&self.scene, &style, &sunlit);
-        water::flood(&self.scene, &style, &sunlit, &mut colors);
+        (self.lit(&style, &sunlit), Guides::of(&self.scene, &style, &sunlit))
+    }
+
+    fn lit(&self, style: &Style, sunlit: &[f32]) -> RgbImage {
+        let mut colors = light::shade(&self.scene, style, sunlit);
+        water::flood(&self.scene, style, sunlit, &mut colors);
         let pixel = |i: usize| {
             let block = Surface::block(i % SIDE, i / SIDE);
-            develop(&style, block.map(|cell| colors[cell]).iter().sum::<Vec3>() / block.len() as f32, i)
+            develop(style, block.map(|cell| colors[cell]).iter().sum::<Vec3>() / block.len() as f32, i)
         };
         let pixels = (0..SIDE * SIDE).flat_map(pixel).collect();
         RgbImage::new(SIDE, SIDE, pixels).expect("a colour for each pixel")

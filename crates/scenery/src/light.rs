@@ -55,9 +55,8 @@ fn cloud(camera: &Camera, style: &Style, cell: &Cell, x: f32, y: f32) -> Vec3 {
     behind.lerp(body, clouds::opacity(cell.tone))
 }
 
-fn solid(style: &Style, cell: &Cell, sunlit: f32) -> Vec3 {
-    let (dark, light) = style.colors[cell.material as usize];
-    let albedo = dark.lerp(light, (0.5 + 0.5 * cell.tone).clamp(-0.15, 1.15)).max(Vec3::ZERO);
+/// The share of the sun's light that a surface takes, by its angle.
+pub(crate) fn direct(style: &Style, cell: &Cell) -> f32 {
     let facing = cell.normal.dot(style.sun);
     // Leaves and snow let light through and around.
     let wrap = match cell.material {
@@ -65,7 +64,13 @@ fn solid(style: &Style, cell: &Cell, sunlit: f32) -> Vec3 {
         Material::Snow => 0.15,
         _ => 0.0,
     };
-    let direct = ((facing + wrap) / (1.0 + wrap)).max(0.0);
+    ((facing + wrap) / (1.0 + wrap)).max(0.0)
+}
+
+fn solid(style: &Style, cell: &Cell, sunlit: f32) -> Vec3 {
+    let (dark, light) = style.colors[cell.material as usize];
+    let albedo = dark.lerp(light, (0.5 + 0.5 * cell.tone).clamp(-0.15, 1.15)).max(Vec3::ZERO);
+    let direct = direct(style, cell);
     let above = 0.5 + 0.5 * cell.normal.y;
     let sky = style.skylight * (0.35 + 0.65 * above) * cell.openness;
     let bounce = style.sunlight * 0.1 * (1.0 - above) * cell.openness;

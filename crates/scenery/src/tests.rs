@@ -75,6 +75,18 @@ fn cloud_is_labelled_from_where_it_hides_half_of_the_sky() {
     assert!(seen > 4_000, "{seen} cells of cloud");
 }
 
+#[test]
+fn guides_are_of_the_picture_that_they_come_with() {
+    let landscape = Landscape::of(4);
+    let (picture, guides) = landscape.paint_with_guides(Mood::Day, 2);
+    assert_eq!(picture, landscape.paint(Mood::Day, 2));
+    let sky = landscape.labels.iter().position(|&id| id == Class::Sky.id()).unwrap();
+    assert_eq!((guides.nearness[sky], guides.materials[sky]), (0.0, surface::Material::Sky as u8));
+    let length = |n: &[f32; 3]| n.iter().map(|v| v * v).sum::<f32>();
+    assert!(guides.normals.iter().all(|normal| (length(normal) - 1.0).abs() < 1e-3));
+    assert!(guides.light.iter().any(|&light| light < 0.1) && guides.light.iter().any(|&light| light > 0.6));
+}
+
 /// Brightness between a pixel and its right neighbour, where both are deep in one label: a grain of single pixels
 /// would change the sign of the difference at every step.
 #[test]

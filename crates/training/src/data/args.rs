@@ -19,6 +19,9 @@ const HELD_OUT: u64 = 0x6865_6c64_206f_7574;
 /// The same for the segmenter.
 const SEGMENTER: u64 = 0x7365_676d_656e_7473;
 
+/// What kind of masks, and the pairs to measure on.
+pub type HeldOutSet = (&'static str, Vec<HeldOut>);
+
 /// Where training pairs come from.
 #[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
 #[group(id = "source")]
@@ -86,7 +89,7 @@ impl DataArgs {
         Ok(Arc::new(Files::new(pairs.pairs, self.options(architecture, set, seed))?))
     }
 
-    /// Pairs to train a segmenter on, and at most `count` others to measure with, which it never sees.
+    /// Pairs to train a segmenter on, and kinds of at most `count` others each to measure with, which it never sees.
     ///
     /// # Errors
     /// When the data cannot be used, or are too few, with a sentence that says what to change.
@@ -97,10 +100,11 @@ impl DataArgs {
         seed: u64,
         count: u64,
         mut report: impl FnMut(&str),
-    ) -> anyhow::Result<(Arc<dyn Source>, Vec<HeldOut>)> {
+    ) -> anyhow::Result<(Arc<dyn Source>, Vec<HeldOutSet>)> {
         if let Some(epoch) = self.landscapes {
             let training = self.landscapes(architecture, epoch, seed ^ SEGMENTER)?;
-            return Ok((training, HeldOut::landscapes(seed ^ HELD_OUT, count)));
+            let set = |masks, painted| (masks, HeldOut::landscapes(seed ^ HELD_OUT, count, painted));
+            return Ok((training, vec![set("rendered", false), set("painted", true)]));
         }
         let set = label_set(architecture, labels)?;
         let mut pairs = self.pairs(architecture.instance_edges)?;
@@ -121,7 +125,7 @@ impl DataArgs {
         };
         let held_out: Arc<dyn Source> = Arc::new(Files::new(held_out, still)?);
         let training = Files::new(pairs.pairs, self.options(architecture, set, seed))?;
-        Ok((Arc::new(training), HeldOut::samples(&held_out, 0, count)?))
+        Ok((Arc::new(training), vec![("held-out", HeldOut::samples(&held_out, 0, count)?)]))
     }
 
     fn transform(&self, architecture: &Architecture) -> Transform {
