@@ -9,6 +9,7 @@ pub mod data;
 pub mod distributed;
 pub mod evaluate;
 pub mod export;
+pub mod features;
 pub mod losses;
 pub mod networks;
 pub mod objective;

@@ -43,6 +43,9 @@ pub trait Learner {
         draws: &Draws,
     ) -> candle_core::Result<(Losses, Gradients)>;
 
+    /// Which share of the run is done, from 0 to 1, for weights of losses that change in its course.
+    fn advance(&mut self, progress: f64);
+
     /// Whether batch norm uses its running statistics from now on, and leaves them as they are.
     fn freeze_statistics(&mut self, frozen: bool);
 }

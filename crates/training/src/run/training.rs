@@ -86,6 +86,7 @@ impl<L: Learner> Training<L> {
         let parts =
             self.feed.next_step().with_context(|| format!("take the samples of step {}", step + 1))?;
         self.learner.freeze_statistics(optimization.statistics_are_frozen(step));
+        self.learner.advance(step as f64 / self.config.total_steps().max(1) as f64);
         let pace = Pace {
             step,
             rates: optimization.rates.scaled(optimization.schedule.factor(step)),
