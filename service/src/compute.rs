@@ -18,24 +18,18 @@ pub struct ComputeArgs {
     #[arg(long, env = "SPADEWORK_PRECISION", default_value = "auto")]
     pub precision: PrecisionChoice,
     /// Threads of the network on a CPU; 0 is one for each core
-    #[arg(long, env = "SPADEWORK_THREADS", default_value_t = 0, value_parser = at_most::<4096>)]
+    #[arg(long, env = "SPADEWORK_THREADS", default_value_t = 0, value_parser = at_most::<MOST_THREADS>)]
     pub threads: usize,
     /// The most that the kernels on a CPU may use: portable, neon, avx2, avx512, avx512-bf16 or amx; the fastest there is
     /// without it
     #[arg(long, env = "SPADEWORK_INSTRUCTION_SET", value_name = "NAME")]
     pub instruction_set: Option<InstructionSet>,
     /// Memory for modulation tables and pictures of masks that come again, in MiB, of each model on a CPU
-    #[arg(long, env = "SPADEWORK_TABLE_CACHE_MIB", default_value_t = DEFAULT_CACHE_BYTES >> 20, value_parser = at_most::<{ 1 << 20 }>)]
+    #[arg(long, env = "SPADEWORK_TABLE_CACHE_MIB", default_value_t = DEFAULT_CACHE_BYTES >> 20, value_parser = at_most::<MOST_MIB>)]
     pub table_cache_mib: usize,
     /// Give batches of a size that has run before to a CUDA device as CUDA graphs, each of them in one call; takes memory
     #[arg(long, env = "SPADEWORK_CUDA_GRAPHS", value_parser = BoolishValueParser::new())]
     pub cuda_graphs: bool,
-}
-
-/// A number that no machine has more of.
-pub fn at_most<const MOST: usize>(text: &str) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|number| *number <= MOST);
-    number.ok_or_else(|| format!("it must be a whole number from 0 to {MOST}"))
 }
 
 impl ComputeArgs {

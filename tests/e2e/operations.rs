@@ -202,7 +202,8 @@ fn a_stalled_upload_holds_nothing_for_long() {
 
 #[test]
 fn settings_that_cannot_work_are_all_told_before_anything_starts() {
-    let said = mistake(&["serve", "--max-batch", "0", "--models", "/no/such/folder", "--lame-duck", "1h"]);
+    let wrong = ["--max-batch", "0", "--models", "/no/such/folder", "--lame-duck", "1h", "--grace", "30s"];
+    let said = mistake(&[&["serve"], &wrong[..]].concat());
     for part in ["--max-batch", "/no/such/folder", "--lame-duck"] {
         assert!(said.contains(part), "{said}");
     }

@@ -1,5 +1,6 @@
 //! What tests of operations share, here and in other crates: finite differences, a small architecture, an emulated device.
 
+#[cfg_attr(not(test), expect(clippy::unwrap_used, reason = "what fails in a test ends it"))]
 mod finite_differences;
 
 use std::sync::{Arc, LazyLock};
@@ -76,6 +77,8 @@ pub fn masks(architecture: &Architecture) -> (Tensor, Tensor) {
     let labels =
         (0..2 * h * w).map(cell).map(|(n, y, x)| ((y / 9 + n) % 3 + usize::from(x > 11 + y / 5)) as u8);
     let edges = (0..2 * h * w).map(cell).map(|(n, y, x)| u8::from(y % 9 == n || x == 11 + y / 5));
-    let tensor = |values: Vec<u8>| Tensor::from_vec(values, (2, h, w), &Device::Cpu).unwrap();
+    let tensor = |values: Vec<u8>| {
+        Tensor::from_vec(values, (2, h, w), &Device::Cpu).expect("as many as the shape has")
+    };
     (tensor(labels.collect()), tensor(edges.collect()))
 }

@@ -284,3 +284,68 @@ fn next_batch<K, T>(
     }
     next
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cost::CostModel;
+    use crate::job_queue::{QueueId, Waiting};
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// A queue of `depth` jobs that are due in an hour; a batch takes `base` and `each` ms a job.
+    fn queue(
+        id: u64,
+        (depth, base, each, largest): (usize, u32, u32, usize),
+        now: Instant,
+    ) -> JobQueue<(), ()> {
+        let points: Vec<_> = (1..=largest).map(|size| (size, (base + each * size as u32) * MS)).collect();
+        let mut queue = JobQueue::new(QueueId(id), (), CostModel::measured(&points).unwrap());
+        let deadline = now + Duration::from_secs(3600);
+        let job = |job| Waiting { id: 1000 * id + job, deadline, queued_at: now, bytes: 1, payload: () };
+        queue.waiting.extend((0..depth as u64).map(job));
+        queue
+    }
+
+    fn queues() -> impl Strategy<Value = Vec<(usize, u32, u32, usize)>> {
+        prop::collection::vec((0..40usize, 1..50u32, 0..20u32, 1..9usize), 1..4)
+    }
+
+    proptest! {
+        /// What is refused without a forecast, a forecast would refuse too.
+        #[test]
+        fn no_forecast_is_earlier_than_the_least(
+            shapes in queues(),
+            free in prop::collection::vec(0..200u32, 1..4),
+            count in 1..6usize,
+        ) {
+            let now = Instant::now();
+            let queues: Vec<_> = (0..).zip(&shapes).map(|(id, shape)| queue(id, *shape, now)).collect();
+            let free: Vec<_> = free.into_iter().map(|ms| now + ms * MS).collect();
+            let newcomer = Newcomer { queue: 0, count, deadline: now + Duration::from_secs(3600) };
+            let placed = forecast(&queues, &free, Some(newcomer), now).newcomer.unwrap();
+            prop_assert!(earliest_end(&queues[0], &free, count, now) <= ends_at(&queues[0], placed, now));
+        }
+
+        /// What a scrape is told without a forecast is what a forecast tells, but for how batches fall on devices. It is
+        /// more where a job joins those that go before another queue's.
+        #[test]
+        fn the_wait_that_is_told_is_the_forecast_s_within_a_batch(
+            shapes in queues(),
+            free in prop::collection::vec(0..20u32, 1..4),
+        ) {
+            let now = Instant::now();
+            let queues: Vec<_> = (0..).zip(&shapes).map(|(id, shape)| queue(id, *shape, now)).collect();
+            let free: Vec<_> = free.into_iter().map(|ms| now + ms * MS).collect();
+            let patient = Newcomer { queue: 0, count: 1, deadline: now + Duration::from_secs(100_000) };
+            let placed = forecast(&queues, &free, Some(patient), now).newcomer.unwrap();
+            let (told, foreseen) = (predicted_wait(&queues, &free, 0, now), placed.finished - now);
+            let largest = queues.iter().map(|queue| queue.cost.time(queue.cost.knee())).max().unwrap();
+            let apart = 2 * largest + 20 * MS;
+            prop_assert!(foreseen <= told + apart, "{told:?} and {foreseen:?}");
+            prop_assert!(queues.len() > 1 || told <= foreseen + apart, "{told:?} and {foreseen:?}");
+        }
+    }
+}

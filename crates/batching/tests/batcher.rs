@@ -4,7 +4,8 @@
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use spadework_batching::{
@@ -368,4 +369,76 @@ async fn a_reserved_place_counts_for_those_that_ask_after_it_and_needs_no_margin
         assert_eq!(bench.hand.pass(), [job]);
         assert_eq!(ticket.await.unwrap().output, job);
     }
+}
+
+/// A job whose end may take long, on its device's thread.
+struct Clinging(Option<(Sender<()>, Receiver<()>)>);
+
+impl Drop for Clinging {
+    fn drop(&mut self) {
+        if let Some((clings, until)) = self.0.take() {
+            clings.send(()).unwrap();
+            let _ = until.recv(); // or until the test has ended
+        }
+    }
+}
+
+struct Taker;
+
+impl spadework_batching::Worker for Taker {
+    type Key = &'static str;
+    type Job = Clinging;
+    type Output = ();
+
+    fn start(
+        &mut self,
+        _: &&'static str,
+        jobs: &[Clinging],
+    ) -> Result<spadework_batching::Started<()>, spadework_batching::BatchError> {
+        Ok(spadework_batching::Started::Complete(vec![(); jobs.len()]))
+    }
+}
+
+#[tokio::test]
+async fn a_device_whose_thread_never_comes_for_what_waits_is_stalled() {
+    let start = Instant::now();
+    let moved = Arc::new(AtomicU64::new(0));
+    let read = moved.clone();
+    let clock = move || start + Duration::from_millis(read.load(Ordering::SeqCst));
+    let device = Device::new("gone", || Ok(Taker));
+    let batcher = Batcher::start(Settings::default(), Arc::new(clock), Arc::new(()), vec![device]).unwrap();
+    let queue = batcher.open("q", cost(1));
+    let ((let_go, until), (clings, clung)) = (channel(), channel());
+    let deadline = start + Duration::from_secs(3600);
+    // Answered, but the thread does not come back from it.
+    queue.submit(Clinging(Some((clings, until))), 1, deadline).unwrap().await.unwrap();
+    clung.recv().unwrap();
+    let waits = queue.submit(Clinging(None), 1, deadline).unwrap();
+    assert_eq!(batcher.health(), Health::Serving);
+    let stall = Settings::default().stall_after.as_millis() as u64;
+    moved.store(stall - 1, Ordering::SeqCst);
+    assert_eq!(batcher.health(), Health::Serving);
+    moved.store(stall + 1, Ordering::SeqCst);
+    assert_eq!(batcher.health(), Health::Stalled { device: "gone".to_owned() });
+    let_go.send(()).unwrap();
+    waits.await.unwrap();
+    assert_eq!(batcher.health(), Health::Serving);
+}
+
+#[tokio::test]
+async fn a_place_is_room_whatever_a_job_turns_out_to_hold() {
+    let mut settings = Settings::default();
+    settings.limits.bytes = 10;
+    let device = Device::new("taker", || Ok(Taker));
+    let batcher = Batcher::start(settings, Arc::new(Instant::now), Arc::new(()), vec![device]).unwrap();
+    let queue = batcher.open("q", cost(1));
+    let deadline = Instant::now() + Duration::from_secs(3600);
+    let place = queue.reserve(1, 8, deadline).ok().unwrap();
+    assert!(matches!(queue.reserve(1, 3, deadline), Err(Refused::Full { .. })), "a place counts");
+    let tickets = queue.submit_reserved(place, vec![(Clinging(None), 50)], deadline).unwrap();
+    for ticket in tickets {
+        ticket.await.unwrap();
+    }
+    drop(queue.reserve(1, 10, deadline).ok().unwrap());
+    assert!(queue.reserve(1, 10, deadline).is_ok(), "a place that is dropped is free");
 }

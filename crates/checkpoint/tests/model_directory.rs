@@ -261,6 +261,8 @@ fn a_safetensors_generator_is_imported_by_its_shapes() {
         weights: written.join("generator.safetensors"),
         encoder: Some(written.join("encoder.safetensors")),
         options,
+        prefix: None,
+        encoder_prefix: None,
         labels: Vec::new(),
         description: String::new(),
         licence: String::new(),

@@ -7,7 +7,7 @@
     not(any(test, feature = "cuda", feature = "emulated")),
     expect(dead_code, reason = "this build has nothing that runs a call")
 )]
-mod call;
+pub(crate) mod call;
 #[cfg(any(test, feature = "emulated"))]
 mod emulated;
 mod error;
@@ -17,8 +17,7 @@ mod fault;
 pub mod generator;
 mod info;
 #[cfg(any(test, feature = "cuda"))]
-#[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "only a CUDA device has page-locked memory"))]
-mod pinned;
+pub(crate) mod pinned;
 #[cfg_attr(
     not(any(test, feature = "cuda", feature = "emulated")),
     expect(dead_code, reason = "this build has no device to compute on")

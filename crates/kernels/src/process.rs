@@ -18,8 +18,8 @@ mod glibc {
         if threads != 1 {
             return;
         }
-        // SAFETY: this is the only thread, so none reads the environment meanwhile.
         if std::env::var_os(SPIN_LIMIT).is_none() {
+            // SAFETY: this is the only thread, so none reads the environment meanwhile.
             unsafe { std::env::set_var(SPIN_LIMIT, "1") };
         }
         // SAFETY: these change how memory is obtained from now on, and nothing that was.

@@ -4,13 +4,18 @@ use glam::{Vec2, Vec3};
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
-use crate::camera::{Camera, SIDE};
+use crate::camera::{Camera, GRID, SAMPLES, SIDE};
 use crate::class::Class;
 use crate::noise::{Noise, smoothstep};
-use crate::surface::{Material, Surface};
+use crate::surface::{Cell, Material, Surface};
 
-/// Density above which a pixel is labelled cloud.
-const LABELLED: f32 = 0.4;
+/// The share of the sky that cloud of a density hides.
+pub(crate) fn opacity(density: f32) -> f32 {
+    smoothstep(0.02, 0.6, density)
+}
+
+/// Density of the cloud that hides half of the sky: it is labelled from there on.
+pub(crate) const HALF: f32 = 0.31;
 
 struct Puff {
     center: Vec2,
@@ -19,7 +24,7 @@ struct Puff {
     base: f32,
 }
 
-/// The clouds of one sky.
+/// The clouds of one sky. Lengths are pixels.
 pub(crate) struct Clouds {
     puffs: Vec<Puff>,
     layer: Option<Layer>,
@@ -46,7 +51,7 @@ impl Clouds {
         };
         let mut puffs = Vec::new();
         for _ in 0..heaps {
-            heap(&mut within, camera, &mut puffs);
+            heap(&mut within, camera.horizon / SAMPLES as f32, &mut puffs);
         }
         let layer = sheet.then(|| Layer {
             coverage: within(0.2, 0.75),
@@ -58,42 +63,19 @@ impl Clouds {
 
     /// Draws them into the sky that the land leaves free.
     pub(crate) fn cover(&self, noise: &Noise, camera: &Camera, surface: &mut Surface) {
-        let rows = (camera.horizon.ceil() as usize + 1).min(SIDE);
+        let horizon = camera.horizon / SAMPLES as f32;
+        let rows = (horizon.ceil() as usize + 1).min(SIDE);
         let density: Vec<f32> = (0..rows * SIDE)
-            .map(|i| self.density(noise, camera, (i % SIDE) as f32, (i / SIDE) as f32))
+            .map(|i| self.density(noise, horizon, (i % SIDE) as f32, (i / SIDE) as f32))
             .collect();
-        let at = |x: usize, y: usize| density[y.min(rows - 1) * SIDE + x.min(SIDE - 1)];
-        for y in 0..rows {
-            for x in 0..SIDE {
-                let cell = surface.at_mut(x, y);
-                let here = at(x, y);
-                if !cell.class.is_sky() || here <= 0.0 {
-                    continue;
-                }
-                // The slope over a few pixels, so that billows rather than pixels catch the light.
-                let slope = |dx: usize, dy: usize| {
-                    at(x + dx, y + dy) - at(x.saturating_sub(dx), y.saturating_sub(dy))
-                };
-                let wide =
-                    Vec3::new(-slope(7, 0), slope(0, 7), 0.0) + Vec3::new(-slope(2, 0), slope(0, 2), 0.0);
-                let lean = wide + Vec3::new(0.0, 0.0, -0.7);
-                let overhead = at(x, y.saturating_sub(9)) + at(x, y.saturating_sub(18));
-                cell.material = Material::Cloud;
-                cell.tone = here;
-                cell.openness = 1.0 - 0.5 * overhead;
-                cell.normal = lean.normalize();
-                if here > LABELLED {
-                    cell.class = Class::Clouds;
-                }
-            }
-        }
+        paint(surface, rows, |x, y| density[y.min(rows - 1) * SIDE + x.min(SIDE - 1)], Cell::is_open_sky);
     }
 
-    fn density(&self, noise: &Noise, camera: &Camera, x: f32, y: f32) -> f32 {
+    fn density(&self, noise: &Noise, horizon: f32, x: f32, y: f32) -> f32 {
         let at = Vec2::new(x, y);
         let heaps = self.heaps(noise, at);
         let sheet = self.layer.as_ref().map_or(0.0, |layer| {
-            let elevation = (camera.horizon - y).max(0.0) / SIDE as f32 + 0.09;
+            let elevation = (horizon - y).max(0.0) / SIDE as f32 + 0.09;
             let reach = layer.scale / elevation;
             let sheet =
                 Vec2::new((x / SIDE as f32 - 0.5) * reach * layer.stretch, 0.55 * reach) + self.offset;
@@ -123,10 +105,43 @@ impl Clouds {
     }
 }
 
+/// Makes cloud of the cells that `takes`, from the density of each pixel of the first `rows`.
+pub(crate) fn paint(
+    surface: &mut Surface,
+    rows: usize,
+    at: impl Fn(usize, usize) -> f32,
+    takes: impl Fn(&Cell) -> bool,
+) {
+    for y in 0..rows {
+        for x in 0..SIDE {
+            let here = at(x, y);
+            if here <= 0.0 {
+                continue;
+            }
+            // The slope over a few pixels, so that billows rather than pixels catch the light.
+            let slope =
+                |dx: usize, dy: usize| at(x + dx, y + dy) - at(x.saturating_sub(dx), y.saturating_sub(dy));
+            let wide = Vec3::new(-slope(7, 0), slope(0, 7), 0.0) + Vec3::new(-slope(2, 0), slope(0, 2), 0.0);
+            let lean = wide + Vec3::new(0.0, 0.0, -0.7);
+            let overhead = at(x, y.saturating_sub(9)) + at(x, y.saturating_sub(18));
+            for i in Surface::block(x, y) {
+                let cell = surface.at_mut(i % GRID, i / GRID);
+                if takes(cell) {
+                    cell.material = Material::Cloud;
+                    cell.tone = here;
+                    cell.openness = 1.0 - 0.5 * overhead;
+                    cell.normal = lean.normalize();
+                    cell.class = if here > HALF { Class::Clouds } else { cell.class };
+                }
+            }
+        }
+    }
+}
+
 /// A cumulus: puffs over a flat base, largest in the middle.
-fn heap(within: &mut impl FnMut(f32, f32) -> f32, camera: &Camera, puffs: &mut Vec<Puff>) {
-    let base = camera.horizon * within(0.22, 0.86);
-    let near = 0.35 + 0.65 * (1.0 - base / camera.horizon) + 0.25;
+fn heap(within: &mut impl FnMut(f32, f32) -> f32, horizon: f32, puffs: &mut Vec<Puff>) {
+    let base = horizon * within(0.22, 0.86);
+    let near = 0.35 + 0.65 * (1.0 - base / horizon) + 0.25;
     let middle = within(-10.0, SIDE as f32 + 10.0);
     let half = within(24.0, 70.0) * near;
     let swell = within(0.26, 0.5);

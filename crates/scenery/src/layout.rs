@@ -7,12 +7,15 @@ use glam::{Vec2, Vec3};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-use crate::camera::{Camera, SIDE};
+use crate::camera::{Camera, GRID, SAMPLES};
 use crate::class::Class;
 use crate::clouds::Clouds;
+use crate::draw::Draw;
 use crate::noise::Noise;
 use crate::plants::{Plant, Species};
+use crate::scene::{Caster, Land, Scene};
 use crate::stones::Stone;
+use crate::surface::Surface;
 use crate::terrain::{Belt, Peak, Relief, Strip, Terrain, Water};
 
 /// The plan of one landscape.
@@ -41,7 +44,7 @@ pub(crate) struct Cover {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Scene {
+enum Setting {
     Lake,
     Coast,
     Beach,
@@ -54,16 +57,16 @@ enum Scene {
 }
 
 /// How often each scene comes.
-const SCENES: [(Scene, u32); 9] = [
-    (Scene::Lake, 16),
-    (Scene::Coast, 13),
-    (Scene::Beach, 14),
-    (Scene::Meadow, 14),
-    (Scene::Desert, 11),
-    (Scene::Snowfield, 8),
-    (Scene::River, 11),
-    (Scene::Badlands, 8),
-    (Scene::Hills, 8),
+const SCENES: [(Setting, u32); 9] = [
+    (Setting::Lake, 16),
+    (Setting::Coast, 13),
+    (Setting::Beach, 14),
+    (Setting::Meadow, 14),
+    (Setting::Desert, 11),
+    (Setting::Snowfield, 8),
+    (Setting::River, 11),
+    (Setting::Badlands, 8),
+    (Setting::Hills, 8),
 ];
 
 impl Layout {
@@ -73,8 +76,8 @@ impl Layout {
         let noise = Noise::new(&mut random.0);
         let scene = random.scene();
         let camera = Camera {
-            horizon: random.within(0.36, 0.6) * SIDE as f32,
-            focal: 240.0,
+            horizon: random.within(0.36, 0.6) * GRID as f32,
+            focal: 240.0 * SAMPLES as f32,
             height: random.within(1.7, 3.0),
         };
         let terrain = Terrain {
@@ -93,6 +96,27 @@ impl Layout {
 }
 
 impl Layout {
+    /// Lets light fall on it.
+    pub(crate) fn scene(self, surface: Surface) -> Scene {
+        let plants = self.plants.iter().map(|plant| Caster {
+            foot: plant.foot,
+            spread: plant.spread(),
+            height: plant.height,
+        });
+        let stones = self.stones.iter().map(|stone| Caster {
+            foot: stone.foot,
+            spread: stone.radius,
+            height: 1.1 * stone.radius,
+        });
+        Scene {
+            camera: self.camera,
+            noise: self.terrain.noise.clone(),
+            casters: plants.chain(stones).collect(),
+            land: Land::Terrain(self.terrain),
+            surface,
+        }
+    }
+
     /// Puts plants and stones on the ground, takes out those that stand in water or on a road, and orders them from far
     /// to near.
     pub(crate) fn settle(&mut self) {
@@ -113,54 +137,27 @@ impl Layout {
     }
 }
 
-impl Scene {
+impl Setting {
     fn has_basin(self) -> bool {
         matches!(self, Self::Lake | Self::Coast | Self::Beach)
     }
 }
 
-/// The layout's stream of random numbers.
-struct Draw(ChaCha8Rng);
-
 impl Draw {
-    fn within(&mut self, from: f32, to: f32) -> f32 {
-        from + (to - from) * self.0.random::<f32>()
-    }
-
-    fn chance(&mut self, share: f64) -> bool {
-        self.0.random_bool(share)
-    }
-
-    fn count(&mut self, from: usize, to: usize) -> usize {
-        self.0.random_range(from..=to)
-    }
-
-    fn pick<T: Copy>(&mut self, choices: &[(T, u32)]) -> T {
-        let total = choices.iter().map(|(_, weight)| weight).sum();
-        let mut left = self.0.random_range(0..total);
-        for &(choice, weight) in choices {
-            if left < weight {
-                return choice;
-            }
-            left -= weight;
-        }
-        choices[0].0
-    }
-
     fn offset(&mut self) -> Vec2 {
         Vec2::new(self.within(0.0, 128.0), self.within(0.0, 128.0))
     }
 
-    fn scene(&mut self) -> Scene {
+    fn scene(&mut self) -> Setting {
         self.pick(&SCENES)
     }
 
-    fn belts(&mut self, scene: Scene, camera: &Camera) -> Vec<Belt> {
+    fn belts(&mut self, scene: Setting, camera: &Camera) -> Vec<Belt> {
         let mut belts = Vec::new();
         let mountains = match scene {
-            Scene::Hills => self.count(0, 1),
-            Scene::Coast => self.count(1, 2),
-            Scene::Beach => self.count(0, 2),
+            Setting::Hills => self.count(0, 1),
+            Setting::Coast => self.count(1, 2),
+            Setting::Beach => self.count(0, 2),
             _ => self.count(0, 3),
         };
         let tall = self.within(0.7, 1.25);
@@ -168,15 +165,15 @@ impl Draw {
             let distance = [190.0, 130.0, 85.0][layer] * self.within(0.85, 1.1);
             let tops = [60.0, 62.0, 46.0][layer] * tall;
             let relief = match scene {
-                Scene::Desert | Scene::Badlands if self.chance(0.6) => Relief::Mesa,
+                Setting::Desert | Setting::Badlands if self.chance(0.6) => Relief::Mesa,
                 _ => Relief::Mountain,
             };
             let count = self.count(2, 5);
             belts.push(self.belt(relief, distance, tops, count, camera));
         }
-        if matches!(scene, Scene::Hills) || self.chance(0.5) {
-            let relief = if scene == Scene::Desert { Relief::Dune } else { Relief::Hill };
-            let layers = if scene == Scene::Hills { self.count(2, 3) } else { 1 };
+        if matches!(scene, Setting::Hills) || self.chance(0.5) {
+            let relief = if scene == Setting::Desert { Relief::Dune } else { Relief::Hill };
+            let layers = if scene == Setting::Hills { self.count(2, 3) } else { 1 };
             for layer in 0..layers {
                 let distance = [62.0, 42.0, 27.0][layer] * self.within(0.85, 1.15);
                 let tops = self.within(16.0, 44.0);
@@ -193,7 +190,7 @@ impl Draw {
             if relief == Relief::Mountain && self.chance(0.72) { self.within(0.1, 0.75) } else { 9.0 };
         let peaks: Vec<_> = (0..count)
             .map(|_| {
-                let height = tops * self.within(0.55, 1.4) * distance / camera.focal;
+                let height = tops * self.within(0.55, 1.4) * camera.footprint(distance);
                 let spread = match relief {
                     Relief::Mountain => self.within(1.15, 1.9),
                     Relief::Mesa => self.within(0.9, 1.9),
@@ -209,33 +206,33 @@ impl Draw {
         Belt { relief, peaks, wavelength: widest * self.within(0.5, 0.8), offset: self.offset(), snow_line }
     }
 
-    fn water(&mut self, scene: Scene) -> Option<Water> {
+    fn water(&mut self, scene: Setting) -> Option<Water> {
         let offset = self.offset();
         let tilt = self.within(-0.5, 0.5);
         match scene {
-            Scene::Lake => Some(Water::Basin {
+            Setting::Lake => Some(Water::Basin {
                 near: self.within(4.3, 7.5),
                 far: self.within(24.0, 70.0),
                 tilt,
                 wobble: self.within(0.15, 0.5),
                 offset,
             }),
-            Scene::Coast => {
+            Setting::Coast => {
                 let near = if self.chance(0.5) { 0.0 } else { self.within(3.8, 5.5) };
                 Some(Water::Basin { near, far: f32::INFINITY, tilt, wobble: self.within(0.2, 0.5), offset })
             }
-            Scene::Beach => Some(Water::Basin {
+            Setting::Beach => Some(Water::Basin {
                 near: self.within(4.8, 9.0),
                 far: f32::INFINITY,
                 tilt,
                 wobble: self.within(0.1, 0.45),
                 offset,
             }),
-            Scene::River => Some(Water::Stream(self.strip(2.2, 5.0, 60.0))),
-            Scene::Meadow | Scene::Snowfield if self.chance(0.22) => {
+            Setting::River => Some(Water::Stream(self.strip(2.2, 5.0, 60.0))),
+            Setting::Meadow | Setting::Snowfield if self.chance(0.22) => {
                 Some(Water::Stream(self.strip(1.2, 3.0, 40.0)))
             }
-            Scene::Desert if self.chance(0.15) => Some(Water::Stream(self.strip(1.2, 3.0, 40.0))),
+            Setting::Desert if self.chance(0.15) => Some(Water::Stream(self.strip(1.2, 3.0, 40.0))),
             _ => None,
         }
     }
@@ -252,16 +249,16 @@ impl Draw {
         }
     }
 
-    fn cover(&mut self, scene: Scene) -> Cover {
+    fn cover(&mut self, scene: Setting) -> Cover {
         let base = match scene {
-            Scene::Desert | Scene::Beach => Class::Sand,
-            Scene::Snowfield => Class::Snow,
-            Scene::Badlands => self.pick(&[(Class::Dirt, 3), (Class::Sand, 1)]),
-            Scene::Coast => self.pick(&[(Class::Grass, 3), (Class::Sand, 2), (Class::Dirt, 1)]),
+            Setting::Desert | Setting::Beach => Class::Sand,
+            Setting::Snowfield => Class::Snow,
+            Setting::Badlands => self.pick(&[(Class::Dirt, 3), (Class::Sand, 1)]),
+            Setting::Coast => self.pick(&[(Class::Grass, 3), (Class::Sand, 2), (Class::Dirt, 1)]),
             _ => Class::Grass,
         };
         let strip = match scene {
-            Scene::Meadow | Scene::Snowfield | Scene::Hills | Scene::Desert | Scene::Badlands
+            Setting::Meadow | Setting::Snowfield | Setting::Hills | Setting::Desert | Setting::Badlands
                 if self.chance(0.7) =>
             {
                 let class =
@@ -289,7 +286,7 @@ impl Draw {
         Cover {
             base,
             shore: match scene {
-                Scene::Lake | Scene::River if self.chance(0.45) => {
+                Setting::Lake | Setting::River if self.chance(0.45) => {
                     Some((self.pick(&[(Class::Sand, 3), (Class::Dirt, 2)]), self.within(0.25, 0.8)))
                 }
                 _ => None,
@@ -301,8 +298,9 @@ impl Draw {
         }
     }
 
-    fn stones(&mut self, scene: Scene) -> Vec<Stone> {
-        let share = if matches!(scene, Scene::Coast | Scene::Badlands | Scene::Desert) { 0.9 } else { 0.55 };
+    fn stones(&mut self, scene: Setting) -> Vec<Stone> {
+        let share =
+            if matches!(scene, Setting::Coast | Setting::Badlands | Setting::Desert) { 0.9 } else { 0.55 };
         if !self.chance(share) {
             return Vec::new();
         }
@@ -320,10 +318,10 @@ impl Draw {
             .collect()
     }
 
-    fn plants(&mut self, scene: Scene) -> Vec<Plant> {
+    fn plants(&mut self, scene: Setting) -> Vec<Plant> {
         let mut plants = Vec::new();
-        let cold = scene == Scene::Snowfield;
-        let bare = matches!(scene, Scene::Desert | Scene::Badlands);
+        let cold = scene == Setting::Snowfield;
+        let bare = matches!(scene, Setting::Desert | Setting::Badlands);
         let kinds = [
             (Species::Broadleaf, if cold { 1 } else { 5 }),
             (Species::Conifer, if bare { 1 } else { 5 }),
@@ -348,8 +346,8 @@ impl Draw {
     }
 
     /// A stand of trees at some distance.
-    fn wood(&mut self, plants: &mut Vec<Plant>, common: Species, scene: Scene) {
-        let nearest = if scene == Scene::Lake { 26.0 } else { 16.0 };
+    fn wood(&mut self, plants: &mut Vec<Plant>, common: Species, scene: Setting) {
+        let nearest = if scene == Setting::Lake { 26.0 } else { 16.0 };
         let z = self.within(nearest, 60.0);
         let (middle, width) = (self.within(-0.5, 0.5), self.within(0.12, 0.9));
         let species = if common == Species::Bush { Species::Broadleaf } else { common };

@@ -1,18 +1,22 @@
 //! Procedural landscapes with exact label maps, for training and testing without photographs.
 //!
-//! A [`Landscape`] is drawn from a layout seed; [`Landscape::paint`] lights it in a [`Mood`] with a style seed. The two
-//! draw from separate random streams, so the same layout can be painted in every mood.
+//! A [`Landscape`] is drawn from a seed: either laid out as land is ([`Landscape::of`]) or made from a label map that was
+//! painted as people paint ([`Landscape::painted`]). [`Landscape::paint`] lights it in a [`Mood`] with a style seed. Layout
+//! and style draw from separate random streams, so the same layout can be painted in every mood.
 
-mod brush;
 mod camera;
 mod class;
 mod clouds;
+mod draw;
 mod grass;
+mod guides;
 mod layout;
 mod light;
 mod noise;
+mod painted;
 mod plants;
 mod relief;
+mod scene;
 mod shadow;
 mod stones;
 mod style;
@@ -23,12 +27,14 @@ mod water;
 pub use camera::SIDE;
 pub use class::{CLASSES, Class};
 use glam::Vec3;
-use rand::{RngExt as _, SeedableRng as _};
+pub use guides::{Guides, MATERIALS};
+use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use spadework_imaging::{LabelMap, RgbImage};
 pub use style::Mood;
 
 use layout::Layout;
+use scene::Scene;
 use style::Style;
 use surface::Surface;
 
@@ -37,8 +43,8 @@ mod tests;
 
 /// A landscape before any light falls on it.
 pub struct Landscape {
-    layout: Layout,
-    surface: Surface,
+    scene: Scene,
+    labels: Vec<u8>,
 }
 
 impl Landscape {
@@ -51,38 +57,51 @@ impl Landscape {
         layout.clouds.cover(&layout.terrain.noise, &layout.camera, &mut surface);
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(1);
-        grass::draw(&layout, &mut random, &mut surface);
+        grass::draw(&layout.camera, &mut random, &mut surface);
         for plant in &layout.plants {
             plant.draw(&layout, &mut surface);
         }
         for stone in &layout.stones {
             stone.draw(&layout, &mut surface);
         }
-        Self { layout, surface }
+        let labels = relief::snow_as_seen(surface.classes());
+        Self { labels, scene: layout.scene(surface) }
     }
 
-    /// What each pixel shows.
+    /// A landscape whose label map was painted with a few plain shapes, as people paint, and whose picture was made from
+    /// that map.
+    pub fn painted(seed: u64) -> Self {
+        let (scene, labels) = painted::draw(seed);
+        Self { scene, labels }
+    }
+
+    /// What each pixel shows: the class that hides more than half of it.
     pub fn labels(&self) -> LabelMap {
-        let ids = self.surface.cells().iter().map(|cell| cell.class.id()).collect();
-        LabelMap::new(SIDE, SIDE, ids, CLASSES.len()).expect("a surface is full, and its classes are known")
-    }
-
-    /// The labels as a hand would paint them, in a way drawn from `seed`.
-    pub fn brushed_labels(&self, seed: u64) -> LabelMap {
-        let ids = brush::coarsened(self.labels().ids(), seed);
-        LabelMap::new(SIDE, SIDE, ids, CLASSES.len()).expect("a brush makes no classes of its own")
+        LabelMap::new(SIDE, SIDE, self.labels.clone(), CLASSES.len())
+            .expect("a surface is full, and its classes are known")
     }
 
     /// The picture in a mood, varied by the style's seed.
     pub fn paint(&self, mood: Mood, seed: u64) -> RgbImage {
         let style = Style::of(mood, seed);
-        let sunlit = shadow::sunlit(&self.layout, &style, &self.surface);
-        let mut colors = light::shade(&self.layout, &style, &self.surface, &sunlit);
-        water::flood(&self.layout, &style, &self.surface, &sunlit, &mut colors);
-        let mut grain = ChaCha8Rng::seed_from_u64(seed);
-        grain.set_stream(4);
-        let pixels =
-            colors.iter().enumerate().flat_map(|(i, &color)| develop(&style, color, i, &mut grain)).collect();
+        self.lit(&style, &shadow::sunlit(&self.scene, &style))
+    }
+
+    /// The same, and what the renderer knows of it.
+    pub fn paint_with_guides(&self, mood: Mood, seed: u64) -> (RgbImage, Guides) {
+        let style = Style::of(mood, seed);
+        let sunlit = shadow::sunlit(&self.scene, &style);
+        (self.lit(&style, &sunlit), Guides::of(&self.scene, &style, &sunlit))
+    }
+
+    fn lit(&self, style: &Style, sunlit: &[f32]) -> RgbImage {
+        let mut colors = light::shade(&self.scene, style, sunlit);
+        water::flood(&self.scene, style, sunlit, &mut colors);
+        let pixel = |i: usize| {
+            let block = Surface::block(i % SIDE, i / SIDE);
+            develop(style, block.map(|cell| colors[cell]).iter().sum::<Vec3>() / block.len() as f32, i)
+        };
+        let pixels = (0..SIDE * SIDE).flat_map(pixel).collect();
         RgbImage::new(SIDE, SIDE, pixels).expect("a colour for each pixel")
     }
 }
@@ -94,14 +113,12 @@ fn shoulder(value: f32) -> f32 {
     if value < KNEE { value } else { KNEE + ROOM * (1.0 - ((KNEE - value) / ROOM).exp()) }
 }
 
-/// Linear light to bytes: exposure, a soft shoulder, a trace of vignette and grain.
-fn develop(style: &Style, color: Vec3, i: usize, grain: &mut ChaCha8Rng) -> [u8; 3] {
+/// Linear light to bytes: exposure, a soft shoulder, a trace of vignette.
+fn develop(style: &Style, color: Vec3, i: usize) -> [u8; 3] {
     let (x, y) = ((i % SIDE) as f32 / SIDE as f32 - 0.5, (i / SIDE) as f32 / SIDE as f32 - 0.5);
     let vignette = 1.0 - 0.22 * (x * x + y * y);
-    let noise = (grain.random::<f32>() - 0.5) * 0.012;
     (color * style.exposure * vignette).to_array().map(|value| {
-        let value = value.max(0.0);
-        let encoded = shoulder(value).powf(1.0 / 2.2) + noise;
+        let encoded = shoulder(value.max(0.0)).powf(1.0 / 2.2);
         (encoded * 255.0 + 0.5).clamp(0.0, 255.0) as u8
     })
 }

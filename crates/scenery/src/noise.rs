@@ -7,6 +7,7 @@ use rand::RngExt as _;
 const PERIOD: usize = 128;
 
 /// Value noise on a random lattice: smooth, within [-1, 1], the same wherever it is asked twice.
+#[derive(Clone)]
 pub(crate) struct Noise {
     lattice: Vec<f32>,
 }

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::class::Class;
 use crate::layout::Layout;
-use crate::noise::smoothstep;
+use crate::noise::{Noise, smoothstep};
 use crate::surface::{Cell, Material, Surface};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,9 @@ pub(crate) enum Species {
     Poplar,
     Bush,
 }
+
+/// Cells from one leaf to the next.
+const LEAF: f32 = 2.6;
 
 /// One plant; `foot` is where it stands.
 #[derive(Clone, Copy, Debug)]
@@ -31,10 +34,11 @@ pub(crate) struct Plant {
 /// A plant being drawn: where it is on the picture.
 struct Sprite<'a> {
     surface: &'a mut Surface,
+    noise: &'a Noise,
     random: ChaCha8Rng,
     /// Column and row of the foot.
     foot: Vec2,
-    /// Height in pixels.
+    /// Height in cells.
     height: f32,
     depth: f32,
 }
@@ -43,9 +47,10 @@ impl Plant {
     /// Draws it into `surface`.
     pub(crate) fn draw(&self, layout: &Layout, surface: &mut Surface) {
         let (column, row) = layout.camera.project(self.foot);
-        let height = self.height / layout.camera.footprint(self.foot.z);
+        let height = self.height * layout.camera.scale(self.foot.z);
         let mut sprite = Sprite {
             surface,
+            noise: &layout.terrain.noise,
             random: ChaCha8Rng::seed_from_u64(self.seed),
             foot: Vec2::new(column, row),
             height,
@@ -76,6 +81,11 @@ impl Sprite<'_> {
         from + (to - from) * self.random.random::<f32>()
     }
 
+    /// What differs from leaf to leaf, none of them smaller than a pixel; from `-most` to `most`.
+    fn leaf(&self, at: Vec2, most: f32) -> f32 {
+        most * (1.4 * self.noise.at(at.x / LEAF + self.foot.x, at.y / LEAF + self.foot.y)).clamp(-1.0, 1.0)
+    }
+
     fn put(&mut self, at: Vec2, material: Material, normal: Vec3, tone: f32, openness: f32) {
         let cell = Cell { class: Class::Tree, material, depth: self.depth, normal, tone, openness };
         self.surface.cover(at.x.round() as i32, at.y.round() as i32, cell);
@@ -87,8 +97,8 @@ impl Sprite<'_> {
         let lean = self.within(-0.06, 0.06) * self.height;
         let center = self.foot + Vec2::new(lean, -middle * self.height);
         self.trunk(center, 0.022 * self.height);
-        let puffs = (half.x * half.y / 7.0).clamp(5.0, 90.0) as usize;
-        let size = (half.x.min(half.y) * if puffs < 12 { 0.62 } else { 0.42 }).max(0.9);
+        let puffs = (half.x * half.y / 28.0).clamp(5.0, 90.0) as usize;
+        let size = (half.x.min(half.y) * if puffs < 12 { 0.62 } else { 0.42 }).max(1.8);
         let mut placed: Vec<Vec3> = (0..puffs).map(|_| self.in_ball()).collect();
         placed.sort_by(|a, b| b.z.total_cmp(&a.z));
         for at in placed {
@@ -117,7 +127,7 @@ impl Sprite<'_> {
                 let at = Vec2::new(dx as f32, dy as f32) / radius;
                 let edge = 1.0 + 0.2 * (lobes * at.y.atan2(at.x) + phase).sin();
                 let distance = at.length() / edge;
-                let jitter = self.within(-0.24, 0.24);
+                let jitter = self.leaf(center + Vec2::new(dx as f32, dy as f32), 0.24);
                 if distance + 0.6 * jitter > 1.0 {
                     continue;
                 }
@@ -135,19 +145,14 @@ impl Sprite<'_> {
         for dy in 0..=rows {
             let share = dy as f32 / rows as f32;
             let middle = self.foot.x + (top.x - self.foot.x) * share;
-            let half = (half_width * (1.5 - 0.8 * share)).max(0.4);
+            let half = (half_width * (1.5 - 0.8 * share)).max(0.8);
             let reach = half.round() as i32;
             for dx in -reach..=reach {
                 let across = (dx as f32 / half.max(1.0)).clamp(-1.0, 1.0);
                 let normal = Vec3::new(across, 0.1, -(1.0 - across * across).sqrt() - 0.05).normalize();
-                let tone = self.within(-0.8, 0.6);
-                self.put(
-                    Vec2::new(middle + dx as f32, self.foot.y - dy as f32),
-                    Material::Bark,
-                    normal,
-                    tone,
-                    0.8,
-                );
+                let at = Vec2::new(middle + dx as f32, self.foot.y - dy as f32);
+                let tone = self.leaf(Vec2::new(at.x, 0.4 * at.y), 0.8) - 0.1;
+                self.put(at, Material::Bark, normal, tone, 0.8);
             }
         }
     }
@@ -157,7 +162,7 @@ impl Sprite<'_> {
         let top = self.foot - Vec2::new(0.0, self.height);
         self.trunk(self.foot - Vec2::new(0.0, 0.3 * self.height), 0.022 * self.height);
         let half = self.height * self.within(0.17, 0.27);
-        let tiers = (self.height / 5.0).clamp(3.0, 11.0) * self.within(0.85, 1.15);
+        let tiers = (self.height / 10.0).clamp(3.0, 11.0) * self.within(0.85, 1.15);
         let shift = self.within(0.0, 1.0);
         let rows = (0.92 * self.height).ceil() as i32;
         for row in 0..=rows {
@@ -165,7 +170,8 @@ impl Sprite<'_> {
             let most = half * down.powf(0.9);
             for dx in -(most as i32)..=most as i32 {
                 let across = dx as f32 / most.max(1.0);
-                let jitter = self.within(-0.4, 0.4);
+                let at = top + Vec2::new(dx as f32, row as f32);
+                let jitter = self.leaf(at, 0.45);
                 // Branches droop: a tier's lower edge hangs deeper further out, each by its own length.
                 let droop =
                     0.55 * across.abs() + 0.35 * (3.0 * shift + 9.0 * across + (down * tiers).floor()).sin();
@@ -175,7 +181,6 @@ impl Sprite<'_> {
                 }
                 let normal = Vec3::new(across + jitter, 0.75 - 0.6 * phase + jitter, -0.6).normalize();
                 let openness = (0.4 + 0.6 * phase) * (0.75 + 0.25 * across.abs());
-                let at = top + Vec2::new(dx as f32, row as f32);
                 self.put(at, Material::Needle, normal, 0.9 * jitter + 0.5 * (phase - 0.5), openness);
             }
         }

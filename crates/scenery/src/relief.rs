@@ -3,10 +3,10 @@
 
 use glam::Vec3;
 
-use crate::camera::{FAR, SIDE};
+use crate::camera::{Camera, FAR, GRID, SIDE};
 use crate::class::Class;
 use crate::layout::{Cover, Layout};
-use crate::noise::{octaves, smoothstep};
+use crate::noise::{Noise, octaves, smoothstep};
 use crate::surface::{Cell, Material, Surface};
 use crate::terrain::{Relief, Spot};
 
@@ -15,11 +15,59 @@ const STRIDE: f32 = 1.012;
 
 /// Draws the land into `surface`.
 pub(crate) fn draw(layout: &Layout, surface: &mut Surface) {
-    let mut depths = vec![f32::INFINITY; SIDE];
-    for x in 0..SIDE {
-        walk(layout, x, &mut depths);
-        for (y, &z) in depths.iter().enumerate().filter(|(_, z)| z.is_finite()) {
-            *surface.at_mut(x, y) = cell(layout, x, y, z);
+    let mut depths = vec![f32::INFINITY; GRID * GRID];
+    let mut column = vec![f32::INFINITY; GRID];
+    for x in 0..GRID {
+        walk(layout, x, &mut column);
+        for (y, &z) in column.iter().enumerate() {
+            depths[y * GRID + x] = z;
+        }
+    }
+    let alike = |a: f32, b: f32| a.is_finite() && b.is_finite() && a.max(b) < 1.04 * a.min(b);
+    let whole = |block: [usize; 4]| block.iter().all(|&cell| alike(depths[cell], depths[block[0]]));
+    fill(
+        surface,
+        |block| block.iter().any(|&cell| depths[cell].is_finite()),
+        |block| {
+            let middle = block.map(|cell| depths[cell]).iter().sum::<f32>() / 4.0;
+            let (x, y) = ((block[0] % GRID) as f32 + 0.5, (block[0] / GRID) as f32 + 0.5);
+            whole(block).then(|| cell(layout, x, y, middle))
+        },
+        |at| {
+            let z = depths[at];
+            z.is_finite().then(|| cell(layout, (at % GRID) as f32, (at / GRID) as f32, z))
+        },
+    );
+}
+
+/// Fills the blocks of cells that `touches` picks. A block is given one cell for all of it where `middle` has one and
+/// its neighbours show the same; the cells along edges are made one by one.
+pub(crate) fn fill(
+    surface: &mut Surface,
+    touches: impl Fn([usize; 4]) -> bool,
+    middle: impl Fn([usize; 4]) -> Option<Cell>,
+    single: impl Fn(usize) -> Option<Cell>,
+) {
+    let blocks: Vec<Option<Option<Cell>>> = (0..SIDE * SIDE)
+        .map(|i| {
+            let block = Surface::block(i % SIDE, i / SIDE);
+            touches(block).then(|| middle(block))
+        })
+        .collect();
+    let kind = |x: usize, y: usize| {
+        blocks[y.min(SIDE - 1) * SIDE + x.min(SIDE - 1)].flatten().map(|cell| (cell.class, cell.material))
+    };
+    for (i, block) in blocks.iter().enumerate() {
+        let Some(block) = block else { continue };
+        let (x, y) = (i % SIDE, i / SIDE);
+        let own = kind(x, y);
+        let around =
+            [kind(x + 1, y), kind(x.saturating_sub(1), y), kind(x, y + 1), kind(x, y.saturating_sub(1))];
+        for at in Surface::block(x, y) {
+            let cell = block.filter(|_| around.iter().all(|other| *other == own)).or_else(|| single(at));
+            if let Some(cell) = cell {
+                *surface.at_mut(at % GRID, at / GRID) = cell;
+            }
         }
     }
 }
@@ -29,9 +77,9 @@ fn walk(layout: &Layout, x: usize, depths: &mut [f32]) {
     let camera = &layout.camera;
     depths.fill(f32::INFINITY);
     let slope = camera.column(x as f32);
-    let mut top = SIDE;
-    let mut z = 0.55 * camera.ground(SIDE as f32);
-    let mut last = (SIDE as f32, z);
+    let mut top = GRID;
+    let mut z = 0.55 * camera.ground(GRID as f32);
+    let mut last = (GRID as f32, z);
     while z < FAR && top > 0 {
         let height = layout.terrain.at(slope * z, z, camera.footprint(z)).height;
         let height = if layout.terrain.water.is_some() { height.max(0.0) } else { height };
@@ -54,29 +102,28 @@ fn walk(layout: &Layout, x: usize, depths: &mut [f32]) {
     }
 }
 
-fn cell(layout: &Layout, x: usize, y: usize, z: f32) -> Cell {
+fn cell(layout: &Layout, x: f32, y: f32, z: f32) -> Cell {
     let (camera, terrain) = (&layout.camera, &layout.terrain);
-    let point = camera.point(x as f32, y as f32, z);
+    let point = camera.point(x, y, z);
     let footprint = camera.footprint(z);
     let spot = terrain.at(point.x, z, footprint);
     if spot.height <= 0.0 && terrain.water.is_some() {
-        return water(layout, z);
+        return water(layout.water_class(), z, terrain.wetness(point.x, z));
     }
     let step = 1.2 * footprint;
     let Some(belt) = spot.belt.filter(|_| spot.rise > 0.005 * z) else {
-        return ground(layout, point);
+        let class = layout.cover.class(layout, point.x, point.z);
+        return ground(&terrain.noise, camera, class, point);
     };
     let east = terrain.at(point.x + step, z, footprint).height - spot.height;
     let north = terrain.at(point.x, z + step, footprint).height - spot.height;
     slope(layout, belt, spot, point, Vec3::new(-east, step, -north).normalize())
 }
 
-fn water(layout: &Layout, z: f32) -> Cell {
-    let (class, material) = match layout.water_class() {
-        Class::Sea => (Class::Sea, Material::Sea),
-        _ => (Class::River, Material::River),
-    };
-    Cell { class, material, depth: z, normal: Vec3::Y, tone: 0.0, openness: 1.0 }
+/// Water at distance `z`, `shore` inside its edge.
+pub(crate) fn water(class: Class, z: f32, shore: f32) -> Cell {
+    let material = if class == Class::Sea { Material::Sea } else { Material::River };
+    Cell { class, material, depth: z, normal: Vec3::Y, tone: shore, openness: 1.0 }
 }
 
 /// A pixel of a hill or mountain.
@@ -100,7 +147,7 @@ fn slope(layout: &Layout, belt: usize, spot: Spot, point: Vec3, normal: Vec3) ->
             let banded = if belt.relief == Relief::Mesa { 1.1 } else { 0.5 };
             let tone = if white { 0.4 + grain } else { 0.9 * grain + banded * strata };
             let material = if white { Material::Snow } else { Material::Cliff };
-            let class = if snow { Class::Snow } else { Class::Mountain };
+            let class = if white { Class::Snow } else { Class::Mountain };
             (class, material, tone, 0.55 + 0.45 * smoothstep(0.0, 0.5, level))
         }
         Relief::Hill => (Class::Hill, Material::Hill, 1.3 * grain, 0.7 + 0.3 * smoothstep(0.0, 0.4, level)),
@@ -109,11 +156,9 @@ fn slope(layout: &Layout, belt: usize, spot: Spot, point: Vec3, normal: Vec3) ->
     Cell { class, material, depth: point.z, normal, tone, openness }
 }
 
-/// A pixel of flat ground.
-fn ground(layout: &Layout, point: Vec3) -> Cell {
-    let noise = &layout.terrain.noise;
-    let long = layout.camera.ground_footprint(point.z);
-    let class = layout.cover.class(layout, point.x, point.z);
+/// Flat ground.
+pub(crate) fn ground(noise: &Noise, camera: &Camera, class: Class, point: Vec3) -> Cell {
+    let long = camera.ground_footprint(point.z);
     let material = match class {
         Class::Sand => Material::Sand,
         Class::Snow => Material::Snow,
@@ -124,9 +169,8 @@ fn ground(layout: &Layout, point: Vec3) -> Cell {
     let (broad, fine) = (octaves(3.0, long, 3.0), octaves(0.5, 0.5 * long, 5.0));
     let patches = noise.fbm(0.3 * point.x, 0.3 * point.z + 50.0, broad);
     let grain = noise.fbm(2.0 * point.x + 7.0, 2.0 * point.z, fine);
-    let speckle = noise.at(83.0 * point.x, 31.0 * point.z) * smoothstep(0.12, 0.03, long);
-    let tone = patches + 1.2 * grain + 0.6 * speckle;
-    let bump = |x: f32, z: f32| roughness(layout, material, x, z, long);
+    let tone = patches + 1.2 * grain;
+    let bump = |x: f32, z: f32| roughness(noise, material, x, z, long);
     let step = (0.7 * long).clamp(0.012, 0.2);
     let here = bump(point.x, point.z);
     let tilt =
@@ -135,8 +179,7 @@ fn ground(layout: &Layout, point: Vec3) -> Cell {
 }
 
 /// The height of what is too fine for the terrain: ripples, clods, drifts.
-fn roughness(layout: &Layout, material: Material, x: f32, z: f32, footprint: f32) -> f32 {
-    let noise = &layout.terrain.noise;
+fn roughness(noise: &Noise, material: Material, x: f32, z: f32, footprint: f32) -> f32 {
     let fbm = |wavelength: f32, most: f32| {
         noise.fbm(x / wavelength + 3.0, z / wavelength, octaves(wavelength, footprint, most)) * wavelength
     };
@@ -152,6 +195,28 @@ fn roughness(layout: &Layout, material: Material, x: f32, z: f32, footprint: f32
         Material::Road => 0.12 * fbm(0.2, 3.0),
         _ => 0.3 * fbm(0.7, 4.0),
     }
+}
+
+/// Pixels on each side of a mountain's pixel among which white ones are counted.
+const AROUND: usize = 2;
+
+/// Label maps in which mountains are snow where most of the pixels around are white, so that a patch is one label.
+pub(crate) fn snow_as_seen(labels: Vec<u8>) -> Vec<u8> {
+    let (rock, snow) = (Class::Mountain.id(), Class::Snow.id());
+    let near = |v: usize| v.saturating_sub(AROUND)..=(v + AROUND).min(SIDE - 1);
+    let settled = |i: usize| {
+        if labels[i] != rock && labels[i] != snow {
+            return labels[i];
+        }
+        let around = near(i / SIDE).flat_map(|y| near(i % SIDE).map(move |x| y * SIDE + x));
+        let (mut white, mut bare) = (0, 0);
+        for j in around {
+            white += usize::from(labels[j] == snow);
+            bare += usize::from(labels[j] == rock);
+        }
+        if white > bare { snow } else { rock }
+    };
+    (0..labels.len()).map(settled).collect()
 }
 
 impl Layout {

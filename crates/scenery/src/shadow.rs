@@ -4,56 +4,59 @@ use std::ops::RangeInclusive;
 
 use glam::Vec3;
 
-use crate::camera::{Camera, SIDE};
-use crate::layout::Layout;
+use crate::camera::{Camera, GRID};
 use crate::noise::smoothstep;
+use crate::scene::{Caster, Land, Scene};
 use crate::style::Style;
 use crate::surface::Surface;
+use crate::terrain::Terrain;
 
 /// Cells on a side of a block that shares one ray.
-const BLOCK: usize = 2;
+const BLOCK: usize = 4;
 const STEPS: usize = 14;
 
 /// The share of sunlight that reaches each cell, from `1 - shadow` to 1.
-pub(crate) fn sunlit(layout: &Layout, style: &Style, surface: &Surface) -> Vec<f32> {
-    let mut lit = vec![1.0; SIDE * SIDE];
+pub(crate) fn sunlit(scene: &Scene, style: &Style) -> Vec<f32> {
+    let mut lit = vec![1.0; GRID * GRID];
     if style.shadow <= 0.0 {
         return lit;
     }
-    let summit = layout.terrain.summit();
-    for y in (0..SIDE).step_by(BLOCK) {
-        for x in (0..SIDE).step_by(BLOCK) {
-            let share = block(layout, style, surface, summit, x, y);
-            for (dx, dy) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
-                lit[(y + dy) * SIDE + x + dx] = 1.0 - style.shadow * (1.0 - share);
-            }
-        }
+    match &scene.land {
+        Land::Terrain(terrain) => shade_terrain(scene, terrain, style, &mut lit),
+        Land::Forms(forms) => forms.iter().for_each(|form| form.shade(style, &mut lit)),
     }
-    for plant in &layout.plants {
-        let shadow = Shadow::new(style, plant.foot, plant.spread(), plant.height);
-        shadow.cast(layout, style, surface, &mut lit);
-    }
-    for stone in &layout.stones {
-        let shadow = Shadow::new(style, stone.foot, stone.radius, 1.1 * stone.radius);
-        shadow.cast(layout, style, surface, &mut lit);
+    for caster in &scene.casters {
+        Shadow::new(style, caster).cast(&scene.camera, style, &scene.surface, &mut lit);
     }
     lit
 }
 
-fn block(layout: &Layout, style: &Style, surface: &Surface, summit: f32, x: usize, y: usize) -> f32 {
-    let cell = surface.at(x, y);
-    if !cell.depth.is_finite() || layout.terrain.belts.is_empty() || cell.depth < 14.0 {
+fn shade_terrain(scene: &Scene, terrain: &Terrain, style: &Style, lit: &mut [f32]) {
+    let summit = terrain.summit();
+    for y in (0..GRID).step_by(BLOCK) {
+        for x in (0..GRID).step_by(BLOCK) {
+            let share = block(scene, terrain, style, summit, x, y);
+            for cell in (0..BLOCK).flat_map(|dy| (0..BLOCK).map(move |dx| (y + dy) * GRID + x + dx)) {
+                lit[cell] = 1.0 - style.shadow * (1.0 - share);
+            }
+        }
+    }
+}
+
+fn block(scene: &Scene, terrain: &Terrain, style: &Style, summit: f32, x: usize, y: usize) -> f32 {
+    let cell = scene.surface.at(x + BLOCK / 2, y + BLOCK / 2);
+    if !cell.depth.is_finite() || terrain.belts.is_empty() || cell.depth < 14.0 {
         return 1.0;
     }
-    let from = layout.camera.point(x as f32, y as f32, cell.depth);
-    let pixel = layout.camera.footprint(cell.depth);
+    let from = scene.camera.point((x + BLOCK / 2) as f32, (y + BLOCK / 2) as f32, cell.depth);
+    let pixel = scene.camera.footprint(cell.depth);
     let (mut clear, mut reach) = (1.0f32, 3.0 * pixel);
     for _ in 0..STEPS {
         let at = from + style.sun * reach;
         if at.y > summit {
             break;
         }
-        let over = at.y - layout.terrain.at(at.x, at.z, 2.0 * pixel).height;
+        let over = at.y - terrain.at(at.x, at.z, 2.0 * pixel).height;
         clear = clear.min(0.5 + over / (0.09 * reach + 2.0 * pixel));
         if clear <= 0.0 {
             return 0.0;
@@ -74,14 +77,13 @@ struct Shadow {
 }
 
 impl Shadow {
-    fn new(style: &Style, foot: Vec3, spread: f32, height: f32) -> Self {
+    fn new(style: &Style, &Caster { foot, spread, height }: &Caster) -> Self {
         let fall = -Vec3::new(style.sun.x, 0.0, style.sun.z) / style.sun.y.max(0.2);
         Self { foot, spread, height, fall }
     }
 
     /// Darkens the ground that it falls on.
-    fn cast(&self, layout: &Layout, style: &Style, surface: &Surface, lit: &mut [f32]) {
-        let camera = &layout.camera;
+    fn cast(&self, camera: &Camera, style: &Style, surface: &Surface, lit: &mut [f32]) {
         let reach = 2.0 * (self.height + self.half());
         let (columns, rows) = self.bounds(camera);
         for y in rows {
@@ -89,7 +91,7 @@ impl Shadow {
                 let cell = surface.at(x, y);
                 if cell.class.takes_shadow() && (cell.depth - self.foot.z).abs() <= reach {
                     let shade = self.shade(camera.point(x as f32, y as f32, cell.depth) - self.foot);
-                    let share = &mut lit[y * SIDE + x];
+                    let share = &mut lit[y * GRID + x];
                     *share = share.min(1.0 - style.shadow * 0.85 * shade);
                 }
             }
@@ -104,9 +106,9 @@ impl Shadow {
     fn bounds(&self, camera: &Camera) -> (RangeInclusive<usize>, RangeInclusive<usize>) {
         let (foot, tip, half) = (self.foot, self.foot + self.fall * self.height, self.half());
         let (left, right) = (foot.x.min(tip.x) - half, foot.x.max(tip.x) + half);
-        let near = (foot.z.min(tip.z) - half).max(0.8 * camera.ground(SIDE as f32));
+        let near = (foot.z.min(tip.z) - half).max(0.8 * camera.ground(GRID as f32));
         let far = foot.z.max(tip.z) + half;
-        let last = SIDE as f32 - 1.0;
+        let last = GRID as f32 - 1.0;
         let column = |x: f32, z: f32| camera.project(Vec3::new(x, foot.y, z)).0.clamp(0.0, last) as usize;
         let row = |y: f32, z: f32| camera.row(y, z).clamp(0.0, last) as usize;
         let columns = column(left, near).min(column(left, far))..=column(right, near).max(column(right, far));

@@ -31,7 +31,7 @@ impl Stone {
         let facets = facets(&mut random);
         let squash = random.random_range(0.55..0.95);
         let (column, row) = layout.camera.project(self.foot);
-        let size = self.radius / layout.camera.footprint(self.foot.z);
+        let size = self.radius * layout.camera.scale(self.foot.z);
         let noise = &layout.terrain.noise;
         let reach = (1.3 * size).ceil() as i32;
         for dy in -reach..=(0.3 * size) as i32 {
@@ -39,7 +39,7 @@ impl Stone {
                 let (u, v) = (dx as f32 / size, -dy as f32 / (size * squash) - 0.25);
                 let Some((facet, depth)) = front(&facets, u, v) else { continue };
                 let (x, y) = (column as i32 + dx, row as i32 + dy);
-                let grain = noise.fbm(u * 7.0 + column, v * 7.0 + row, (size / 6.0).log2().clamp(0.0, 4.0));
+                let grain = noise.fbm(u * 7.0 + column, v * 7.0 + row, (size / 12.0).log2().clamp(0.0, 4.0));
                 let rough = Vec3::new(grain, noise.at(u * 9.0 + row, v * 9.0), 0.0) * 0.35;
                 surface.cover(
                     x,

@@ -1,8 +1,8 @@
-//! What each pixel shows, before any light falls on it.
+//! What each cell of the grid shows, before any light falls on it.
 
 use glam::Vec3;
 
-use crate::camera::SIDE;
+use crate::camera::{GRID, SAMPLES, SIDE};
 use crate::class::Class;
 
 /// What a surface is made of. Finer than [`Class`]: a tree has bark and leaves, a flower bed petals and grass.
@@ -31,8 +31,8 @@ impl Material {
     pub(crate) const COUNT: usize = Self::Petal as usize + 1;
 }
 
-/// One pixel.
-#[derive(Clone, Copy, Debug)]
+/// One cell.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Cell {
     /// Its label.
     pub(crate) class: Class,
@@ -42,10 +42,18 @@ pub(crate) struct Cell {
     pub(crate) depth: f32,
     /// Which way the surface faces; of unit length.
     pub(crate) normal: Vec3,
-    /// From the material's dark colour at -1 to its light one at 1; in the sky, the density of cloud.
+    /// From the material's dark colour at -1 to its light one at 1; in the sky, the density of cloud; in water, how far
+    /// the shore is.
     pub(crate) tone: f32,
     /// Share of the sky's light that reaches it.
     pub(crate) openness: f32,
+}
+
+impl Cell {
+    /// Whether nothing stands before the sky.
+    pub(crate) fn is_open_sky(&self) -> bool {
+        self.class.is_sky()
+    }
 }
 
 /// A picture's cells, row by row.
@@ -64,24 +72,36 @@ impl Surface {
             tone: 0.0,
             openness: 1.0,
         };
-        Self { cells: vec![sky; SIDE * SIDE] }
+        Self { cells: vec![sky; GRID * GRID] }
     }
 
     pub(crate) fn at(&self, x: usize, y: usize) -> &Cell {
-        &self.cells[y * SIDE + x]
+        &self.cells[y * GRID + x]
     }
 
     pub(crate) fn at_mut(&mut self, x: usize, y: usize) -> &mut Cell {
-        &mut self.cells[y * SIDE + x]
+        &mut self.cells[y * GRID + x]
     }
 
     pub(crate) fn cells(&self) -> &[Cell] {
         &self.cells
     }
 
-    /// Puts `cell` at a pixel that lies on the picture and shows nothing nearer.
+    /// The cells of a pixel, by their index.
+    pub(crate) fn block(x: usize, y: usize) -> [usize; SAMPLES * SAMPLES] {
+        let first = SAMPLES * (y * GRID + x);
+        [first, first + 1, first + GRID, first + GRID + 1]
+    }
+
+    /// The class that most of each pixel's cells show; of two that show as often, the nearer.
+    pub(crate) fn classes(&self) -> Vec<u8> {
+        let pixels = (0..SIDE * SIDE).map(|i| Self::block(i % SIDE, i / SIDE).map(|cell| &self.cells[cell]));
+        pixels.map(|block| most_seen(&block).id()).collect()
+    }
+
+    /// Puts `cell` at a place that lies on the picture and shows nothing nearer.
     pub(crate) fn cover(&mut self, x: i32, y: i32, cell: Cell) {
-        let inside = |v: i32| (0..SIDE as i32).contains(&v);
+        let inside = |v: i32| (0..GRID as i32).contains(&v);
         if inside(x) && inside(y) {
             let old = self.at_mut(x as usize, y as usize);
             if cell.depth < old.depth * 1.01 {
@@ -89,4 +109,10 @@ impl Surface {
             }
         }
     }
+}
+
+fn most_seen(cells: &[&Cell]) -> Class {
+    let seen = |cell: &Cell| cells.iter().filter(|other| other.class == cell.class).count();
+    let nearer = |a: &Cell, b: &Cell| seen(a).cmp(&seen(b)).then(b.depth.total_cmp(&a.depth));
+    cells.iter().max_by(|a, b| nearer(a, b)).map_or(Class::Sky, |cell| cell.class)
 }

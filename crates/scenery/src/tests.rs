@@ -42,13 +42,81 @@ fn every_class_is_seen_often() {
 }
 
 #[test]
-fn a_brush_keeps_most_pixels_and_fewer_edges() {
-    let landscape = Landscape::of(3);
-    let (exact, brushed) = (landscape.labels(), landscape.brushed_labels(8));
-    let same = exact.ids().iter().zip(brushed.ids()).filter(|(a, b)| a == b).count();
-    assert!(same * 100 > 80 * exact.ids().len(), "{same} pixels stay");
-    assert!(edges(&brushed) * 4 < edges(&exact) * 3, "{} of {} edges", edges(&brushed), edges(&exact));
-    assert_eq!(brushed, landscape.brushed_labels(8));
+fn a_painted_landscape_is_its_seed_s_and_of_few_plain_shapes() {
+    let landscape = Landscape::painted(5);
+    assert_eq!(landscape.labels(), Landscape::painted(5).labels());
+    assert_eq!(landscape.paint(Mood::Day, 2), Landscape::painted(5).paint(Mood::Day, 2));
+    let count =
+        |labels: fn(u64) -> Landscape| (0..12).map(|seed| edges(&labels(seed).labels())).sum::<usize>();
+    let (painted, rendered) = (count(Landscape::painted), count(Landscape::of));
+    assert!(3 * painted < 2 * rendered, "{painted} edges in painted maps, {rendered} in others");
+}
+
+/// The label is what is seen: where cloud hides most of the sky, the picture is nearer to the cloud's colour than to
+/// the clear sky's, and the other way round just outside.
+#[test]
+fn cloud_is_labelled_from_where_it_hides_half_of_the_sky() {
+    assert!((clouds::opacity(clouds::HALF) - 0.5).abs() < 0.01);
+    let mut seen = 0;
+    for seed in 0..14 {
+        let landscape = Landscape::of(seed);
+        let cells = landscape.scene.surface.cells();
+        for (i, cell) in
+            cells.iter().enumerate().filter(|(_, cell)| cell.material == surface::Material::Cloud)
+        {
+            let labelled = landscape.labels[i / camera::GRID / 2 * SIDE + i % camera::GRID / 2];
+            if cell.class.is_sky() && (clouds::opacity(cell.tone) - 0.5).abs() > 0.05 {
+                let expected = if clouds::opacity(cell.tone) > 0.5 { Class::Clouds } else { Class::Sky };
+                assert_eq!(cell.class, expected);
+                seen += usize::from(labelled == expected.id());
+            }
+        }
+    }
+    assert!(seen > 4_000, "{seen} cells of cloud");
+}
+
+#[test]
+fn guides_are_of_the_picture_that_they_come_with() {
+    let landscape = Landscape::of(4);
+    let (picture, guides) = landscape.paint_with_guides(Mood::Day, 2);
+    assert_eq!(picture, landscape.paint(Mood::Day, 2));
+    let sky = landscape.labels.iter().position(|&id| id == Class::Sky.id()).unwrap();
+    assert_eq!((guides.nearness[sky], guides.materials[sky]), (0.0, surface::Material::Sky as u8));
+    let length = |n: &[f32; 3]| n.iter().map(|v| v * v).sum::<f32>();
+    assert!(guides.normals.iter().all(|normal| (length(normal) - 1.0).abs() < 1e-3));
+    assert!(guides.light.iter().any(|&light| light < 0.1) && guides.light.iter().any(|&light| light > 0.6));
+}
+
+/// Brightness between a pixel and its right neighbour, where both are deep in one label: a grain of single pixels
+/// would change the sign of the difference at every step.
+#[test]
+fn pictures_have_no_noise_of_single_pixels() {
+    let (mut alternating, mut smooth) = (0.0, 0.0);
+    for seed in 0..12 {
+        let landscape = if seed % 2 == 0 { Landscape::of(seed) } else { Landscape::painted(seed) };
+        let picture = landscape.paint(Mood::Day, seed);
+        let light = |i: usize| picture.pixels()[3 * i..3 * i + 3].iter().map(|v| f64::from(*v)).sum::<f64>();
+        for i in (0..SIDE * SIDE - 4).filter(|i| i % SIDE < SIDE - 4) {
+            let [a, b, c, d] = [light(i), light(i + 1), light(i + 2), light(i + 3)];
+            // The filters with all their gain at the finest and at half of that frequency.
+            alternating += (a - b + c - d).abs();
+            smooth += (a + b - c - d).abs();
+        }
+    }
+    assert!(1.5 * alternating < smooth, "{alternating:.0} of {smooth:.0}");
+}
+
+/// The class that the picture shows is the one that was painted, but for frayed edges.
+#[test]
+fn a_painted_map_and_its_picture_agree() {
+    let (mut agree, mut all) = (0usize, 0usize);
+    for seed in 0..16 {
+        let landscape = Landscape::painted(seed);
+        let shown = landscape.scene.surface.classes();
+        all += shown.len();
+        agree += shown.iter().zip(&landscape.labels).filter(|(a, b)| a == b).count();
+    }
+    assert!(agree as f64 > 0.97 * all as f64, "{agree} of {all} pixels");
 }
 
 /// Mean difference of bytes.

@@ -8,6 +8,8 @@ mod generator;
 mod initialisation;
 mod layers;
 mod pass;
+mod perceptual;
+pub(crate) mod scene_features;
 mod specification;
 mod vgg;
 
@@ -16,5 +18,7 @@ pub use encoder::Encoder;
 pub use generator::{Generator, Inputs};
 pub use initialisation::{Initialisation, initialise};
 pub use pass::{Mode, Pass};
+pub use perceptual::Perceptual;
+pub use scene_features::{FEATURES_FILE, SceneFeatures};
 pub use specification::{ConvNorm, Discriminator, Networks, Normalisation};
 pub use vgg::Vgg19;

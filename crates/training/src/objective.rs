@@ -41,7 +41,7 @@ pub struct Objective {
     pub gan: GanMode,
     /// Feature matching: L1 between the discriminator's features of the fake and the real picture.
     pub feature_matching: f64,
-    /// The same between features of VGG19, which the user brings.
+    /// The same between features of a frozen network: VGG19, or one that has learnt from renders.
     pub perceptual: f64,
     /// KL divergence of the encoder's posterior from the standard normal.
     pub kl: f64,
@@ -49,6 +49,17 @@ pub struct Objective {
     pub kl_reduction: KlReduction,
     /// L1 between the pictures after 8×8 average pooling.
     pub low_resolution: f64,
+    /// What that weight has become at the end of the run; it goes there evenly. Without it, it stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub low_resolution_end: Option<f64>,
+}
+
+impl Objective {
+    /// The weight of the low-resolution L1 when a share of the run is done, from 0 to 1.
+    pub fn low_resolution_at(&self, progress: f64) -> f64 {
+        let end = self.low_resolution_end.unwrap_or(self.low_resolution);
+        self.low_resolution + (end - self.low_resolution) * progress.clamp(0.0, 1.0)
+    }
 }
 
 impl Default for Objective {
@@ -61,6 +72,20 @@ impl Default for Objective {
             kl: 0.05,
             kl_reduction: KlReduction::default(),
             low_resolution: 0.0,
+            low_resolution_end: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_low_resolution_weight_goes_evenly_to_its_end() {
+        let steady = Objective { low_resolution: 5.0, ..Objective::default() };
+        assert_eq!(steady.low_resolution_at(0.7), 5.0);
+        let falling = Objective { low_resolution_end: Some(1.0), ..steady };
+        assert_eq!([0.0, 0.5, 1.0, 1.5].map(|at| falling.low_resolution_at(at)), [5.0, 3.0, 1.0, 1.0]);
     }
 }

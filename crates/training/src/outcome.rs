@@ -25,14 +25,14 @@ pub fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
     };
     // Nobody may be reading any more; then there is nothing left to say.
     let _ = writeln!(std::io::stderr(), "spadework-train: {error:#}");
-    ExitCode::from(if is_the_caller_s(&error) { 2 } else { 1 })
+    ExitCode::from(if is_user_error(&error) { 2 } else { 1 })
 }
 
-fn is_the_caller_s(error: &anyhow::Error) -> bool {
+fn is_user_error(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<Mistake>()
             || cause.is::<MaskError>()
-            || cause.downcast_ref::<CheckpointError>().is_some_and(CheckpointError::is_the_caller_s)
+            || cause.downcast_ref::<CheckpointError>().is_some_and(CheckpointError::is_user_error)
     })
 }
 
@@ -43,9 +43,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mistake_is_the_caller_s_whatever_was_being_done() {
-        assert!(is_the_caller_s(&Mistake::error("give a folder").context("fit")));
-        assert!(is_the_caller_s(&CheckpointError::Unknown("x".to_owned()).into()));
-        assert!(!is_the_caller_s(&anyhow!("out of memory")));
+    fn a_mistake_is_user_error_whatever_was_being_done() {
+        assert!(is_user_error(&Mistake::error("give a folder").context("fit")));
+        assert!(is_user_error(&CheckpointError::Unknown("x".to_owned()).into()));
+        assert!(!is_user_error(&anyhow!("out of memory")));
     }
 }

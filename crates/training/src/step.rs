@@ -7,7 +7,7 @@ use spadework_model::{LabelBatch, Posterior, one_hot};
 
 use crate::{
     losses,
-    networks::{Encoder, Generator, Inputs, Mode, MultiscaleDiscriminator, Networks, Pass, Vgg19},
+    networks::{Encoder, Generator, Inputs, Mode, MultiscaleDiscriminator, Networks, Pass, Perceptual},
     objective::Objective,
     state::{State, Variables},
 };
@@ -33,8 +33,8 @@ pub struct Draws {
     pub noise: Vec<Tensor>,
 }
 
-/// Losses by their published names (`GAN`, `GAN_Feat`, `VGG`, `KLD`, `D_Fake`, `D_real`) and `L1` of the low resolution,
-/// weighted as they are summed.
+/// Losses by their published names (`GAN`, `GAN_Feat`, `VGG`, `KLD`, `D_Fake`, `D_real`), `L1` of the low resolution and
+/// `Perceptual` of a network of our own, weighted as they are summed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Losses(pub BTreeMap<&'static str, f32>);
 
@@ -72,10 +72,11 @@ pub struct Trainer {
     generator: Generator,
     encoder: Option<Encoder>,
     discriminator: MultiscaleDiscriminator,
-    vgg: Option<Vgg19>,
+    perceptual: Option<Perceptual>,
     collective: Option<Arc<dyn Collective>>,
     backend: Backend,
     fixed_statistics: bool,
+    progress: f64,
     masks: Option<(TensorId, Arc<Masks>)>, // of the last batch: both steps of an iteration read them
 }
 
@@ -86,7 +87,7 @@ struct Masks {
 }
 
 impl Trainer {
-    /// Trains `state` toward `objective`. `vgg` is needed for a perceptual loss; `collective` spans the processes that
+    /// Trains `state` toward `objective`. `perceptual` is needed for a perceptual loss; `collective` spans the processes that
     /// train together. All tensors but a batch's masks lie where `backend` computes.
     ///
     /// # Errors
@@ -95,13 +96,13 @@ impl Trainer {
         networks: Networks,
         objective: Objective,
         state: State,
-        vgg: Option<Vgg19>,
+        perceptual: Option<Perceptual>,
         collective: Option<Arc<dyn Collective>>,
         backend: Backend,
     ) -> Result<Self> {
         networks.architecture.check().map_err(candle_core::Error::wrap)?;
-        if objective.perceptual != 0.0 && vgg.is_none() {
-            bail!("the perceptual loss needs the weights of VGG19; give them, or set its weight to 0")
+        if objective.perceptual != 0.0 && perceptual.is_none() {
+            bail!("the perceptual loss needs a network's weights; give them, or set its weight to 0")
         }
         if networks.architecture.encoder.is_some() != state.encoder.is_some() {
             bail!("the architecture and the state do not agree on whether there is an encoder")
@@ -113,10 +114,11 @@ impl Trainer {
             state,
             networks,
             objective,
-            vgg,
+            perceptual,
             collective,
             backend,
             fixed_statistics: false,
+            progress: 0.0,
             masks: None,
         })
     }
@@ -129,6 +131,11 @@ impl Trainer {
     /// Changes the losses' weights from the next step on.
     pub fn set_objective(&mut self, objective: Objective) {
         self.objective = objective;
+    }
+
+    /// Says which share of the run is done, from 0 to 1: weights that change in its course follow it.
+    pub fn advance(&mut self, progress: f64) {
+        self.progress = progress;
     }
 
     /// Normalises by the running statistics from the next step on, without changing them: for the end of a training.
@@ -154,9 +161,13 @@ impl Trainer {
         sum.add("GAN_Feat", objective.feature_matching, || {
             losses::feature_matching(&self.backend, &fake_features, &real_features)
         })?;
-        sum.add("L1", objective.low_resolution, || losses::low_resolution(&self.backend, &fake, &real))?;
-        if let Some(vgg) = &self.vgg {
-            sum.add("VGG", objective.perceptual, || losses::perceptual(&self.backend, vgg, &fake, &real))?;
+        sum.add("L1", objective.low_resolution_at(self.progress), || {
+            losses::low_resolution(&self.backend, &fake, &real)
+        })?;
+        if let Some(network) = &self.perceptual {
+            sum.add(network.loss_name(), objective.perceptual, || {
+                losses::perceptual(&self.backend, network, &fake, &real)
+            })?;
         }
         if let Some(posterior) = &posterior {
             sum.add("KLD", objective.kl, || losses::kl_divergence(posterior, objective.kl_reduction))?;

@@ -32,7 +32,7 @@ fn so_does_a_step_of_the_device_s_kernels() {
 #[test]
 #[ignore = "needs a CUDA device"]
 fn so_does_a_step_on_a_cuda_device() {
-    let operators = TrainingOperators::open(0, Some(spadework_engine::Precision::Highest)).unwrap();
+    let operators = TrainingOperators::open(0, Some(candle_core::DType::F32)).unwrap();
     check_all(&Backend::Device(Arc::new(operators)));
 }
 

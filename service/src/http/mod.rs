@@ -53,7 +53,7 @@ pub fn public(app: &App, cors: &[HeaderValue]) -> Router {
         .route("/mask", post(synthesize::read_mask))
         .route("/models", get(models::list))
         .route("/models/{name}", get(models::describe))
-        .layer(from_fn_with_state(app.clone(), guard::guard));
+        .route_layer(from_fn_with_state(app.clone(), guard::guard));
     let pages = Router::new()
         .route("/", get(assets::studio))
         .route("/docs", get(docs::folder))
@@ -81,8 +81,8 @@ pub fn operator_alone(app: &App) -> Router {
 fn operator(app: &App, listener: Listener) -> Router {
     let management = Router::new()
         .route("/admin/models/{name}/reload", post(admin::reload))
-        .layer(from_fn_with_state((app.clone(), listener), guard::administrators))
-        .layer(from_fn_with_state(app.clone(), guard::guard));
+        .route_layer(from_fn_with_state((app.clone(), listener), guard::administrators))
+        .route_layer(from_fn_with_state(app.clone(), guard::guard));
     finish(app, management.route("/metrics", get(health::metrics)), &[])
 }
 

@@ -43,7 +43,7 @@ use super::{admin, health, models, synthesize};
 )]
 pub struct Api;
 
-/// The ways to send a key.
+/// Describes the ways to send a key.
 struct DescribeKeys;
 
 impl Modify for DescribeKeys {

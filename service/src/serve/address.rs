@@ -1,10 +1,18 @@
 //! Where to listen, as it is typed: `host:port`, `:port`, a port alone, or `unix:path`.
 
-use std::{fmt, io, path::PathBuf, str::FromStr};
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+};
 
 use tokio::net::TcpListener;
 
 use crate::http::Listening;
+
+/// The port of an address without one.
+const PORT: u16 = 8080;
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,27 +32,34 @@ impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no address; write host:port, :port, port or unix:path");
+        let wrong = || {
+            format!(
+                "`{text}` is no address; write it as 127.0.0.1:{PORT}, localhost:{PORT}, :{PORT}, {PORT} or unix:PATH"
+            )
+        };
         if let Some(path) = text.strip_prefix("unix:") {
             return if path.is_empty() { Err(wrong()) } else { Ok(Self::Unix(path.into())) };
         }
+        let tcp = |host: &str, port: u16| Ok(Self::Tcp { host: host.to_owned(), port });
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return tcp(&address.ip().to_string(), address.port());
+        }
+        if let Ok(ip) = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+            return tcp(&ip.to_string(), PORT);
+        }
         // A port alone is this machine's; `:port` is every address that it has, as elsewhere.
         let (host, port) = match text.rsplit_once(':') {
-            None => ("127.0.0.1", text),
-            Some(("", port)) => ("::", port),
-            Some((host, port)) => (host, port),
+            None if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                ("127.0.0.1", text.parse().map_err(|_| wrong())?)
+            }
+            None => (text, PORT),
+            Some((host, port)) => (host, port.parse().map_err(|_| wrong())?),
         };
-        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let host = match bracketed {
-            Some(host) => host,
-            None if host.contains(':') && host != "::" => return Err(wrong()),
-            None => host,
-        };
-        let port = port.parse().map_err(|_| wrong())?;
-        if host.is_empty() || host.contains(['/', ' ']) {
-            return Err(wrong());
+        match host {
+            "" | "*" if text.contains(':') => tcp("::", port),
+            _ if host.is_empty() || host.contains(['/', ' ', ':', '[', ']']) => Err(wrong()),
+            _ => tcp(host, port),
         }
-        Ok(Self::Tcp { host: host.to_owned(), port })
     }
 }
 
@@ -92,19 +107,34 @@ mod tests {
     fn addresses_are_read_as_people_write_them() {
         let tcp = |host: &str, port| Ok(Address::Tcp { host: host.to_owned(), port });
         for (text, address) in [
-            ("127.0.0.1:8080", tcp("127.0.0.1", 8080)),
-            ("localhost:0", tcp("localhost", 0)),
+            ("127.0.0.1:9000", tcp("127.0.0.1", 9000)),
             ("[::1]:8080", tcp("::1", 8080)),
-            (":8080", tcp("::", 8080)),
-            ("8080", tcp("127.0.0.1", 8080)),
+            ("::1", tcp("::1", 8080)),
+            ("[::]", tcp("::", 8080)),
+            ("0.0.0.0", tcp("0.0.0.0", 8080)),
+            ("9000", tcp("127.0.0.1", 9000)),
+            ("0", tcp("127.0.0.1", 0)),
+            (":9000", tcp("::", 9000)),
+            ("*:9000", tcp("::", 9000)),
+            ("localhost:0", tcp("localhost", 0)),
+            ("localhost", tcp("localhost", 8080)),
             ("unix:/run/spadework.sock", Ok(Address::Unix("/run/spadework.sock".into()))),
         ] {
             assert_eq!(text.parse(), address, "{text}");
         }
-        for wrong in
-            ["", "localhost", "localhost:", "::1:8080", "a:99999", "unix:", "http://a:1", "[]:1", ":"]
-        {
-            assert!(wrong.parse::<Address>().is_err(), "{wrong}");
+        for wrong in [
+            "",
+            ":",
+            "localhost:",
+            "localhost:x",
+            "70000",
+            "unix:",
+            "http://localhost:8080",
+            "a b:80",
+            "[]:1",
+        ] {
+            let error = wrong.parse::<Address>().unwrap_err();
+            assert!(error.contains("127.0.0.1"), "{wrong}: {error}");
         }
     }
 }

@@ -6,7 +6,13 @@ use clap::Args;
 use humantime::Duration;
 
 use super::address::Address;
-use crate::{compute::ComputeArgs, library::LibraryArgs, logging::LogArgs, traces::TraceArgs};
+use crate::{
+    bounds::{MOST_BATCH, MOST_JOBS, MOST_MIB, MOST_THREADS, at_most, duration, megapixels},
+    compute::ComputeArgs,
+    library::LibraryArgs,
+    logging::LogArgs,
+    traces::TraceArgs,
+};
 
 /// Serve pictures over HTTP
 #[derive(Clone, Debug, Args)]
@@ -27,7 +33,7 @@ pub struct ServeArgs {
     pub compute: ComputeArgs,
     /// Threads that decode, plan and encode images of usual sizes, beside fewer for large ones; 0 is a quarter of the cores on
     /// a CPU device, half beside a GPU
-    #[arg(long, env = "SPADEWORK_CODEC_THREADS", default_value_t = 0)]
+    #[arg(long, env = "SPADEWORK_CODEC_THREADS", default_value_t = 0, value_parser = at_most::<MOST_THREADS>)]
     pub codec_threads: usize,
     /// The largest batch that is tried
     #[arg(long, env = "SPADEWORK_MAX_BATCH", default_value_t = 32)]
@@ -67,11 +73,11 @@ pub struct ServeArgs {
     #[arg(long, env = "SPADEWORK_LAME_DUCK", default_value = "5s")]
     pub lame_duck: Duration,
     /// After SIGTERM: how long until the process ends, whatever runs; else ten seconds more than --lame-duck and --deadline
-    #[arg(long, env = "SPADEWORK_GRACE")]
+    #[arg(long, env = "SPADEWORK_GRACE", value_parser = duration)]
     pub grace: Option<Duration>,
     /// A device whose batch is this much over its predicted time, or that leaves jobs waiting as long, makes the server
     /// unready; after as long again the process ends with 1
-    #[arg(long, env = "SPADEWORK_STALL_AFTER", default_value = "30s")]
+    #[arg(long, env = "SPADEWORK_STALL_AFTER", default_value = "30s", value_parser = duration)]
     pub stall_after: Duration,
     /// File in which it is noted how the process ends, for the next one to tell in its metrics; on a volume that outlives it
     #[arg(long, env = "SPADEWORK_EXIT_FILE", value_name = "FILE")]

@@ -9,7 +9,10 @@ const STEP: f64 = 1e-5;
 /// What f32 leaves of an f64 result, relative to its largest value.
 const SINGLE: f64 = 1e-5;
 
-/// Numbers that differ from each other and from zero.
+/// Numbers that differ from each other and from zero, f64.
+///
+/// # Panics
+/// Never: there are as many as the shape has.
 pub fn numbers(shape: &[usize], seed: u64) -> Tensor {
     let mut state = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut next = || {
@@ -21,12 +24,18 @@ pub fn numbers(shape: &[usize], seed: u64) -> Tensor {
 }
 
 /// A sum of the result in which every element counts differently.
+///
+/// # Errors
+/// When `y` is not of floats.
 pub fn weighted(y: &Tensor) -> Result<Tensor> {
     let weights = numbers(y.dims(), 77).to_dtype(y.dtype())?;
     (y * weights)?.sum_all()
 }
 
 /// Checks the gradients of `f` for each of `inputs`, at some of their elements, and its values in f32.
+///
+/// # Panics
+/// When they do not agree.
 pub fn check(name: &str, inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) {
     let variables: Vec<Var> = inputs.iter().map(|input| Var::from_tensor(input).unwrap()).collect();
     let arguments: Vec<Tensor> = variables.iter().map(|var| var.as_tensor().clone()).collect();

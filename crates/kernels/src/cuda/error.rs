@@ -35,7 +35,7 @@ pub(super) fn cuda_error(error: impl Into<DeviceFault>) -> Error {
 }
 
 /// The kind of an error that candle's own calls have made.
-pub fn kind_of_candle_s(error: &(dyn std::error::Error + Send + Sync + 'static)) -> FaultKind {
+pub(crate) fn kind_of_candle_s(error: &(dyn std::error::Error + Send + Sync + 'static)) -> FaultKind {
     match error.downcast_ref::<CudaError>() {
         Some(CudaError::Cuda(error) | CudaError::Load { cuda: error, .. }) => {
             FaultKind::of_driver(error.0 as u32)

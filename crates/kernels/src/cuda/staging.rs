@@ -192,7 +192,7 @@ impl StreamStart {
 
 /// Waits for an event on a thread that is not the device's. What goes wrong is left for that to be told: cudarc's own
 /// waiting would take an error away that it keeps for the next call.
-pub fn wait(event: &CudaEvent) {
+pub(crate) fn wait(event: &CudaEvent) {
     // SAFETY: the context is there as long as the event, and the event is borrowed.
     let _ = unsafe {
         result::ctx::set_current(event.context().cu_ctx())

@@ -10,6 +10,15 @@ pub struct Event {
 }
 
 impl Event {
+    /// Whether the device has come here, or has failed.
+    pub fn is_complete(&self) -> bool {
+        #[cfg(feature = "cuda")]
+        if let Some(event) = &self.event {
+            return event.try_is_complete().unwrap_or(true);
+        }
+        true
+    }
+
     /// Waits until the device has come here, on any thread. A device that has failed never comes, and nobody waits either.
     pub fn wait(&self) {
         #[cfg(feature = "cuda")]

@@ -7,6 +7,7 @@
 
 mod adam;
 mod calls;
+mod convolution;
 mod convs;
 #[cfg(any(test, feature = "emulated"))]
 mod emulated;
@@ -17,12 +18,12 @@ mod pools;
 mod sums;
 mod tables;
 
-pub use convs::Convolution;
+pub use convolution::Convolution;
 pub use layer::{Layer, LayerSums};
 pub use mask::{Mask, MaskLists};
 pub use operators::TrainingOperators;
 #[cfg(any(test, feature = "cuda", feature = "emulated"))]
-pub(crate) use {convs::ConvDirection, operators::Backend};
+pub(crate) use {convolution::ConvDirection, operators::Backend};
 
 /// The kernels' source.
 #[cfg(any(test, feature = "cuda", feature = "emulated"))]

@@ -16,8 +16,8 @@ use spadework_imaging::{RgbImage, encode_jpeg, encode_png};
 use crate::{
     data::{DataArgs, Source},
     evaluate::{
-        BATCH, Features, HeldOut, Measures, ModelReport, Painter, Paintings, Report, Segmenter, Yardstick,
-        colored, contact_sheet,
+        BATCH, Features, HeldOut, Measures, ModelReport, Painter, Paintings, Report, Segmenter, SetReport,
+        Yardstick, colored, contact_sheet,
     },
     outcome::Mistake,
 };
@@ -31,7 +31,7 @@ pub struct EvaluateArgs {
     /// A model directory; give several to compare them on the same masks
     #[arg(long = "model", env = "SPADEWORK_TRAIN_MODEL", required_unless_present = "real_features")]
     models: Vec<PathBuf>,
-    /// Masks to measure on; of files, at most a quarter of the pairs
+    /// Masks of each kind to measure on; of files, at most a quarter of the pairs
     #[arg(long, env = "SPADEWORK_TRAIN_COUNT", default_value_t = 128)]
     count: u64,
     /// Batches of eight real pairs that the segmenter is trained on
@@ -80,24 +80,37 @@ impl EvaluateArgs {
         let (training, held_out) =
             self.data.open_to_measure(&architecture, &labels, self.seed, self.count, say)?;
         let segmenter = self.segmenter(&training, architecture.label_planes())?;
-        let yardstick = Yardstick::new(&held_out, &segmenter)?;
-        let real = yardstick.measure(&Paintings::real(&held_out))?;
-        let (mut models, mut painted) = (Vec::new(), Vec::new());
-        for painter in &mut painters {
-            let (report, paintings) = measure(painter, &held_out, &yardstick, &real)?;
-            models.push(report);
-            painted.push(paintings);
+        let bordered = bordered(&labels);
+        let (mut sets, mut rows) = (Vec::new(), Vec::new());
+        for (masks, held_out) in &held_out {
+            let yardstick = Yardstick::new(held_out, &segmenter, bordered.clone())?;
+            let real = yardstick.measure(&Paintings::real(held_out))?;
+            let (mut models, mut painted) = (Vec::new(), Vec::new());
+            for painter in &mut painters {
+                let (report, paintings) = measure(painter, held_out, &yardstick, &real)?;
+                models.push(report);
+                painted.push(paintings);
+            }
+            rows.extend(sheet_rows(held_out, &painted, &labels, ROWS / self.kinds()));
+            self.write_pictures(masks, held_out, &painters, &painted)?;
+            sets.push(SetReport { masks, count: held_out.len(), real, models });
         }
-        self.write_pictures(&held_out, &painters, &painted, &labels)?;
+        if let Some(path) = &self.sheet {
+            write(path, &contact_sheet(&rows)?)?;
+        }
         let segmenter_pairs = BATCH as u64 * self.segmenter_steps;
-        let segmenter_parameters = segmenter.parameters();
-        let report = Report { count: held_out.len(), segmenter_parameters, segmenter_pairs, real, models };
+        let report = Report { segmenter_parameters: segmenter.parameters(), segmenter_pairs, sets };
         if self.json {
             println!("{}", serde_json::to_string_pretty(&report)?);
         } else {
             print!("{report}");
         }
         Ok(())
+    }
+
+    /// Kinds of masks that are measured on.
+    fn kinds(&self) -> usize {
+        if self.data.landscapes.is_some() { 2 } else { 1 }
     }
 
     /// The models, which must take the same masks.
@@ -127,28 +140,17 @@ impl EvaluateArgs {
 
     fn write_pictures(
         &self,
+        masks: &str,
         held_out: &[HeldOut],
         painters: &[Painter],
         painted: &[Paintings],
-        labels: &[LabelConfig],
     ) -> anyhow::Result<()> {
-        if let Some(path) = &self.sheet {
-            let mut colors = vec![None; 256];
-            labels.iter().for_each(|label| colors[usize::from(label.id)] = label.color);
-            let row = |(index, one): (usize, &HeldOut)| {
-                let mut row = vec![colored(&one.sample.labels, &colors), one.sample.picture.clone()];
-                row.extend(painted.iter().map(|paintings| paintings.shown(index).clone()));
-                row
-            };
-            let rows: Vec<_> = held_out.iter().enumerate().take(ROWS).map(row).collect();
-            write(path, &contact_sheet(&rows)?)?;
-        }
-        if let Some(folder) = &self.pictures {
-            let real: Vec<_> = held_out.iter().map(|one| one.sample.picture.clone()).collect();
-            write_all(&folder.join("real"), &real)?;
-            for (painter, paintings) in painters.iter().zip(painted) {
-                write_all(&folder.join(&painter.name), &paintings.random)?;
-            }
+        let Some(folder) = &self.pictures else { return Ok(()) };
+        let folder = if self.kinds() > 1 { folder.join(masks) } else { folder.clone() };
+        let real: Vec<_> = held_out.iter().map(|one| one.sample.picture.clone()).collect();
+        write_all(&folder.join("real"), &real)?;
+        for (painter, paintings) in painters.iter().zip(painted) {
+            write_all(&folder.join(&painter.name), &paintings.random)?;
         }
         Ok(())
     }
@@ -163,6 +165,30 @@ impl EvaluateArgs {
         }
         Ok(())
     }
+}
+
+/// Classes whose borders are looked at for rims, by name: what stands out from the sky and from the ground.
+const BORDERED: [&str; 3] = ["clouds", "mountain", "tree"];
+
+fn bordered(labels: &[LabelConfig]) -> Vec<u8> {
+    labels.iter().filter(|label| BORDERED.contains(&label.name.as_str())).map(|label| label.id).collect()
+}
+
+/// Rows of a contact sheet: mask, real picture and each model's.
+fn sheet_rows(
+    held_out: &[HeldOut],
+    painted: &[Paintings],
+    labels: &[LabelConfig],
+    count: usize,
+) -> Vec<Vec<RgbImage>> {
+    let mut colors = vec![None; 256];
+    labels.iter().for_each(|label| colors[usize::from(label.id)] = label.color);
+    let row = |(index, one): (usize, &HeldOut)| {
+        let mut row = vec![colored(&one.sample.labels, &colors), one.sample.picture.clone()];
+        row.extend(painted.iter().map(|paintings| paintings.shown(index).clone()));
+        row
+    };
+    held_out.iter().enumerate().take(count).map(row).collect()
 }
 
 /// One model's pictures and numbers.
@@ -180,6 +206,8 @@ fn measure(
     let report = ModelReport {
         name: painter.name.clone(),
         relative_iou: measures.mean_iou / real.mean_iou,
+        relative_rims: measures.rims.zip(real.rims).map(|(own, real)| own / real),
+        farthest_wave: measures.lattice.farthest_from(&real.lattice),
         measures,
         shuffled: yardstick.measure(&control)?,
     };

@@ -4,6 +4,7 @@ mod bench;
 mod drive;
 mod evaluate;
 mod export;
+mod features;
 mod fit;
 mod render_dataset;
 mod resume;
@@ -17,6 +18,7 @@ use clap::Subcommand;
 pub use bench::BenchArgs;
 pub use evaluate::EvaluateArgs;
 pub use export::ExportArgs;
+pub use features::FeaturesArgs;
 pub use fit::FitArgs;
 pub use render_dataset::RenderDataset;
 pub use resume::ResumeArgs;
@@ -32,6 +34,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Measure models on held-out masks, side by side
     Evaluate(Box<EvaluateArgs>),
+    /// Train the network that `fit --perceptual` compares pictures with
+    Features(FeaturesArgs),
     /// Render procedural landscapes with exact label maps
     RenderDataset(RenderDataset),
     /// Time a training step
@@ -51,6 +55,7 @@ impl Command {
             Self::Resume(args) => return resume::run(&args),
             Self::Export(args) => export::run(&args)?,
             Self::Evaluate(args) => args.run()?,
+            Self::Features(args) => features::run(&args)?,
             Self::RenderDataset(command) => command.run()?,
             Self::Bench(args) => bench::run(&args)?,
             Self::Verify(verify) => verify.run()?,

@@ -29,9 +29,9 @@ pub struct RenderDataset {
     /// The same seed renders the same landscapes
     #[arg(long, env = "SPADEWORK_TRAIN_SEED", default_value_t = 0)]
     seed: u64,
-    /// Share of the label maps that are painted over with a brush, so that hand-painted masks are no surprise
-    #[arg(long, env = "SPADEWORK_TRAIN_BRUSHED", default_value_t = 0.35)]
-    brushed: f64,
+    /// Share of the landscapes that are made from a label map of plain painted shapes, as people paint
+    #[arg(long, env = "SPADEWORK_TRAIN_PAINTED", default_value_t = 0.45)]
+    painted: f64,
     /// Folder to write to; made if it does not exist
     #[arg(long, env = "SPADEWORK_TRAIN_OUT")]
     out: PathBuf,
@@ -48,14 +48,14 @@ struct Line<'a> {
 impl RenderDataset {
     /// Renders them.
     pub(super) fn run(self) -> anyhow::Result<()> {
-        if !(0.0..=1.0).contains(&self.brushed) {
-            return Err(Mistake::error("--brushed is a share; give a number from 0 to 1"));
+        if !(0.0..=1.0).contains(&self.painted) {
+            return Err(Mistake::error("--painted is a share; give a number from 0 to 1"));
         }
         let (labels, images) = (self.out.join("labels"), self.out.join("images"));
         for folder in [&labels, &images] {
             make_empty(folder)?;
         }
-        let source = Landscapes { seed: self.seed, epoch: self.count.max(1), brushed: self.brushed };
+        let source = Landscapes { seed: self.seed, epoch: self.count.max(1), painted: self.painted };
         self.write_manifest(&source)?;
         let bar = Arc::new(ProgressBar::new(self.count));
         let started = Instant::now();

@@ -19,6 +19,9 @@ const HELD_OUT: u64 = 0x6865_6c64_206f_7574;
 /// The same for the segmenter.
 const SEGMENTER: u64 = 0x7365_676d_656e_7473;
 
+/// What kind of masks, and the pairs to measure on.
+pub type HeldOutSet = (&'static str, Vec<HeldOut>);
+
 /// Where training pairs come from.
 #[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
 #[group(id = "source")]
@@ -46,9 +49,9 @@ pub struct DataArgs {
     #[arg(long, env = "SPADEWORK_TRAIN_LANDSCAPES", num_args = 0..=1, default_missing_value = "20000",
           conflicts_with_all = ["labels", "data"])]
     pub landscapes: Option<u64>,
-    /// Share of the landscapes' label maps that are painted over with a brush
-    #[arg(long, env = "SPADEWORK_TRAIN_BRUSHED", default_value_t = 0.35)]
-    pub brushed: f64,
+    /// Share of the landscapes that are made from a label map of plain painted shapes, as people paint
+    #[arg(long, env = "SPADEWORK_TRAIN_PAINTED", default_value_t = 0.45)]
+    pub painted: f64,
     /// How files are brought to the network's size
     #[arg(long, env = "SPADEWORK_TRAIN_PREPROCESS", value_enum, default_value_t = Preprocess::ResizeAndCrop)]
     pub preprocess: Preprocess,
@@ -86,7 +89,7 @@ impl DataArgs {
         Ok(Arc::new(Files::new(pairs.pairs, self.options(architecture, set, seed))?))
     }
 
-    /// Pairs to train a segmenter on, and at most `count` others to measure with, which it never sees.
+    /// Pairs to train a segmenter on, and kinds of at most `count` others each to measure with, which it never sees.
     ///
     /// # Errors
     /// When the data cannot be used, or are too few, with a sentence that says what to change.
@@ -97,11 +100,11 @@ impl DataArgs {
         seed: u64,
         count: u64,
         mut report: impl FnMut(&str),
-    ) -> anyhow::Result<(Arc<dyn Source>, Vec<HeldOut>)> {
+    ) -> anyhow::Result<(Arc<dyn Source>, Vec<HeldOutSet>)> {
         if let Some(epoch) = self.landscapes {
-            let exact = Self { brushed: 0.0, ..self.clone() };
-            let training = exact.landscapes(architecture, epoch, seed ^ SEGMENTER)?;
-            return Ok((training, HeldOut::landscapes(seed ^ HELD_OUT, count)));
+            let training = self.landscapes(architecture, epoch, seed ^ SEGMENTER)?;
+            let set = |masks, painted| (masks, HeldOut::landscapes(seed ^ HELD_OUT, count, painted));
+            return Ok((training, vec![set("rendered", false), set("painted", true)]));
         }
         let set = label_set(architecture, labels)?;
         let mut pairs = self.pairs(architecture.instance_edges)?;
@@ -122,7 +125,7 @@ impl DataArgs {
         };
         let held_out: Arc<dyn Source> = Arc::new(Files::new(held_out, still)?);
         let training = Files::new(pairs.pairs, self.options(architecture, set, seed))?;
-        Ok((Arc::new(training), HeldOut::samples(&held_out, 0, count)?))
+        Ok((Arc::new(training), vec![("held-out", HeldOut::samples(&held_out, 0, count)?)]))
     }
 
     fn transform(&self, architecture: &Architecture) -> Transform {
@@ -151,10 +154,10 @@ impl DataArgs {
                 "landscapes have {classes} labels at {side}x{side} and no instances; give the model those"
             )));
         }
-        if epoch == 0 || !(0.0..=1.0).contains(&self.brushed) {
-            return Err(Mistake::error("--landscapes is at least 1, and --brushed a share from 0 to 1"));
+        if epoch == 0 || !(0.0..=1.0).contains(&self.painted) {
+            return Err(Mistake::error("--landscapes is at least 1, and --painted a share from 0 to 1"));
         }
-        Ok(Arc::new(Landscapes { seed, epoch, brushed: self.brushed }))
+        Ok(Arc::new(Landscapes { seed, epoch, painted: self.painted }))
     }
 
     fn pairs(&self, edges: bool) -> anyhow::Result<Pairs> {

@@ -14,8 +14,8 @@ pub struct Landscapes {
     pub seed: u64,
     /// Samples that count as an epoch.
     pub epoch: u64,
-    /// Share of samples whose label map is painted over with a brush, 0 to 1.
-    pub brushed: f64,
+    /// Share of samples that are made from a painted label map, 0 to 1.
+    pub painted: f64,
 }
 
 /// What a sample is made from.
@@ -25,10 +25,10 @@ pub struct Recipe {
     pub layout: u64,
     /// The mood.
     pub mood: Mood,
-    /// The seed of the mood's variation, and of the brush.
+    /// The seed of the mood's variation.
     pub style: u64,
-    /// Whether the label map is painted over with a brush.
-    pub brushed: bool,
+    /// Whether the layout is a painted label map.
+    pub painted: bool,
 }
 
 impl Landscapes {
@@ -49,17 +49,21 @@ impl Landscapes {
             layout: random.next_u64(),
             mood: Mood::ALL[random.random_range(0..Mood::ALL.len())],
             style: random.next_u64(),
-            brushed: random.random_bool(self.brushed),
+            painted: random.random_bool(self.painted),
         }
     }
 }
 
 impl Recipe {
+    /// The landscape before light falls on it.
+    pub fn landscape(&self) -> Landscape {
+        if self.painted { Landscape::painted(self.layout) } else { Landscape::of(self.layout) }
+    }
+
     /// The sample.
     pub fn render(&self) -> Sample {
-        let landscape = Landscape::of(self.layout);
-        let labels = if self.brushed { landscape.brushed_labels(self.style) } else { landscape.labels() };
-        Sample { labels, edges: None, picture: landscape.paint(self.mood, self.style) }
+        let landscape = self.landscape();
+        Sample { labels: landscape.labels(), edges: None, picture: landscape.paint(self.mood, self.style) }
     }
 }
 

@@ -10,7 +10,7 @@ mod pairs;
 mod scan;
 mod transform;
 
-pub use args::{DataArgs, read_labels};
+pub use args::{DataArgs, HeldOutSet, read_labels};
 pub use files::{Files, FilesOptions};
 pub use landscapes::{Landscapes, Recipe};
 pub use layout::{Layout, Split};

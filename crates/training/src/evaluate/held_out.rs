@@ -6,7 +6,7 @@ use rand::{SeedableRng as _, seq::SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 use spadework_imaging::{LabelMap, RgbImage};
-use spadework_scenery::{Landscape, Mood};
+use spadework_scenery::Mood;
 
 use super::low_pass::LowPass;
 use crate::data::{Landscapes, Recipe, Sample, Source};
@@ -38,9 +38,9 @@ pub struct Rendered {
 }
 
 impl HeldOut {
-    /// `count` landscapes of a seed.
-    pub fn landscapes(seed: u64, count: u64) -> Vec<Self> {
-        let source = Landscapes { seed, epoch: count, brushed: 0.0 };
+    /// `count` landscapes of a seed, laid out as land is or from masks as people paint them.
+    pub fn landscapes(seed: u64, count: u64, painted: bool) -> Vec<Self> {
+        let source = Landscapes { seed, epoch: count, painted: f64::from(u8::from(painted)) };
         (0..count).into_par_iter().map(|position| Self::landscape(&source, position)).collect()
     }
 
@@ -48,9 +48,9 @@ impl HeldOut {
         let recipe = source.recipe(position);
         // Positions from the far end are never samples themselves.
         let other = source.recipe(u64::MAX - position);
-        let landscape = Landscape::of(recipe.layout);
+        let landscape = recipe.landscape();
         let Recipe { mood, style, .. } = recipe;
-        let reference = Landscape::of(other.layout);
+        let reference = other.landscape();
         let mut in_moods = Mood::ALL.map(|mood| landscape.paint(mood, style)).to_vec();
         let own = Mood::ALL.iter().position(|one| *one == mood).unwrap_or_default();
         let rendered = Rendered {

@@ -1,8 +1,10 @@
 //! How good a model is, in numbers, each beside what real pictures reach and what a model that ignores its mask would.
 
+mod borders;
 mod confusion;
 mod features;
 mod held_out;
+mod lattice;
 mod low_pass;
 mod painter;
 mod pyramid;
@@ -14,13 +16,15 @@ mod sliced_wasserstein;
 #[cfg(test)]
 mod tests;
 
+pub use borders::rims;
 pub use confusion::Confusion;
 pub use features::Features;
 pub use held_out::{HeldOut, Rendered};
+pub use lattice::Lattice;
 pub use low_pass::{LowPass, difference};
 pub use painter::{Painter, Style};
 pub use pyramid::{Level, laplacian};
-pub use report::{Measures, ModelReport, Report};
+pub use report::{Measures, ModelReport, Report, SetReport};
 pub use segmenter::{BATCH, CELL, Segmenter, cells};
 pub(crate) use sheet::colored;
 pub use sheet::contact_sheet;
@@ -92,19 +96,21 @@ impl Paintings {
 pub struct Yardstick<'a> {
     held_out: &'a [HeldOut],
     segmenter: &'a Segmenter,
+    bordered: Vec<u8>,
     features: Features,
     patches: Patches,
 }
 
 impl<'a> Yardstick<'a> {
-    /// Looks at the real pictures of other masks, which distances are measured from.
+    /// Looks at the real pictures of other masks, which distances are measured from. `bordered` are the classes whose
+    /// borders are looked at for rims.
     ///
     /// # Errors
     /// When there are fewer than two.
-    pub fn new(held_out: &'a [HeldOut], segmenter: &'a Segmenter) -> anyhow::Result<Self> {
+    pub fn new(held_out: &'a [HeldOut], segmenter: &'a Segmenter, bordered: Vec<u8>) -> anyhow::Result<Self> {
         let others: Vec<RgbImage> = held_out.iter().map(|held_out| held_out.other.clone()).collect();
         let features = Features::new(&segmenter.look(&others)?.features)?;
-        Ok(Self { held_out, segmenter, features, patches: Patches::of(&others, PATCH_SEED)? })
+        Ok(Self { held_out, segmenter, bordered, features, patches: Patches::of(&others, PATCH_SEED)? })
     }
 
     /// All measures of some paintings.
@@ -128,7 +134,16 @@ impl<'a> Yardstick<'a> {
             diversity: mean(paintings.random.iter().zip(&paintings.varied).map(|(a, b)| difference(a, b))),
             low_pass_l1: mean(self.low_pass_distances(paintings)),
             style_fidelity: mean(self.style_hits(paintings)),
+            rims: rims(self.with_masks(&paintings.random), &self.bordered),
+            lattice: Lattice::of(&paintings.random),
         })
+    }
+
+    fn with_masks<'b>(
+        &'b self,
+        pictures: &'b [RgbImage],
+    ) -> impl Iterator<Item = (&'b LabelMap, &'b RgbImage)> {
+        self.held_out.iter().map(|held_out| &held_out.sample.labels).zip(pictures)
     }
 
     fn low_pass_distances(&self, paintings: &Paintings) -> impl Iterator<Item = f64> {

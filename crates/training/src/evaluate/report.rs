@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::lattice::Lattice;
+
 /// What is measured of one set of pictures. What cannot be measured is absent: a model without an encoder reconstructs
 /// nothing, and only a renderer knows moods.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -22,6 +24,11 @@ pub struct Measures {
     pub low_pass_l1: Option<f64>,
     /// Share of pictures in a reference's style that are nearest to the reference's mood.
     pub style_fidelity: Option<f64>,
+    /// How much brighter or darker pictures are just outside clouds, trees and mountains than farther off, in levels of a
+    /// byte.
+    pub rims: Option<f64>,
+    /// Light that alternates from pixel to pixel or over four pixels, in levels of a byte.
+    pub lattice: Lattice,
 }
 
 /// One model's numbers.
@@ -33,29 +40,42 @@ pub struct ModelReport {
     pub measures: Measures,
     /// Its mean intersection over union as a share of what real pictures reach.
     pub relative_iou: f64,
+    /// Its rims as a share of the real pictures'.
+    pub relative_rims: Option<f64>,
+    /// Of its lattice's waves the one that differs most from the real pictures', as a share of theirs.
+    pub farthest_wave: f64,
     /// Of its pictures of masks whose classes were exchanged: what a model that ignores its mask might reach.
     pub shuffled: Measures,
 }
 
-/// All numbers.
+/// The numbers of one kind of masks.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
-    /// Held-out masks.
+pub struct SetReport {
+    /// What kind they are.
+    pub masks: &'static str,
+    /// How many.
     pub count: usize,
-    /// The segmenter's parameters, and the pairs that it was trained on.
-    pub segmenter_parameters: usize,
-    /// See above.
-    pub segmenter_pairs: u64,
     /// Of real pictures: the floor of distances, the ceiling of the rest.
     pub real: Measures,
     /// Of each model's.
     pub models: Vec<ModelReport>,
 }
 
+/// All numbers.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The segmenter's parameters, and the pairs that it was trained on.
+    pub segmenter_parameters: usize,
+    /// See above.
+    pub segmenter_pairs: u64,
+    /// Of each kind of held-out masks.
+    pub sets: Vec<SetReport>,
+}
+
 /// A row of the table.
 type Row = (&'static str, fn(&Measures) -> Option<f64>);
 
-const ROWS: [Row; 7] = [
+const ROWS: [Row; 9] = [
     ("sliced Wasserstein ×1000 (less)", |m| Some(m.sliced_wasserstein)),
     ("Fréchet, segmenter's features (less)", |m| Some(m.frechet)),
     ("kernel, segmenter's features (less)", |m| Some(m.kernel)),
@@ -63,15 +83,33 @@ const ROWS: [Row; 7] = [
     ("diversity over latents", |m| m.diversity),
     ("L1 of 8× down-sampled (less)", |m| m.low_pass_l1),
     ("style fidelity (more)", |m| m.style_fidelity),
+    ("rims outside borders (as real)", |m| m.rims),
+    ("lattice, mean wave (as real)", |m| Some(m.lattice.mean())),
+];
+
+/// A row of shares of what real pictures have.
+type ShareRow = (&'static str, fn(&ModelReport) -> Option<f64>);
+
+const SHARES: [ShareRow; 3] = [
+    ("mIoU, share of real", |model| Some(model.relative_iou)),
+    ("rims, share of real", |model| model.relative_rims),
+    ("lattice, wave farthest from real", |model| Some(model.farthest_wave)),
 ];
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} held-out masks; a segmenter of {} parameters, trained on {} real pairs",
-            self.count, self.segmenter_parameters, self.segmenter_pairs
+            "a segmenter of {} parameters, trained on {} real pairs",
+            self.segmenter_parameters, self.segmenter_pairs
         )?;
+        self.sets.iter().try_for_each(|set| write!(f, "\n{set}"))
+    }
+}
+
+impl fmt::Display for SetReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} {} masks", self.count, self.masks)?;
         write!(f, "{:<38}{:>12}", "", "real")?;
         for model in &self.models {
             write!(f, "{:>16}{:>12}", model.name, "shuffled")?;
@@ -85,11 +123,15 @@ impl fmt::Display for Report {
             }
             writeln!(f)?;
         }
-        write!(f, "{:<38}{:>12}", "mIoU, share of real", "100.0%")?;
-        for model in &self.models {
-            write!(f, "{:>15.1}%{:>12}", 100.0 * model.relative_iou, "")?;
+        for (name, value) in SHARES {
+            write!(f, "{name:<38}{:>12}", "100.0%")?;
+            for model in &self.models {
+                let share = value(model).map_or("–".to_owned(), |share| format!("{:.1}%", 100.0 * share));
+                write!(f, "{share:>16}{:>12}", "")?;
+            }
+            writeln!(f)?;
         }
-        writeln!(f)
+        Ok(())
     }
 }
 

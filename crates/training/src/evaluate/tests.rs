@@ -111,8 +111,8 @@ impl Source for Pieces {
 fn better_pictures_measure_better() {
     const COUNT: u64 = 6;
     const STEPS: u64 = 12;
-    let held_out = HeldOut::landscapes(5, COUNT);
-    let source: Arc<dyn Source> = Arc::new(Pieces::of(Landscapes { seed: 6, epoch: 100, brushed: 0.0 }));
+    let held_out = HeldOut::landscapes(5, COUNT, false);
+    let source: Arc<dyn Source> = Arc::new(Pieces::of(Landscapes { seed: 6, epoch: 100, painted: 0.0 }));
     let (mut first, mut last) = (0.0, 0.0);
     let segmenter = Segmenter::train(&source, 14, STEPS, 1, |step, loss| {
         if step == 0 {
@@ -123,7 +123,7 @@ fn better_pictures_measure_better() {
     .unwrap();
     assert!(last < 0.9 * first, "the loss goes from {first} to {last}");
 
-    let yardstick = Yardstick::new(&held_out, &segmenter).unwrap();
+    let yardstick = Yardstick::new(&held_out, &segmenter, vec![1, 2, 5]).unwrap();
     let real = Paintings::real(&held_out);
     let swapped = Paintings {
         random: real.random.iter().cycle().skip(1).take(COUNT as usize).cloned().collect(),
@@ -147,4 +147,21 @@ fn better_pictures_measure_better() {
     assert!(real.style_fidelity > Some(0.8) && real.style_fidelity > swapped.style_fidelity);
     assert!(real.diversity > Some(0.1) && gray.diversity == Some(0.0));
     assert_eq!(gray.style_fidelity, None);
+    assert!(real.rims > Some(0.5) && gray.rims == Some(0.0));
+    assert!(real.lattice.mean() > 0.01 && gray.lattice.mean() < 1e-9);
+}
+
+/// A network must not be measured by what it was trained against.
+#[test]
+fn the_segmenter_is_none_of_the_networks_that_a_loss_may_hold() {
+    use crate::networks::scene_features;
+    let source: Arc<dyn Source> = Arc::new(Pieces::of(Landscapes { seed: 6, epoch: 100, painted: 0.0 }));
+    let segmenter = Segmenter::train(&source, 14, 0, 1, |_, _| {}).unwrap();
+    let features: usize =
+        scene_features::CONVS.iter().map(|(_, output, input, _)| output * input * 9 + output).sum();
+    assert!(segmenter.parameters() > 2 * features, "{} and {features} parameters", segmenter.parameters());
+    let positions = |landscapes: Landscapes| (0..50).map(move |position| landscapes.recipe(position).layout);
+    let [measured, felt] =
+        [6, 6 ^ crate::features::SEED].map(|seed| Landscapes { seed, epoch: 50, painted: 0.5 });
+    assert!(positions(measured).all(|layout| !positions(felt).any(|other| other == layout)));
 }

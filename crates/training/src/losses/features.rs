@@ -2,11 +2,9 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::networks::{Features, Vgg19};
 use spadework_autograd::Backend;
 
-/// Weights of VGG19's five features.
-const PERCEPTUAL: [f64; 5] = [1.0 / 32.0, 1.0 / 16.0, 1.0 / 8.0, 1.0 / 4.0, 1.0];
+use crate::networks::{Features, Perceptual};
 
 /// Side of the squares whose means [`low_resolution`] compares.
 const SQUARE: usize = 8;
@@ -28,14 +26,14 @@ pub fn feature_matching(backend: &Backend, fake: &Features, real: &Features) -> 
     Tensor::stack(&distances, 0)?.sum_all()? / fake.len() as f64
 }
 
-/// L1 between VGG19's features of fake and real pictures, (N, H, W, 3) both, left in [-1, 1] as published.
+/// L1 between a frozen network's features of fake and real pictures, (N, H, W, 3) both, left in [-1, 1] as published.
 ///
 /// # Errors
 /// When sizes differ.
-pub fn perceptual(backend: &Backend, vgg: &Vgg19, fake: &Tensor, real: &Tensor) -> Result<Tensor> {
-    let (fake, real) = (vgg.features(fake)?, vgg.features(&real.detach())?);
-    let pairs = fake.iter().zip(&real).zip(PERCEPTUAL);
-    let distances = pairs.map(|((fake, real), weight)| backend.mean_distance(fake, real)? * weight);
+pub fn perceptual(backend: &Backend, network: &Perceptual, fake: &Tensor, real: &Tensor) -> Result<Tensor> {
+    let (fake, real) = (network.features(fake)?, network.features(&real.detach())?);
+    let pairs = fake.iter().zip(&real).zip(network.weights());
+    let distances = pairs.map(|((fake, real), weight)| backend.mean_distance(fake, real)? * *weight);
     Tensor::stack(&distances.collect::<Result<Vec<_>>>()?, 0)?.sum_all()
 }
 

@@ -5,7 +5,7 @@ use spadework_model::Posterior;
 
 use super::*;
 use crate::{
-    networks::{Features, Vgg19},
+    networks::{Features, Perceptual, Vgg19},
     objective::{GanMode, KlReduction},
 };
 use spadework_autograd::{
@@ -79,7 +79,7 @@ fn the_perceptual_loss_has_the_gradients_of_finite_differences() {
     let pixels = 3 * SIDE * SIDE;
     let [fake, real] = [1, 2].map(|seed| numbers(&[1, pixels], seed));
     let directions = (numbers(&[2, pixels], 3) * 0.01).unwrap();
-    let networks = [DType::F64, DType::F32].map(|dtype| Vgg19::made_up(dtype).unwrap());
+    let networks = [DType::F64, DType::F32].map(|dtype| Perceptual::Vgg(Vgg19::made_up(dtype).unwrap()));
     check("perceptual", &[Tensor::zeros((1, 2), DType::F64, &Device::Cpu).unwrap()], |x| {
         let dtype = x[0].dtype();
         let vgg = &networks[usize::from(dtype == DType::F32)];

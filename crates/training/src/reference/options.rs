@@ -166,6 +166,7 @@ impl Options {
             kl: if self.use_vae { self.lambda_kld } else { 0.0 },
             kl_reduction: KlReduction::Sum,
             low_resolution: 0.0,
+            low_resolution_end: None,
         })
     }
 }

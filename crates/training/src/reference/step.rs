@@ -15,7 +15,7 @@ use super::{
     options::Options,
 };
 use crate::{
-    networks::{Networks, Vgg19},
+    networks::{Networks, Perceptual, Vgg19},
     objective::Objective,
     outcome::Mistake,
     state::{State, Variables},
@@ -83,8 +83,14 @@ impl ReferenceStep {
             discriminator: self.before("D", device)?,
         };
         let (batch, draws) = (self.batch(device)?, self.draws(device)?);
-        let mut trainer =
-            Trainer::new(self.networks.clone(), self.objective, state, vgg, None, backend.clone())?;
+        let mut trainer = Trainer::new(
+            self.networks.clone(),
+            self.objective,
+            state,
+            vgg.map(Perceptual::Vgg),
+            None,
+            backend.clone(),
+        )?;
         let generator = trainer.generator_step(&batch, &draws)?;
         let discriminator = trainer.discriminator_step(&batch, &draws)?;
 

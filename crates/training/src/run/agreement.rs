@@ -17,7 +17,7 @@ use crate::{
     distributed::{Group, as_group},
     networks::{Discriminator, Networks},
     objective::{KlReduction, Objective},
-    run::{Report, RunConfig},
+    run::{RunConfig, StepReport},
     step::Gradients,
 };
 use spadework_autograd::Backend;
@@ -51,7 +51,7 @@ fn sample(position: u64) -> Sample {
 }
 
 /// What one process of `group` has after both steps: losses and gradients, averaged over the group.
-fn both_steps(group: Group, backend: &Backend) -> (Report, Gradients) {
+fn both_steps(group: Group, backend: &Backend) -> (StepReport, Gradients) {
     let group = Arc::new(group);
     let config = run_config();
     let mut learner = build(&config, backend, &group).unwrap();

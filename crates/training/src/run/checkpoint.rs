@@ -11,7 +11,7 @@ use candle_core::{Device, Tensor};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
-use super::window::Window;
+use crate::record::Window;
 
 /// What precedes the step in a file's name.
 const PREFIX: &str = "step-";

@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use spadework_checkpoint::LabelConfig;
 
-use super::every::Every;
+use crate::record::Every;
 use crate::{
     compute::{DeviceChoice, Precision},
     data::DataArgs,
@@ -35,6 +35,9 @@ pub struct RunConfig {
     /// VGG19's weights, for a perceptual loss.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vgg: Option<PathBuf>,
+    /// A folder with features of our own, for the perceptual loss in VGG19's place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub perceptual: Option<PathBuf>,
     /// The labels, for what is exported.
     pub labels: Vec<LabelConfig>,
     /// Where label maps and pictures come from.

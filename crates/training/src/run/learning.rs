@@ -7,10 +7,11 @@ use candle_core::Tensor;
 
 use super::{
     mean::{GradientSum, LossSum},
-    not_finite::{self, NotFinite},
+    not_finite,
+    step_error::{StepError, StepReport},
 };
 use crate::{
-    distributed::{DistributedError, Group},
+    distributed::Group,
     optimizer::{Adam, Betas, MovingAverage, Rates, decay_at},
     state::State,
     step::{Batch, Draws, Gradients, Losses},
@@ -42,6 +43,9 @@ pub trait Learner {
         draws: &Draws,
     ) -> candle_core::Result<(Losses, Gradients)>;
 
+    /// Which share of the run is done, from 0 to 1, for weights of losses that change in its course.
+    fn advance(&mut self, progress: f64);
+
     /// Whether batch norm uses its running statistics from now on, and leaves them as they are.
     fn freeze_statistics(&mut self, frozen: bool);
 }
@@ -55,36 +59,6 @@ pub struct Part {
     pub generator: Draws,
     /// For the discriminator's, which sees another fake.
     pub discriminator: Draws,
-}
-
-/// Why a step failed. The weights are then as they were before the network whose step failed.
-#[derive(Debug, thiserror::Error)]
-pub enum StepError {
-    /// The networks.
-    #[error("compute a step")]
-    Compute(#[source] candle_core::Error),
-    /// The device has too little memory.
-    #[error(
-        "the device has no memory left for a step: compute fewer pictures at a time, with a smaller `--batch` or, for the same \
-         batch in parts, a larger `--accumulate`"
-    )]
-    OutOfMemory(#[source] candle_core::Error),
-    /// Another process.
-    #[error(transparent)]
-    Distributed(#[from] DistributedError),
-    /// A loss or gradient is no number.
-    #[error(transparent)]
-    NotFinite(#[from] NotFinite),
-}
-
-impl From<candle_core::Error> for StepError {
-    fn from(error: candle_core::Error) -> Self {
-        if spadework_engine::is_out_of_memory(&error) {
-            Self::OutOfMemory(error)
-        } else {
-            Self::Compute(error)
-        }
-    }
 }
 
 /// The optimisers of all networks and the average of the generator and encoder.
@@ -107,9 +81,6 @@ pub struct Pace {
     /// The average's decay, once it has risen.
     pub average_decay: f64,
 }
-
-/// What a step reports, by name.
-pub type Report = BTreeMap<String, f32>;
 
 impl Learning {
     /// Fresh optimisers, and averages that begin at the weights, which are where `backend` computes.
@@ -147,7 +118,7 @@ impl Learning {
         parts: &[Part],
         pace: Pace,
         group: &Group,
-    ) -> Result<Report, StepError> {
+    ) -> Result<StepReport, StepError> {
         let mut report = self.generator_step(learner, parts, pace, group)?;
         report.extend(self.discriminator_step(learner, parts, pace, group)?);
         let decay = decay_at(pace.step, pace.average_decay);
@@ -164,7 +135,7 @@ impl Learning {
         parts: &[Part],
         pace: Pace,
         group: &Group,
-    ) -> Result<Report, StepError> {
+    ) -> Result<StepReport, StepError> {
         let (mut losses, mut generator) = (LossSum::default(), GradientSum::default());
         let mut encoder = self.encoder.as_ref().map(|_| GradientSum::default());
         for part in parts {
@@ -198,7 +169,7 @@ impl Learning {
         parts: &[Part],
         pace: Pace,
         group: &Group,
-    ) -> Result<Report, StepError> {
+    ) -> Result<StepReport, StepError> {
         let (mut losses, mut gradients) = (LossSum::default(), GradientSum::default());
         for part in parts {
             let (values, of_discriminator) = learner.discriminator_step(&part.batch, &part.discriminator)?;
@@ -212,18 +183,5 @@ impl Learning {
         self.discriminator.step(parameters, &gradients, pace.rates.discriminator)?;
         report.insert("gradient_norm_D".to_owned(), norm);
         Ok(report)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_device_without_memory_says_what_to_change() {
-        let error = |text: &str| StepError::from(candle_core::Error::Msg(text.to_owned())).to_string();
-        let full = error("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")");
-        assert!(full.contains("--batch") && full.contains("--accumulate"), "{full}");
-        assert_eq!(error("shape mismatch"), "compute a step");
     }
 }

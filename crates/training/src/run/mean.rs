@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{Result as TensorResult, Tensor};
 
-use super::learning::{Report, StepError};
+use super::step_error::{StepError, StepReport};
 use crate::{
     distributed::{DistributedError, Group},
     step::{Gradients, Losses},
@@ -85,7 +85,7 @@ fn sum_on_devices(gradients: Gradients, group: &Group) -> TensorResult<Gradients
 #[derive(Debug, Default)]
 pub(super) struct LossSum {
     parts: usize,
-    sum: Report,
+    sum: StepReport,
 }
 
 impl LossSum {
@@ -98,7 +98,7 @@ impl LossSum {
     }
 
     /// The mean over all parts of all processes.
-    pub(super) fn mean(self, group: &Group) -> Result<Report, DistributedError> {
+    pub(super) fn mean(self, group: &Group) -> Result<StepReport, DistributedError> {
         let mut values: Vec<f32> = self.sum.values().copied().collect();
         group.sum(&mut values)?;
         let count = (self.parts * group.world()) as f32;

@@ -2,22 +2,14 @@
 
 use candle_core::{Result as TensorResult, Tensor};
 
-use super::learning::{Report, StepError};
+use super::step_error::{NotFinite, StepError, StepReport};
 use crate::step::Gradients;
-
-/// A loss or gradient that is infinite or not a number.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what} is not finite; look for what is odd in the samples of this step, or train at a lower --lr")]
-pub struct NotFinite {
-    /// Which.
-    pub what: String,
-}
 
 /// The norm of a network's gradients.
 ///
 /// # Errors
 /// When a loss or a gradient is not finite; the first one by name is told.
-pub(super) fn check(network: &str, gradients: &Gradients, losses: &Report) -> Result<f32, StepError> {
+pub(super) fn check(network: &str, gradients: &Gradients, losses: &StepReport) -> Result<f32, StepError> {
     if let Some((name, value)) = losses.iter().find(|(_, value)| !value.is_finite()) {
         return Err(NotFinite { what: format!("the loss `{name}` is {value}: it") }.into());
     }

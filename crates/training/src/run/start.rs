@@ -11,15 +11,14 @@ use super::{
     feed::{Feed, Sharing},
     folder::RunFolder,
     learning::{Learner, Learning},
-    memory,
-    record::Record,
-    snapshot,
+    memory, snapshot,
     training::Training,
 };
 use crate::{
     data::{Sample, Source},
     distributed::Group,
     outcome::Mistake,
+    record::Record,
 };
 use spadework_autograd::Backend;
 

@@ -21,6 +21,7 @@ use crate::{
     networks::{ConvNorm, Discriminator, Initialisation, Networks},
     objective::Objective,
     optimizer::{Betas, Rates, Schedule},
+    record::{Every, Line},
     state::{State, Variables},
     step::{Batch, Draws, Gradients, Losses},
 };
@@ -73,6 +74,8 @@ impl Learner for Toy {
         Ok((Losses(BTreeMap::from([("D_real", loss), ("D_Fake", loss)])), gradients))
     }
 
+    fn advance(&mut self, _progress: f64) {}
+
     fn freeze_statistics(&mut self, _frozen: bool) {}
 }
 
@@ -112,6 +115,7 @@ pub(super) fn config(total: u64) -> RunConfig {
         initialisation: Initialisation::Default,
         objective: Objective::default(),
         vgg: None,
+        perceptual: None,
         labels: Vec::new(),
         data,
         optimization: Optimization {

@@ -10,7 +10,7 @@ use spadework_model::Tensors;
 use super::{config::RunConfig, learning::Learner};
 use crate::{
     distributed::Group,
-    networks::{Vgg19, initialise},
+    networks::{FEATURES_FILE, Perceptual, SceneFeatures, Vgg19, initialise},
     state::{State, Variables},
     step::{Batch, Draws, Gradients, Losses, Trainer},
 };
@@ -38,6 +38,10 @@ impl Learner for Trainer {
         Ok((step.losses, step.discriminator))
     }
 
+    fn advance(&mut self, progress: f64) {
+        Self::advance(self, progress);
+    }
+
     fn freeze_statistics(&mut self, frozen: bool) {
         self.fix_statistics(frozen);
     }
@@ -63,9 +67,20 @@ impl Collective for Group {
 /// When a file cannot be read or does not fit.
 pub fn build(config: &RunConfig, backend: &Backend, group: &Arc<Group>) -> anyhow::Result<Trainer> {
     let state = initialise(&config.networks, config.initialisation, config.seed, backend.device())?;
-    let vgg = config.vgg.as_deref().map(|path| read_vgg(path, backend)).transpose()?;
+    let perceptual = match (&config.vgg, &config.perceptual) {
+        (Some(path), _) => Some(Perceptual::Vgg(read_vgg(path, backend)?)),
+        (None, Some(path)) => Some(Perceptual::Scene(read_features(path, backend)?)),
+        (None, None) => None,
+    };
     let collective = (group.world() > 1).then(|| Arc::clone(group) as Arc<dyn Collective>);
-    Ok(Trainer::new(config.networks.clone(), config.objective, state, vgg, collective, backend.clone())?)
+    Ok(Trainer::new(
+        config.networks.clone(),
+        config.objective,
+        state,
+        perceptual,
+        collective,
+        backend.clone(),
+    )?)
 }
 
 /// Puts the generator and encoder of the model directory at `path` in the place of drawn ones.
@@ -116,4 +131,10 @@ fn read_vgg(path: &Path, backend: &Backend) -> anyhow::Result<Vgg19> {
     let tensors = read_tensors(path)?.into_iter().collect();
     Vgg19::new(&tensors, backend)
         .with_context(|| format!("{} does not hold torchvision's VGG19", path.display()))
+}
+
+fn read_features(path: &Path, backend: &Backend) -> anyhow::Result<SceneFeatures> {
+    let tensors = read_tensors(&path.join(FEATURES_FILE))?.into_iter().collect();
+    SceneFeatures::new(&tensors, backend)
+        .with_context(|| format!("{} does not hold what `spadework-train features` writes", path.display()))
 }

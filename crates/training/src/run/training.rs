@@ -14,13 +14,15 @@ use candle_core::{Device, Tensor};
 use super::{
     checkpoint::Position,
     config::RunConfig,
-    every::Timer,
     feed::Feed,
-    learning::{Learner, Learning, Pace, Report, StepError},
-    record::Record,
+    learning::{Learner, Learning, Pace},
     snapshot,
+    step_error::{StepError, StepReport},
 };
-use crate::distributed::Group;
+use crate::{
+    distributed::Group,
+    record::{Record, Timer},
+};
 
 /// A run in memory.
 pub struct Training<L> {
@@ -78,12 +80,13 @@ impl<L: Learner> Training<L> {
         Ok(Ending::Finished)
     }
 
-    fn step(&mut self) -> anyhow::Result<Report> {
+    fn step(&mut self) -> anyhow::Result<StepReport> {
         let (step, started) = (self.position.step, Instant::now());
         let optimization = self.config.optimization;
         let parts =
             self.feed.next_step().with_context(|| format!("take the samples of step {}", step + 1))?;
         self.learner.freeze_statistics(optimization.statistics_are_frozen(step));
+        self.learner.advance(step as f64 / self.config.total_steps().max(1) as f64);
         let pace = Pace {
             step,
             rates: optimization.rates.scaled(optimization.schedule.factor(step)),
@@ -99,7 +102,7 @@ impl<L: Learner> Training<L> {
         Ok(report)
     }
 
-    fn tell(&mut self, report: &Report, now: Instant) -> anyhow::Result<()> {
+    fn tell(&mut self, report: &StepReport, now: Instant) -> anyhow::Result<()> {
         self.position.window.add(report.iter().map(|(name, value)| (name.as_str(), *value)));
         let Some(record) = &mut self.record else { return Ok(()) };
         record.step(&self.config, &mut self.position, report, now)

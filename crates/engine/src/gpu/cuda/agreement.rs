@@ -7,11 +7,11 @@ use std::time::Duration;
 use candle_core::{CudaDevice, DType, Device, Tensor};
 use spadework_model::{Architecture, Tensors};
 
-use spadework_kernels::cuda::{capture, forbid_in_capture, open};
+use spadework_kernels::cuda::{forbid_in_capture, open};
 
 use super::{network, operators::CudaOperators};
 use crate::{
-    EngineError, Input, Precision,
+    Input, Precision,
     gpu::{CandleOperators, ConvWeights, GpuGenerator, Lookup, Operators, Target, ToImage},
     reference::PlainGenerator,
     testing::fixtures::{Numbers, architectures, difference, input, small, weights},
@@ -278,7 +278,7 @@ fn the_end_of_a_batch_is_waited_for_on_another_thread_while_the_next_begins() {
         let end = running.event();
         let waiting = std::thread::spawn(move || {
             end.wait();
-            end.event.unwrap().try_is_complete().unwrap()
+            end.is_complete()
         });
         let next = network.begin(&inputs, &running.event()).unwrap().unwrap();
         assert!(waiting.join().unwrap(), "turn {turn}");

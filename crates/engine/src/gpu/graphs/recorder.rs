@@ -14,7 +14,7 @@ use std::{
 use candle_core::{DType, Device, Result, Tensor, bail};
 
 use crate::gpu::{CandleOperators, ConvWeights, Graph, Lookup, Operators, ToImage};
-use spadework_kernels::device::{Download, Event, generator::ModulateArgs};
+use spadework_kernels::device::{DeviceFault, Download, Event, FaultKind, generator::ModulateArgs};
 
 const CANDLE: CandleOperators = CandleOperators { device: Device::Cpu };
 
@@ -84,7 +84,7 @@ impl Operators for Recorder {
     fn blank(&self, shape: &[usize], dtype: DType) -> Result<Tensor> {
         let capacity = self.device.capacity.load(Relaxed);
         if capacity > 0 && dtype == DType::U8 && shape.iter().product::<usize>() > capacity {
-            bail!("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")")
+            return Err(DeviceFault::new(FaultKind::OutOfMemory, "out of memory").into());
         }
         garbage(shape, dtype)
     }

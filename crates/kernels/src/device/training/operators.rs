@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Result, Tensor};
 
 use super::{
     calls::{call, expect, expect_f32, memory, number},
-    convs::{ConvDirection, Convolution},
+    convolution::{ConvDirection, Convolution},
 };
 use crate::device::call::{
     Argument::{Float, Memory, Size},

@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn sums_of_many_rows_are_those_of_a_loop() {
-        let operators = TrainingOperators::on_cpu(false);
+        let operators = TrainingOperators::emulated(false);
         let (rows, width) = (40, 3);
         let numbers: Vec<f32> = (0..rows * width).map(|i| (i * 7 % 31) as f32 - 15.0).collect();
         let x = Tensor::from_slice(&numbers, (rows, width), &candle_core::Device::Cpu).unwrap();
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn lists_that_name_what_is_not_there_are_refused() {
-        let operators = TrainingOperators::on_cpu(false);
+        let operators = TrainingOperators::emulated(false);
         let new = |starts: &[u32], items: &[u32]| Sums::new(&operators, starts, Some(items), 4);
         assert!(new(&[0, 2], &[0, 3]).is_ok());
         for (starts, items) in [([0, 2], [0, 4]), ([0, 3], [0, 1]), ([2, 1], [0, 1])] {

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use spadework_model::{Modulation, Norm, Upsampling};
 
-use crate::{compute::DeviceArgs, data::DataArgs, networks::Initialisation, objective::GanMode, run::Every};
+use crate::{
+    compute::DeviceArgs, data::DataArgs, networks::Initialisation, objective::GanMode, record::Every,
+};
 
 /// Train a generator from label maps and pictures
 #[derive(Clone, Debug, Args)]
@@ -144,12 +146,15 @@ pub struct ObjectiveArgs {
     /// Weight of feature matching
     #[arg(long, env = "SPADEWORK_TRAIN_LAMBDA_FEAT", value_name = "WEIGHT")]
     pub lambda_feat: Option<f64>,
-    /// Weight of the perceptual loss, which needs --vgg
+    /// Weight of the perceptual loss, which needs --vgg or --perceptual
     #[arg(long, env = "SPADEWORK_TRAIN_LAMBDA_VGG", value_name = "WEIGHT")]
     pub lambda_vgg: Option<f64>,
     /// VGG19's weights, torchvision's .pth or safetensors
     #[arg(long, env = "SPADEWORK_TRAIN_VGG", value_name = "FILE")]
     pub vgg: Option<PathBuf>,
+    /// Folder that `spadework-train features` has written: features for the perceptual loss where there is no VGG19
+    #[arg(long, env = "SPADEWORK_TRAIN_PERCEPTUAL", value_name = "DIR", conflicts_with = "vgg")]
+    pub perceptual: Option<PathBuf>,
     /// Weight of the KL divergence of the encoder's posterior
     #[arg(long, env = "SPADEWORK_TRAIN_LAMBDA_KLD", value_name = "WEIGHT")]
     pub lambda_kld: Option<f64>,
@@ -160,6 +165,9 @@ pub struct ObjectiveArgs {
     /// Weight of the L1 distance after 8x8 average pooling
     #[arg(long, env = "SPADEWORK_TRAIN_LAMBDA_L1", value_name = "WEIGHT")]
     pub lambda_l1: Option<f64>,
+    /// What that weight has become at the end of the run, if it changes
+    #[arg(long, env = "SPADEWORK_TRAIN_LAMBDA_L1_END", value_name = "WEIGHT")]
+    pub lambda_l1_end: Option<f64>,
 }
 
 /// How weights move; what is not given is the preset's

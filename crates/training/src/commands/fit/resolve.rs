@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     data::{DataArgs, Source, read_labels},
-    networks::Networks,
+    networks::{FEATURES_FILE, Networks},
     objective::{KlReduction, Objective},
     optimizer::{Betas, Rates, Schedule},
     outcome::Mistake,
@@ -69,6 +69,7 @@ pub(super) fn resolve(
         initialisation: args.networks.initialisation.unwrap_or(defaults.initialisation),
         objective,
         vgg: args.objective.vgg.as_deref().map(absolute),
+        perceptual: args.objective.perceptual.as_deref().map(absolute),
         labels,
         data: wherever_resumed(&args.data),
         optimization,
@@ -226,8 +227,12 @@ fn objective(
             return None;
         }
     };
-    // A user who brings VGG19 wants its loss, at the published weight.
-    let perceptual = if args.vgg.is_some() { 10.0 } else { default.perceptual };
+    // A user who brings a network wants its loss, VGG19's at the published weight.
+    let perceptual = match (&args.vgg, &args.perceptual) {
+        (Some(_), _) => 10.0,
+        (None, Some(_)) => 5.0,
+        (None, None) => default.perceptual,
+    };
     let objective = Objective {
         gan: args.gan_mode.unwrap_or(default.gan),
         feature_matching: args.lambda_feat.unwrap_or(default.feature_matching),
@@ -235,21 +240,27 @@ fn objective(
         kl: args.lambda_kld.unwrap_or(default.kl),
         kl_reduction,
         low_resolution: args.lambda_l1.unwrap_or(default.low_resolution),
+        low_resolution_end: args.lambda_l1_end.or(default.low_resolution_end),
     };
     for (flag, weight) in [
         ("--lambda-feat", objective.feature_matching),
         ("--lambda-vgg", objective.perceptual),
         ("--lambda-kld", objective.kl),
         ("--lambda-l1", objective.low_resolution),
+        ("--lambda-l1-end", objective.low_resolution_end.unwrap_or_default()),
     ] {
         mistakes.weight(flag, weight);
     }
     if objective.perceptual > 0.0 {
-        match &args.vgg {
-            None => {
-                mistakes.0.push("a perceptual loss needs --vgg FILE, torchvision's VGG19 weights".to_owned())
-            }
-            Some(path) => {
+        match (&args.vgg, &args.perceptual) {
+            (None, None) => mistakes.0.push(
+                "a perceptual loss needs --vgg FILE, torchvision's VGG19 weights, or --perceptual DIR"
+                    .to_owned(),
+            ),
+            (None, Some(path)) => mistakes.unless(path.join(FEATURES_FILE).is_file(), || {
+                format!("--perceptual: there is no file {}", path.join(FEATURES_FILE).display())
+            }),
+            (Some(path), _) => {
                 mistakes.unless(path.is_file(), || format!("--vgg: there is no file {}", path.display()))
             }
         }

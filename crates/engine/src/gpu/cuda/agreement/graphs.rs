@@ -183,7 +183,8 @@ fn a_capture_that_breaks_leaves_the_stream_as_it_was() {
     let plane = on(&device, 3, &[2, 8, 8], DType::F32);
     let sum = |x: &Tensor| x.sum_all().unwrap().to_scalar::<f32>().unwrap();
     let before = sum(&x);
-    let refused = |work: &mut dyn FnMut() -> candle_core::Result<()>| operators.capture(work).is_err();
+    let refused =
+        |work: &mut dyn FnMut() -> candle_core::Result<()>| operators.capture(Vec::new(), work).is_err();
     let copy = || -> candle_core::Result<Tensor> {
         let out = operators.blank(&[2, 8, 8, 8], DType::F32)?;
         operators.add_noise(out, &plane, &weight)
@@ -198,12 +199,15 @@ fn a_capture_that_breaks_leaves_the_stream_as_it_was() {
     assert!(refused(&mut wait), "waiting for the device");
     assert!(refused(&mut || forbid_in_capture(&device, "this")), "what forbids itself");
     let panicking = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        operators.capture(&mut || panic!("on purpose")).map(drop)
+        operators.capture(Vec::new(), &mut || panic!("on purpose")).map(drop)
     }));
     assert!(panicking.is_err());
 
     assert_eq!(sum(&x), before);
-    let graph = operators.capture(&mut || operators.add_noise(x.clone(), &plane, &weight).map(drop)).unwrap();
+    let tensors = vec![x.clone(), plane.clone(), weight.clone()];
+    let graph = operators
+        .capture(tensors, &mut || operators.add_noise(x.clone(), &plane, &weight).map(drop))
+        .unwrap();
     assert_eq!(sum(&x), before, "captured work has not begun");
     graph.launch().unwrap();
     graph.launch().unwrap();

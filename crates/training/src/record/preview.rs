@@ -9,8 +9,10 @@ use spadework_engine::{Engine, Input, Settings};
 use spadework_imaging::{LabelMap, RgbImage};
 use spadework_model::{Architecture, Tensors};
 
-use super::random::{Use, draws};
-use crate::data::Sample;
+use crate::{
+    data::Sample,
+    run::{Use, draws},
+};
 
 /// What previews are made with.
 #[derive(Clone, Copy, Debug)]

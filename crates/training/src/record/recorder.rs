@@ -14,11 +14,8 @@ use spadework_metrics::TrainingAlarm;
 
 use super::{
     alarms::{Alarm, Alarms},
-    checkpoint::{Checkpoints, Position},
-    config::RunConfig,
     events::{EncodedPicture, EventFile},
-    folder::RunFolder,
-    learning::{Learning, Report},
+    losses::is_loss,
     metrics_file::{Line, MetricsFile},
     preview::{PreviewModel, preview},
     progress::Progress,
@@ -27,6 +24,7 @@ use super::{
 use crate::{
     data::Sample,
     export::{Averaged, ModelTensors},
+    run::{Checkpoints, Learning, Position, RunConfig, RunFolder, StepReport},
     state::State,
 };
 
@@ -84,7 +82,7 @@ impl Record {
         &mut self,
         config: &RunConfig,
         position: &mut Position,
-        report: &Report,
+        report: &StepReport,
         at: Instant,
     ) -> anyhow::Result<()> {
         let batch = config.optimization.batch as u64;
@@ -198,14 +196,9 @@ impl Record {
 }
 
 /// The losses that fit a line.
-fn brief(report: &Report) -> String {
+fn brief(report: &StepReport) -> String {
     let losses = report.iter().filter(|(name, _)| is_loss(name));
     losses.map(|(name, value)| format!("{name} {value:.3}")).collect::<Vec<_>>().join(" ")
-}
-
-/// Whether a reported number is a loss.
-pub(super) fn is_loss(name: &str) -> bool {
-    !name.starts_with("gradient_norm")
 }
 
 /// Seconds since 1970, as event files want them.

@@ -2,7 +2,7 @@
 
 use spadework_metrics::TrainingAlarm;
 
-use super::learning::Report;
+use crate::run::StepReport;
 
 /// Steps after which the means below mean something.
 const SETTLED: u64 = 200;
@@ -68,7 +68,7 @@ impl std::fmt::Display for Alarm {
 
 impl Alarms {
     /// Looks at what a step reports.
-    pub fn step(&mut self, report: &Report) -> Option<Alarm> {
+    pub fn step(&mut self, report: &StepReport) -> Option<Alarm> {
         let loss = f64::from(report.get("D_real")? + report.get("D_Fake")?);
         self.steps += 1;
         let share = SHARE.max(1.0 / self.steps as f64);
@@ -94,8 +94,8 @@ impl Alarms {
 mod tests {
     use super::*;
 
-    fn report(loss: f32) -> Report {
-        Report::from([("D_real".to_owned(), loss), ("D_Fake".to_owned(), loss)])
+    fn report(loss: f32) -> StepReport {
+        StepReport::from([("D_real".to_owned(), loss), ("D_Fake".to_owned(), loss)])
     }
 
     fn alarms_in(alarms: &mut Alarms, loss: f32, steps: usize) -> usize {

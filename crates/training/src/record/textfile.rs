@@ -8,8 +8,11 @@ use std::{
 use anyhow::Context as _;
 use spadework_metrics::{Network, TrainingAlarm, TrainingMetrics, TrainingProgress};
 
-use super::{checkpoint::Position, config::RunConfig, record::is_loss};
-use crate::optimizer::Rates;
+use super::losses::is_loss;
+use crate::{
+    optimizer::Rates,
+    run::{Position, RunConfig},
+};
 
 /// The file and what is in it.
 pub(super) struct Textfile {

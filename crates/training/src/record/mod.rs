@@ -1,0 +1,21 @@
+//! What a run writes: metrics, events, previews, alarms, progress. It never computes.
+
+mod alarms;
+mod events;
+mod every;
+mod losses;
+mod metrics_file;
+mod preview;
+mod progress;
+mod recorder;
+mod textfile;
+mod window;
+
+pub use alarms::{Alarm, Alarms};
+pub use events::{EncodedPicture, EventFile};
+pub use every::{Every, Timer};
+pub use metrics_file::{Line, MetricsFile};
+pub use preview::{Preview, PreviewModel, preview};
+pub use progress::Progress;
+pub use recorder::Record;
+pub use window::Window;
