@@ -5,7 +5,10 @@ use std::{fmt, num::NonZeroUsize, str::FromStr, thread};
 use clap::{Args, builder::BoolishValueParser};
 use spadework_engine::{DEFAULT_CACHE_BYTES, Device, InstructionSet, Precision, Settings};
 
-use crate::outcome::Mistake;
+use crate::{
+    bounds::{MOST_MIB, MOST_THREADS, at_most},
+    outcome::Mistake,
+};
 
 /// Where and how exactly to compute.
 #[derive(Clone, Debug, Args)]

@@ -2,6 +2,7 @@
 
 #![expect(unreachable_pub, reason = "the modules of a binary are public to one another only")]
 
+mod bounds;
 mod codec;
 mod commands;
 mod compute;

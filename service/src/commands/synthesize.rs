@@ -21,7 +21,7 @@ use super::{
     progress::Progress,
 };
 use crate::{
-    compute::at_most,
+    bounds::{MOST_BATCH, at_most},
     outcome::{Mistake, in_flags, told},
     synthesis::{
         Count, Files, Job, Latent, MaskFormat, OutputSize, PrepareError, Prepared, Resize, ServedModel,
@@ -71,7 +71,7 @@ pub struct SynthesizeArgs {
     #[arg(long, value_name = "FILE|DIR")]
     out: PathBuf,
     /// Masks of a folder that are computed together
-    #[arg(long, default_value_t = 4, value_parser = at_most::<4096>)]
+    #[arg(long, default_value_t = 4, value_parser = at_most::<MOST_BATCH>)]
     batch: usize,
 }
 

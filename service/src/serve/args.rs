@@ -36,28 +36,28 @@ pub struct ServeArgs {
     #[arg(long, env = "SPADEWORK_CODEC_THREADS", default_value_t = 0, value_parser = at_most::<MOST_THREADS>)]
     pub codec_threads: usize,
     /// The largest batch that is tried
-    #[arg(long, env = "SPADEWORK_MAX_BATCH", default_value_t = 32)]
+    #[arg(long, env = "SPADEWORK_MAX_BATCH", default_value_t = 32, value_parser = at_most::<MOST_BATCH>)]
     pub max_batch: usize,
     /// How long a request may take, from its first byte to its answer; a request can ask for less
-    #[arg(long, env = "SPADEWORK_DEADLINE", default_value = "30s")]
+    #[arg(long, env = "SPADEWORK_DEADLINE", default_value = "30s", value_parser = duration)]
     pub deadline: Duration,
     /// How long a body may take to arrive
-    #[arg(long, env = "SPADEWORK_UPLOAD_TIMEOUT", default_value = "30s")]
+    #[arg(long, env = "SPADEWORK_UPLOAD_TIMEOUT", default_value = "30s", value_parser = duration)]
     pub upload_timeout: Duration,
     /// Pictures that may wait, over all models
-    #[arg(long, env = "SPADEWORK_QUEUE_JOBS", default_value_t = 1024)]
+    #[arg(long, env = "SPADEWORK_QUEUE_JOBS", default_value_t = 1024, value_parser = at_most::<MOST_JOBS>)]
     pub queue_jobs: usize,
     /// Memory that waiting pictures may hold, in MiB
-    #[arg(long, env = "SPADEWORK_QUEUE_MIB", default_value_t = 1024)]
+    #[arg(long, env = "SPADEWORK_QUEUE_MIB", default_value_t = 1024, value_parser = at_most::<MOST_MIB>)]
     pub queue_mib: usize,
     /// Memory that requests being read, decoded, encoded and sent may hold, in MiB
-    #[arg(long, env = "SPADEWORK_CODEC_MIB", default_value_t = 512)]
+    #[arg(long, env = "SPADEWORK_CODEC_MIB", default_value_t = 512, value_parser = at_most::<MOST_MIB>)]
     pub codec_mib: usize,
     /// Bytes of a request, in MiB
-    #[arg(long, env = "SPADEWORK_MAX_MIB", default_value_t = 25)]
+    #[arg(long, env = "SPADEWORK_MAX_MIB", default_value_t = 25, value_parser = at_most::<MOST_MIB>)]
     pub max_mib: usize,
     /// Pixels of a file, in millions
-    #[arg(long, env = "SPADEWORK_MAX_MEGAPIXELS", default_value_t = 64)]
+    #[arg(long, env = "SPADEWORK_MAX_MEGAPIXELS", default_value_t = 64, value_parser = megapixels)]
     pub max_megapixels: u64,
     /// File of API keys, one a line as `name:key` or `key`, or `admin:name:key` for one that may manage models; SIGHUP reads
     /// it again
@@ -70,7 +70,7 @@ pub struct ServeArgs {
     #[arg(long, env = "SPADEWORK_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     pub cors_origin: Vec<String>,
     /// After SIGTERM: how long to keep serving while unready
-    #[arg(long, env = "SPADEWORK_LAME_DUCK", default_value = "5s")]
+    #[arg(long, env = "SPADEWORK_LAME_DUCK", default_value = "5s", value_parser = duration)]
     pub lame_duck: Duration,
     /// After SIGTERM: how long until the process ends, whatever runs; else ten seconds more than --lame-duck and --deadline
     #[arg(long, env = "SPADEWORK_GRACE", value_parser = duration)]

@@ -13,8 +13,8 @@ use serde::Serialize;
 use spadework_imaging::{EdgeMap, LabelMap, Limits};
 
 use crate::{
+    bounds::{MOST_BATCH, MOST_JOBS, at_most},
     commands::model::ModelArgs,
-    compute::at_most,
     outcome::Mistake,
     output::outln,
     synthesis::{
@@ -26,7 +26,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub struct EngineArgs {
     /// Batch sizes
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4, 8], value_parser = at_most::<4096>)]
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4, 8], value_parser = at_most::<MOST_BATCH>)]
     batch: Vec<usize>,
     /// A mask, or a folder of them; made-up ones without it
     #[arg(long, value_name = "FILE|DIR")]
@@ -35,7 +35,7 @@ pub struct EngineArgs {
     #[arg(long, value_name = "FILE|DIR", requires = "mask")]
     instances: Option<PathBuf>,
     /// Batches of each size that are timed
-    #[arg(long, default_value_t = 10, value_parser = at_most::<1_000_000>)]
+    #[arg(long, default_value_t = 10, value_parser = at_most::<MOST_JOBS>)]
     repeat: usize,
 }
 
