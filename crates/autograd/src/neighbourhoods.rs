@@ -5,7 +5,10 @@ use std::{collections::HashMap, sync::Arc};
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 use spadework_engine::plan::{CodeMap, Level, NO_PATCH, decode};
-use spadework_kernels::device::training::{Mask, MaskLists, TrainingOperators};
+use spadework_kernels::{
+    Grouped,
+    device::training::{Mask, MaskLists, TrainingOperators},
+};
 use spadework_model::{Architecture, Grid, Modulation};
 
 /// Most cells that one segment holds.
@@ -27,7 +30,7 @@ pub struct Neighbourhoods {
     /// The k² patches of every neighbourhood, `NO_PATCH` outside the map.
     pub(super) taps: Vec<u32>,
     /// For each tap, the neighbourhoods that have each patch there.
-    pub(super) users: Vec<Index>,
+    pub(super) users: Vec<Grouped>,
     /// All cells, sorted by neighbourhood and, within, by picture.
     pub(super) cells: Vec<u32>,
     /// Stretches of `cells` of one neighbourhood and picture each.
@@ -36,13 +39,6 @@ pub struct Neighbourhoods {
     pub(super) segments_of: Vec<u32>,
     /// The same on a device.
     mask: Option<Arc<Mask>>,
-}
-
-/// Which items have each key: those at `items[starts[key]..starts[key + 1]]`.
-#[derive(Clone, Debug)]
-pub(super) struct Index {
-    starts: Vec<u32>,
-    items: Vec<u32>,
 }
 
 /// Some cells of one neighbourhood in one picture.
@@ -54,31 +50,9 @@ pub(super) struct Segment {
     pub(super) end: u32,
 }
 
-impl Index {
-    /// Indexes items `0..` by their keys; items without a key are left out.
-    fn new(keys: usize, key_of: impl Iterator<Item = Option<u32>> + Clone) -> Self {
-        let mut starts = vec![0u32; keys + 1];
-        for key in key_of.clone().flatten() {
-            starts[key as usize + 1] += 1;
-        }
-        for key in 0..keys {
-            starts[key + 1] += starts[key];
-        }
-        let mut next = starts.clone();
-        let mut items = vec![0; starts[keys] as usize];
-        for (item, key) in key_of.enumerate() {
-            if let Some(key) = key {
-                items[next[key as usize] as usize] = item as u32;
-                next[key as usize] += 1;
-            }
-        }
-        Self { starts, items }
-    }
-
-    /// The items of `key`, in order.
-    pub(super) fn of(&self, key: usize) -> &[u32] {
-        &self.items[self.starts[key] as usize..self.starts[key + 1] as usize]
-    }
+/// Groups items `0..` by their keys; items without a key are left out.
+fn grouped(keys: usize, key_of: impl Iterator<Item = Option<u32>> + Clone) -> Grouped {
+    Grouped::new(keys, (0..).zip(key_of).filter_map(|(item, key)| Some((key?, item))))
 }
 
 impl Neighbourhoods {
@@ -197,11 +171,11 @@ impl Neighbourhoods {
             .map(|tap| {
                 let keys =
                     taps[tap..].iter().step_by(area).map(|&patch| (patch != NO_PATCH).then_some(patch));
-                Index::new(patches.len() / area, keys)
+                grouped(patches.len() / area, keys)
             })
             .collect();
         let rows = taps.len() / area;
-        let Index { starts, items: cells } = Index::new(rows, ids.iter().map(|&id| Some(id)));
+        let Grouped { starts, items: cells } = grouped(rows, ids.iter().map(|&id| Some(id)));
         let each = (grid.height * grid.width) as u32;
         let mut segments = Vec::new();
         let mut segments_of = vec![0];

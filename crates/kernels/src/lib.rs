@@ -7,6 +7,10 @@ pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 pub mod device;
+mod grouped;
 mod process;
+#[cfg(any(test, feature = "emulated"))]
+pub mod testing;
 
+pub use grouped::Grouped;
 pub use process::prepare_for_training;

@@ -1,6 +1,7 @@
 //! A function's gradient beside finite differences in f64, and its f32 values beside its f64 values.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
+use spadework_kernels::testing::Numbers;
 
 /// Error of central differences at this step, relative to the gradient or to 1.
 const DIFFERENCES: f64 = 1e-6;
@@ -14,12 +15,8 @@ const SINGLE: f64 = 1e-5;
 /// # Panics
 /// Never: there are as many as the shape has.
 pub fn numbers(shape: &[usize], seed: u64) -> Tensor {
-    let mut state = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut next = || {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (state >> 11) as f64 / (1u64 << 52) as f64 - 1.0
-    };
-    let values: Vec<f64> = (0..shape.iter().product()).map(|_| next()).collect();
+    let mut numbers = Numbers(seed.wrapping_add(0x9e37_79b9_7f4a_7c15));
+    let values: Vec<f64> = (0..shape.iter().product()).map(|_| numbers.precise()).collect();
     Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
 }
 

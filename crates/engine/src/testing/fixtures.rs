@@ -7,26 +7,9 @@ use candle_core::{Device, Result, Tensor};
 use spadework_imaging::{InstanceMap, LabelMap};
 use spadework_model::{Architecture, Generator, Grid, Modulation, Norm, Parameters, Tensors, Upsampling};
 
+pub(crate) use spadework_kernels::testing::Numbers;
+
 use crate::{Input, Planner};
-
-/// Numbers that look random and are always the same.
-pub(crate) struct Numbers(pub(crate) u64);
-
-impl Numbers {
-    /// Uniform in [-1, 1).
-    fn next(&mut self) -> f32 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.0 >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    }
-
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        ((self.next() + 1.0) / 2.0 * bound as f32) as usize
-    }
-
-    pub(crate) fn take(&mut self, len: usize) -> Vec<f32> {
-        (0..len).map(|_| self.next()).collect()
-    }
-}
 
 /// Makes up every parameter that is asked for, scaled so that activations keep their size.
 struct MadeUp {

@@ -157,16 +157,11 @@ pub(super) fn multiply_naive<E: Element>(
 mod tests {
     use super::*;
     use crate::cpu::isa::Isa;
+    use crate::testing::Numbers;
     use proptest::prelude::*;
 
     fn values(seed: u64, len: usize) -> Vec<f32> {
-        let mut state = seed;
-        (0..len)
-            .map(|_| {
-                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-            })
-            .collect()
+        Numbers(seed).take(len)
     }
 
     fn matrix<E: Element>(seed: u64, len: usize) -> Vec<E> {
@@ -247,6 +242,25 @@ mod tests {
             prop_assert_eq!(&alone[..], &together[row * BLOCK..][..BLOCK]);
         }
         Ok(())
+    }
+
+    #[test]
+    fn bounds_that_would_wrap_around_are_refused() {
+        let (values, panel) = ([0f32; 64], [0f32; 8 * BLOCK]);
+        let refused = |starts: &[usize], pieces: &[usize], length: usize, stride: usize| {
+            let rows = Rows { values: &values[..], starts, pieces, length };
+            let multiply = || {
+                let mut out = [0.0; 2 * BLOCK];
+                multiply(Isa::Portable, rows, Panel { values: &panel }, Store::Replace, &mut out, stride);
+            };
+            std::panic::catch_unwind(multiply).is_err()
+        };
+        assert!(!refused(&[0], &[0], 8, BLOCK));
+        assert!(refused(&[usize::MAX - 7], &[0], 8, BLOCK), "start and length");
+        assert!(refused(&[1], &[usize::MAX], 8, BLOCK), "start and piece");
+        assert!(refused(&[0], &[0], usize::MAX, BLOCK), "length");
+        assert!(refused(&[0, 0], &[0], 8, usize::MAX), "the result's rows");
+        assert!(refused(&[0], &[0; 9], usize::MAX / 8, BLOCK), "the panel's elements");
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! Every form of a conv against a plain sum, over shapes that fill no block, tile or group evenly.
 
 use proptest::prelude::*;
+use spadework_kernels::testing;
 
 use super::*;
 use crate::cpu::{
@@ -45,12 +46,7 @@ fn cases() -> impl Strategy<Value = Case> {
 
 /// Numbers in [-1, 1].
 fn random(seed: u64, len: usize) -> Vec<f32> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next()).collect()
+    testing::Numbers(seed).take(len)
 }
 
 /// What a form's products may differ from exact ones by, in units of a sum's standard deviation, and whether its numbers

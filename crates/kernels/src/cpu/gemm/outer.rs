@@ -133,16 +133,25 @@ fn add_outer_naive(outer: Outer<'_>, tile: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Numbers;
     use proptest::prelude::*;
 
     fn values(seed: u64, len: usize) -> Vec<f32> {
-        let mut state = seed;
-        (0..len)
-            .map(|_| {
-                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-            })
-            .collect()
+        Numbers(seed).take(len)
+    }
+
+    #[test]
+    fn bounds_that_would_wrap_around_are_refused() {
+        let values = [0f32; 64];
+        let refused = |start: usize, length: usize, columns: &[f32]| {
+            let starts = [start];
+            let outer = Outer { values: &values, starts: &starts, length, columns, width: NARROW };
+            std::panic::catch_unwind(|| add_outer(Isa::Portable, outer, &mut [0.0; OUTER_ROWS * NARROW]))
+                .is_err()
+        };
+        assert!(!refused(0, 1, &[0.0; NARROW]));
+        assert!(refused(usize::MAX - 7, 1, &[0.0; NARROW]), "start and length");
+        assert!(refused(0, 1 << 60, &[]), "cells of both operands");
     }
 
     proptest! {

@@ -31,3 +31,38 @@ impl Launch for EmulatedGenerator {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Tensor};
+
+    use super::*;
+    use crate::device::generator::{ModulateArgs, gather, lookup, modulate};
+
+    fn ones(shape: &[usize]) -> Tensor {
+        Tensor::ones(shape, DType::F32, &Device::Cpu).unwrap()
+    }
+
+    fn far(shape: &[usize]) -> Tensor {
+        Tensor::full(u32::MAX - 1, shape, &Device::Cpu).unwrap()
+    }
+
+    /// The address sanitizer ends the program that reads beside its memory.
+    #[test]
+    fn no_kernel_reads_beside_its_memory_whatever_the_indices_are() {
+        let kernels = EmulatedGenerator::compile(DType::F32);
+        let sum = |tensor: &Tensor| tensor.sum_all().unwrap().to_scalar::<f32>().unwrap();
+        let (rows, out) = (far(&[2, 9]), ones(&[2, 8]));
+        kernels.launch(&lookup(&rows, &ones(&[5, 8]), &ones(&[8]), true, &out).unwrap()).unwrap();
+        assert_eq!(sum(&out), 16.0, "the bias alone");
+        let out = ones(&[2, 72]);
+        kernels.launch(&gather(&ones(&[3, 8]), &rows, &out).unwrap()).unwrap();
+        assert_eq!(sum(&out), 0.0);
+        let (ids, out) = (far(&[1, 2, 2]), ones(&[1, 2, 2, 8]));
+        let (table, bias, normalise) = (ones(&[3, 16]), ones(&[2, 8]), ones(&[1, 2, 8]));
+        let args =
+            ModulateArgs { ids: &ids, table: &table, bias: &bias, normalise: &normalise, activate: false };
+        kernels.launch(&modulate(&ones(&[1, 2, 2, 8]), &args, &out).unwrap()).unwrap();
+        assert_eq!(sum(&out), 6.0 * 32.0, "the table's last row: (1 + 1) · (1 + 1) + (1 + 1)");
+    }
+}

@@ -2,10 +2,8 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use super::{
-    operators::TrainingOperators,
-    sums::{Grouped, Sums},
-};
+use super::{operators::TrainingOperators, sums::Sums};
+use crate::Grouped;
 use crate::device::NO_ROW;
 
 /// Parts that a picture's segments are summed up in.

@@ -24,30 +24,6 @@ pub(super) struct Sums {
     rows: usize, // of the matrix
 }
 
-/// Items in the order of their keys: those of `key` are `items[starts[key]..starts[key + 1]]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Grouped {
-    pub(super) starts: Vec<u32>,
-    pub(super) items: Vec<u32>,
-}
-
-impl Grouped {
-    /// Groups pairs of key and item; within a key, items keep their order.
-    pub(super) fn new(keys: usize, pairs: impl Iterator<Item = (u32, u32)> + Clone) -> Self {
-        let mut starts = vec![0u32; keys + 1];
-        pairs.clone().for_each(|(key, _)| starts[key as usize + 1] += 1);
-        for key in 0..keys {
-            starts[key + 1] += starts[key];
-        }
-        let (mut next, mut items) = (starts.clone(), vec![0; starts[keys] as usize]);
-        for (key, item) in pairs {
-            items[next[key as usize] as usize] = item;
-            next[key as usize] += 1;
-        }
-        Self { starts, items }
-    }
-}
-
 /// Where stretches of at most `most` items begin, and which of these stretches each key has.
 fn parts(starts: &[u32], most: u32) -> (Vec<u32>, Vec<u32>) {
     let (mut parts, mut of) = (Vec::with_capacity(starts.len()), Vec::with_capacity(starts.len()));
@@ -241,13 +217,6 @@ pub(super) fn total(parts: &Tensor, rows: usize) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn items_are_grouped_by_key_in_their_order() {
-        let pairs = [(2, 10), (0, 11), (2, 12), (2, 9)];
-        let grouped = Grouped::new(4, pairs.into_iter());
-        assert_eq!(grouped, Grouped { starts: vec![0, 1, 1, 4, 4], items: vec![11, 10, 12, 9] });
-    }
 
     #[test]
     fn a_long_sum_has_several_parts_and_an_empty_one_has_none() {
