@@ -8,6 +8,8 @@ mod camera;
 mod class;
 mod clouds;
 mod draw;
+mod field;
+mod form;
 mod grass;
 mod guides;
 mod layout;
@@ -59,10 +61,10 @@ impl Landscape {
         random.set_stream(1);
         grass::draw(&layout.camera, &mut random, &mut surface);
         for plant in &layout.plants {
-            plant.draw(&layout, &mut surface);
+            plant.draw(&layout.camera, &layout.terrain.noise, &mut surface);
         }
         for stone in &layout.stones {
-            stone.draw(&layout, &mut surface);
+            stone.draw(&layout.camera, &layout.terrain.noise, &mut surface);
         }
         let labels = relief::snow_as_seen(surface.classes());
         Self { labels, scene: layout.scene(surface) }

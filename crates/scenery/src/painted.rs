@@ -5,8 +5,6 @@ mod canvas;
 mod cloud;
 mod composition;
 mod crown;
-mod field;
-mod form;
 mod rock;
 mod shape;
 
@@ -20,6 +18,8 @@ use crate::camera::{Camera, GRID, SAMPLES, SIDE};
 use crate::class::Class;
 use crate::clouds;
 use crate::draw::Draw;
+use crate::field::Field;
+use crate::form::Form;
 use crate::grass;
 use crate::noise::Noise;
 use crate::relief;
@@ -28,8 +28,6 @@ use crate::surface::{Cell, Surface};
 use canvas::{Canvas, Kind, Region};
 use composition::Painter;
 use crown::Trees;
-use field::Field;
-pub(crate) use form::Form;
 
 /// Stream of the layout's seed.
 const STREAM: u64 = 5;

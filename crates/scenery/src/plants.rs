@@ -6,8 +6,8 @@ use glam::{Vec2, Vec3};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
+use crate::camera::Camera;
 use crate::class::Class;
-use crate::layout::Layout;
 use crate::noise::{Noise, smoothstep};
 use crate::surface::{Cell, Material, Surface};
 
@@ -45,12 +45,12 @@ struct Sprite<'a> {
 
 impl Plant {
     /// Draws it into `surface`.
-    pub(crate) fn draw(&self, layout: &Layout, surface: &mut Surface) {
-        let (column, row) = layout.camera.project(self.foot);
-        let height = self.height * layout.camera.scale(self.foot.z);
+    pub(crate) fn draw(&self, camera: &Camera, noise: &Noise, surface: &mut Surface) {
+        let (column, row) = camera.project(self.foot);
+        let height = self.height * camera.scale(self.foot.z);
         let mut sprite = Sprite {
             surface,
-            noise: &layout.terrain.noise,
+            noise,
             random: ChaCha8Rng::seed_from_u64(self.seed),
             foot: Vec2::new(column, row),
             height,

@@ -3,8 +3,8 @@
 use glam::Vec3;
 
 use crate::camera::Camera;
+use crate::form::Form;
 use crate::noise::Noise;
-use crate::painted::Form;
 use crate::surface::Surface;
 use crate::terrain::Terrain;
 

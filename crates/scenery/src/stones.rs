@@ -4,9 +4,9 @@ use glam::Vec3;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
+use crate::camera::Camera;
 use crate::class::Class;
-use crate::layout::Layout;
-use crate::noise::smoothstep;
+use crate::noise::{Noise, smoothstep};
 use crate::surface::{Cell, Material, Surface};
 
 /// One boulder; `foot` is where it touches the ground.
@@ -26,13 +26,12 @@ struct Facet {
 
 impl Stone {
     /// Draws it into `surface`.
-    pub(crate) fn draw(&self, layout: &Layout, surface: &mut Surface) {
+    pub(crate) fn draw(&self, camera: &Camera, noise: &Noise, surface: &mut Surface) {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         let facets = facets(&mut random);
         let squash = random.random_range(0.55..0.95);
-        let (column, row) = layout.camera.project(self.foot);
-        let size = self.radius * layout.camera.scale(self.foot.z);
-        let noise = &layout.terrain.noise;
+        let (column, row) = camera.project(self.foot);
+        let size = self.radius * camera.scale(self.foot.z);
         let reach = (1.3 * size).ceil() as i32;
         for dy in -reach..=(0.3 * size) as i32 {
             for dx in -reach..=reach {

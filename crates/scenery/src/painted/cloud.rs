@@ -1,7 +1,7 @@
 //! Cloud in a painted outline: billows that fray where the outline is, which is where they hide half of the sky.
 
-use super::field::Field;
 use crate::clouds::HALF;
+use crate::field::Field;
 use crate::noise::{Noise, smoothstep};
 
 /// The density at a pixel.

@@ -4,10 +4,10 @@ use std::f32::consts::TAU;
 
 use glam::{Vec2, Vec3};
 
-use super::field::Field;
 use crate::camera::{GRID, SAMPLES};
 use crate::class::Class;
 use crate::draw::Draw;
+use crate::field::Field;
 use crate::noise::{Noise, smoothstep};
 use crate::surface::{Cell, Material, Surface};
 

@@ -2,8 +2,8 @@
 
 use glam::{Vec2, Vec3};
 
-use super::field::Field;
 use crate::class::Class;
+use crate::field::Field;
 use crate::noise::{Noise, smoothstep};
 use crate::surface::{Cell, Material};
 

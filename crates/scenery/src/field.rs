@@ -8,28 +8,28 @@ use crate::camera::{GRID, SAMPLES, SIDE};
 const MARGIN: usize = 10;
 
 /// Signed distances in pixels, positive inside.
-pub(super) struct Field {
+pub(crate) struct Field {
     left: usize,
     top: usize,
     width: usize,
     height: usize,
     distances: Vec<f32>,
     /// The largest: how far the innermost pixel lies from the edge.
-    pub(super) inmost: f32,
+    pub(crate) inmost: f32,
     /// The region's first and last column and row.
-    pub(super) low: Vec2,
-    pub(super) high: Vec2,
+    pub(crate) low: Vec2,
+    pub(crate) high: Vec2,
 }
 
 impl Field {
     /// The field of a region of the grid; none for one of no pixels.
-    pub(super) fn of(covered: &[bool]) -> Option<Self> {
+    pub(crate) fn of(covered: &[bool]) -> Option<Self> {
         let others: Vec<bool> = covered.iter().map(|covered| !covered).collect();
         Self::between(covered, &others)
     }
 
     /// The field of a region whose edge is where it meets another; a third one, between them, counts as inside.
-    pub(super) fn between(covered: &[bool], others: &[bool]) -> Option<Self> {
+    pub(crate) fn between(covered: &[bool], others: &[bool]) -> Option<Self> {
         let of = |cells: &[bool], x: usize, y: usize| cells[SAMPLES * (y * GRID + x)];
         let (mut low, mut high) = ([SIDE; 2], [0; 2]);
         for (x, y) in (0..SIDE * SIDE).map(|i| (i % SIDE, i / SIDE)).filter(|&(x, y)| of(covered, x, y)) {
@@ -58,7 +58,7 @@ impl Field {
     }
 
     /// The distance at a place, which may lie between pixels.
-    pub(super) fn at(&self, x: f32, y: f32) -> f32 {
+    pub(crate) fn at(&self, x: f32, y: f32) -> f32 {
         let (x, y) = (x - self.left as f32, y - self.top as f32);
         let (w, h) = ((self.width - 1) as f32, (self.height - 1) as f32);
         let (cx, cy) = (x.clamp(0.0, w), y.clamp(0.0, h));
@@ -73,7 +73,7 @@ impl Field {
     }
 
     /// The direction in which a body blown up from the region would face: out at its edge, to the viewer at its middle.
-    pub(super) fn dome(&self, x: f32, y: f32) -> Vec3 {
+    pub(crate) fn dome(&self, x: f32, y: f32) -> Vec3 {
         let deep = (self.at(x, y) / self.inmost).clamp(0.0, 1.0);
         let inward =
             Vec2::new(self.at(x + 2.0, y) - self.at(x - 2.0, y), self.at(x, y + 2.0) - self.at(x, y - 2.0))

@@ -3,9 +3,9 @@
 
 use glam::Vec3;
 
-use super::field::Field;
 use crate::camera::{GRID, SIDE};
 use crate::class::Class;
+use crate::field::Field;
 use crate::noise::{Noise, octaves, smoothstep};
 use crate::style::Style;
 use crate::surface::{Cell, Material, Surface};
@@ -40,7 +40,7 @@ struct Pixel {
 
 impl Form {
     /// The form of a region of `class`, at distance `depth`.
-    pub(super) fn new(noise: &Noise, field: &Field, class: Class, depth: f32) -> Self {
+    pub(crate) fn new(noise: &Noise, field: &Field, class: Class, depth: f32) -> Self {
         let (left, top) = (field.low.x as usize, field.low.y as usize);
         let columns = field.high.x as usize + 1 - left;
         let rows = field.high.y as usize + 1 - top;
@@ -70,14 +70,14 @@ impl Form {
     }
 
     /// What it shows at a place of the grid.
-    pub(super) fn cell(&self, x: usize, y: usize) -> Cell {
+    pub(crate) fn cell(&self, x: usize, y: usize) -> Cell {
         let column = (x / 2).saturating_sub(self.left).min(self.columns - 1);
         let row = (y / 2).saturating_sub(self.top).min(self.rows - 1);
         self.pixels[row * self.columns + column].cell
     }
 
     /// Remembers which pixels show it.
-    pub(super) fn shows(&mut self, own: impl Fn(usize) -> bool) {
+    pub(crate) fn shows(&mut self, own: impl Fn(usize) -> bool) {
         for i in 0..self.visible.len() {
             let (x, y) = (self.left + i % self.columns, self.top + i / self.columns);
             self.visible[i] = x < SIDE && y < SIDE && Surface::block(x, y).iter().all(|&cell| own(cell));
