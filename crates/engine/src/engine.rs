@@ -130,6 +130,9 @@ impl Engine {
     /// libraries choose by a batch's size, that is to be shown for each device.
     ///
     /// Bytes are truncated, not rounded, as the published code does: `trunc(clip((x + 1) / 2 · 255, 0, 255))`.
+    ///
+    /// # Errors
+    /// When an input is not one of this model's, or the device fails.
     pub fn generate(&mut self, inputs: &[Input]) -> Result<Vec<RgbImage>, EngineError> {
         match self.begin(inputs, &Event::default())? {
             Submitted::Finished(pictures) => Ok(pictures),
@@ -167,6 +170,9 @@ impl Engine {
     }
 
     /// The network's own numbers in [-1, 1], C H W, one for each input.
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate).
     pub fn generate_tensor(&mut self, inputs: &[Input]) -> Result<Vec<Vec<f32>>, EngineError> {
         #[cfg(feature = "cuda")]
         if let AnyGenerator::Cuda(network, _) = &self.generator {
@@ -202,6 +208,9 @@ impl Engine {
     }
 
     /// The posterior of `z` for each style picture. Pictures come at the mask's size.
+    ///
+    /// # Errors
+    /// When the model has no encoder, an image has another size than the model's, or the device fails.
     pub fn encode_style(&mut self, pictures: &[&RgbImage]) -> Result<Vec<Posterior>, EngineError> {
         match &self.encoder {
             Some(encoder) => encoder.encode(pictures),

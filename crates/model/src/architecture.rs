@@ -209,6 +209,9 @@ pub enum ArchitectureError {
 
 impl Architecture {
     /// Applies the published size rules: `sw = crop / 2^n` (whole division), `sh = round(sw / aspect)`.
+    ///
+    /// # Errors
+    /// When the options describe no network.
     pub fn published(options: &PublishedOptions) -> Result<Self, ArchitectureError> {
         let (norm, kernel) = parse_norm(&options.norm_g)?;
         let doublings = options.upsampling.doublings();
@@ -246,6 +249,9 @@ impl Architecture {
     }
 
     /// Checks what the types cannot say. Every loader calls this before it looks at a tensor.
+    ///
+    /// # Errors
+    /// With what cannot be.
     pub fn check(&self) -> Result<(), ArchitectureError> {
         let positive = [
             ("label_nc", self.label_nc),

@@ -15,6 +15,9 @@ pub struct Conv2d {
 
 impl Conv2d {
     /// A stride-1 conv whose output is as large as its input ("same" zero padding, odd kernel), with bias.
+    ///
+    /// # Errors
+    /// When a tensor is missing or misshapen.
     pub fn same(parameters: &Prefixed<'_>, input: usize, output: usize, kernel: usize) -> Result<Self> {
         Self::new(parameters, [output, input, kernel, kernel], kernel / 2, 1, true)
     }
@@ -36,6 +39,9 @@ impl Conv2d {
     }
 
     /// (N, in, H, W) → (N, out, H', W').
+    ///
+    /// # Errors
+    /// When shapes or types do not agree.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let y = x.conv2d(&self.weight, self.padding, self.stride, 1, 1)?;
         match &self.bias {
@@ -54,6 +60,9 @@ pub struct Linear {
 
 impl Linear {
     /// Reads `weight` (out, in) and `bias` (out).
+    ///
+    /// # Errors
+    /// When a tensor is missing or misshapen.
     pub fn new(parameters: &Prefixed<'_>, input: usize, output: usize) -> Result<Self> {
         Ok(Self {
             weight: parameters.get("weight", &[output, input])?,
@@ -62,6 +71,9 @@ impl Linear {
     }
 
     /// (N, in) → (N, out).
+    ///
+    /// # Errors
+    /// When shapes or types do not agree.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         x.matmul(&self.weight.t()?)?.broadcast_add(&self.bias)
     }

@@ -23,6 +23,9 @@ pub struct Posterior {
 
 impl Posterior {
     /// `mu + exp(logvar / 2) · eps`, with `eps` (N, z_dim) drawn by the caller.
+    ///
+    /// # Errors
+    /// When shapes do not agree.
     pub fn sample(&self, eps: &Tensor) -> Result<Tensor> {
         (&self.logvar * 0.5)?.exp()?.mul(eps)?.add(&self.mu)
     }
@@ -77,6 +80,9 @@ impl Encoder {
     }
 
     /// Pictures (N, 3, H, W) in [-1, 1] of any size to the posterior of `z`.
+    ///
+    /// # Errors
+    /// When shapes or types do not agree.
     pub fn forward(&self, picture: &Tensor) -> Result<Posterior> {
         let (_, _, h, w) = picture.dims4()?;
         let mut x = if (h, w) == (SIDE, SIDE) {

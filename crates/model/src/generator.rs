@@ -70,11 +70,17 @@ impl Generator {
     }
 
     /// Pictures (N, 3, H, W) in [-1, 1], with running statistics.
+    ///
+    /// # Errors
+    /// When shapes or types do not agree.
     pub fn forward(&self, input: GeneratorInput<'_>) -> Result<Tensor> {
         self.run(input, None)
     }
 
     /// The same with batch statistics, which `statistics` supplies and records.
+    ///
+    /// # Errors
+    /// When shapes or types do not agree.
     pub fn forward_train(
         &self,
         input: GeneratorInput<'_>,

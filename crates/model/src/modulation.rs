@@ -21,6 +21,9 @@ pub struct SharedModulation {
 
 impl SharedModulation {
     /// Reads the network and cuts its last conv into one slice per layer.
+    ///
+    /// # Errors
+    /// When a tensor is missing or misshapen.
     pub fn new(parameters: &dyn Parameters, architecture: &Architecture) -> Result<Self> {
         let Architecture { hidden, kernel, .. } = *architecture;
         let part = Prefixed::root(parameters).part("modulation");
@@ -47,11 +50,17 @@ impl SharedModulation {
     }
 
     /// The hidden map (N, hidden, H, W) that all layers read.
+    ///
+    /// # Errors
+    /// When shapes or types do not agree.
     pub fn hidden(&self, semantics: &Tensor) -> Result<Tensor> {
         self.shared.forward(semantics)?.relu()
     }
 
     /// Gamma and beta of the `layer`-th SPADE layer, each (N, C, height, width).
+    ///
+    /// # Errors
+    /// When shapes or types do not agree.
     pub fn layer(
         &self,
         hidden: &Tensor,

@@ -33,6 +33,9 @@ pub enum ParameterFreeNorm {
 
 impl ParameterFreeNorm {
     /// Reads `running_mean` and `running_var` (C) where the norm has them.
+    ///
+    /// # Errors
+    /// When a tensor is missing or misshapen.
     pub fn new(parameters: &Prefixed<'_>, norm: Norm, channels: usize) -> Result<Self> {
         match norm {
             Norm::Instance => Ok(Self::Instance),
@@ -45,6 +48,9 @@ impl ParameterFreeNorm {
     }
 
     /// (x − mean) / √(variance + 1e-5). Running statistics are used unless training supplies its own.
+    ///
+    /// # Errors
+    /// When shapes or types do not agree.
     pub fn forward(&self, x: &Tensor, training: Option<&dyn BatchStatistics>) -> Result<Tensor> {
         let (mean, variance) = match (self, training) {
             (Self::Instance, _) => instance_statistics(x)?,

@@ -47,6 +47,9 @@ impl<'a> Prefixed<'a> {
     }
 
     /// The tensor `name` below this prefix.
+    ///
+    /// # Errors
+    /// When there is no such tensor, or it has another shape.
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
         self.root.get(&format!("{}{name}", self.prefix), shape)
     }

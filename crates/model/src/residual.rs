@@ -35,6 +35,9 @@ pub struct Surroundings<'a> {
 
 impl SpadeResBlock {
     /// Reads the block that `stage` describes; spectral norm is already folded into its convs.
+    ///
+    /// # Errors
+    /// When a tensor is missing or misshapen.
     pub fn new(parameters: &Prefixed<'_>, architecture: &Architecture, stage: &Stage) -> Result<Self> {
         let (input, middle, output) = (stage.input, stage.middle(), stage.output);
         let shortcut = if stage.learned_shortcut() {
@@ -60,6 +63,9 @@ impl SpadeResBlock {
     }
 
     /// (N, in, H, W) → (N, out, H, W).
+    ///
+    /// # Errors
+    /// When shapes or types do not agree.
     pub fn forward(&self, x: &Tensor, around: Surroundings<'_>) -> Result<Tensor> {
         let Surroundings { semantics, noise, shared, training } = around;
         let mut shared = shared.into_iter();

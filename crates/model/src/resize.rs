@@ -12,6 +12,9 @@ pub fn nearest_index(i: usize, input: usize, output: usize) -> usize {
 }
 
 /// (N, C, H, W) → (N, C, height, width) by [`nearest_index`] on both axes.
+///
+/// # Errors
+/// When the tensor has no four dimensions.
 pub fn resize_nearest(x: &Tensor, height: usize, width: usize) -> Result<Tensor> {
     let (_, _, h, w) = x.dims4()?;
     let x = select(x, 2, h, height)?;
@@ -29,6 +32,9 @@ fn select(x: &Tensor, axis: usize, input: usize, output: usize) -> Result<Tensor
 /// Nearest ×2 up-sampling, (N, C, H, W) → (N, C, 2H, 2W).
 ///
 /// Written as a broadcast because candle's own up-sampling has a wrong gradient when its input is used twice.
+///
+/// # Errors
+/// When the tensor has no four dimensions.
 pub fn upsample_twice(x: &Tensor) -> Result<Tensor> {
     let (n, c, h, w) = x.dims4()?;
     x.reshape((n, c, h, 1, w, 1))?.broadcast_as((n, c, h, 2, w, 2))?.reshape((n, c, 2 * h, 2 * w))

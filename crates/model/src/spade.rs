@@ -27,6 +27,9 @@ struct Predictor {
 
 impl Spade {
     /// Reads `param_free_norm.*` and, unless the modulation is shared, `mlp_shared.0`, `mlp_gamma`, `mlp_beta`.
+    ///
+    /// # Errors
+    /// When a tensor is missing or misshapen.
     pub fn new(parameters: &Prefixed<'_>, architecture: &Architecture, channels: usize) -> Result<Self> {
         let norm = ParameterFreeNorm::new(&parameters.part("param_free_norm"), architecture.norm, channels)?;
         let predictor = match architecture.modulation {
@@ -51,6 +54,9 @@ impl Spade {
     /// Modulates `x` (N, C, H, W) by the semantic map (N, semantic_nc, any, any).
     ///
     /// `shared` holds this layer's gamma and beta, each (N, C, H, W), when one network predicts them for all layers.
+    ///
+    /// # Errors
+    /// When shapes or types do not agree.
     pub fn forward(
         &self,
         x: &Tensor,

@@ -33,6 +33,9 @@ pub fn weighted(y: &Tensor) -> Result<Tensor> {
 ///
 /// # Panics
 /// When they do not agree.
+///
+/// # Errors
+/// With what differs.
 pub fn check(name: &str, inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) {
     let variables: Vec<Var> = inputs.iter().map(|input| Var::from_tensor(input).unwrap()).collect();
     let arguments: Vec<Tensor> = variables.iter().map(|var| var.as_tensor().clone()).collect();

@@ -42,6 +42,9 @@ type Spare = Mutex<Vec<PinnedHostSlice<u8>>>;
 
 impl Staging {
     /// `len` numbers of 32 bits that `write` writes, as a vector of `dtype` on the device. Does not wait for the copy.
+    ///
+    /// # Errors
+    /// When there is no memory, or the device has failed.
     pub fn upload(
         &mut self,
         device: &CudaDevice,
@@ -63,6 +66,9 @@ impl Staging {
     }
 
     /// The bytes of pictures (N, ...) to the host. `started` is when the device came to their batch. Does not wait.
+    ///
+    /// # Errors
+    /// When there is no memory, or the device has failed.
     pub fn download(
         &mut self,
         device: &CudaDevice,
