@@ -114,6 +114,47 @@ fn connections_that_say_nothing_cost_no_request_and_delay_no_stop() {
     drop((silent, half));
 }
 
+#[test]
+fn a_request_that_was_welcomed_before_a_stop_is_answered_after_it() {
+    let mut server = Server::start(&["--lame-duck", "0s", "--grace", "40s"]);
+    let mask = landscape_mask(0);
+    let head = format!(
+        "POST /synthesize HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: image/png\r\nContent-Length: {}\r\n\r\n",
+        mask.len()
+    );
+    let mut stream = connect(&server);
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&mask[..100]).unwrap();
+    until(&server, "spadework_requests_in_flight", |now| now == 1.0);
+    server.signal("TERM");
+    eventually(|| server.log().contains("stopping"), || server.log());
+    stream.write_all(&mask[100..]).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    assert!(
+        answer.starts_with(b"HTTP/1.1 200"),
+        "{}",
+        String::from_utf8_lossy(&answer[..200.min(answer.len())])
+    );
+    assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
+fn a_hostile_body_is_refused_and_costs_little_more_than_itself() {
+    let server = Server::start(&["--models", models().to_str().unwrap()]);
+    let memory = || server.metric("process_resident_memory_bytes");
+    server.picture(&tiny_mask(0), &[("model", "tiny")]);
+    let before = memory();
+    let size = (24 << 20) as usize;
+    for item in ["0,", "{\"\":0},", "[[],[]],", "\"x\","] {
+        let body = format!("{{\"latent\":[{}0]}}", item.repeat(size / item.len()));
+        let request = server.post("/synthesize").header("content-type", "application/json").body(body);
+        assert_eq!(request.send().unwrap().status(), 422, "{item}");
+    }
+    // What an allocator keeps for the next one is at most one body and its growth.
+    assert!(memory() - before < 2.0 * size as f64, "{before} {}", memory());
+}
+
 /// The library of Debian's `faketime`, which lies to a program about the wall clock.
 fn faketime() -> Option<String> {
     let places = ["x86_64-linux-gnu", "aarch64-linux-gnu"];

@@ -14,6 +14,8 @@ const FEW_LOSS: f64 = 0.1;
 /// Where a deadline is at stake, so many times the mean of what batches took too long is allowed for. For times that vary at
 /// random that is two mean deviations: one batch in twenty takes longer.
 const ALLOWED: f64 = 4.0;
+/// The least credit that estimates have, so that no time is none.
+const LEAST_CREDIT: f64 = 1.0 / 1_048_576.0;
 /// One batch counts as at most this share too long: one stall should not close the queue.
 const MOST_EXCESS: f64 = 0.25;
 
@@ -27,6 +29,10 @@ pub struct CostModel {
     /// Mean of what batches took longer than expected, as a share of the expected time.
     excess: f64,
     freshness: Freshness,
+    /// What is left of the estimates' credit, 1 at most: see [`doubt`](Self::doubt).
+    credit: f64,
+    /// Since when nothing but refusals have followed from them.
+    doubted: Option<Instant>,
     limit: usize,
     knee: usize,
 }
@@ -68,6 +74,8 @@ impl CostModel {
             seconds,
             excess: 0.0,
             freshness: Freshness::default(),
+            credit: 1.0,
+            doubted: None,
             limit: largest,
             knee: largest,
         };
@@ -105,7 +113,7 @@ impl CostModel {
     pub fn time(&self, size: usize) -> Duration {
         let within = size.clamp(1, self.seconds.len());
         let seconds = self.seconds[within - 1] * (size.max(1) as f64 / within as f64);
-        Duration::from_secs_f64(seconds)
+        Duration::from_secs_f64(seconds * self.credit)
     }
 
     /// The time that a batch of `size` will hardly exceed: the expected one and what batches lately took longer. Who has
@@ -135,7 +143,14 @@ impl CostModel {
         self.refresh(now);
         self.freshness.measured(now);
         let at = size - 1;
-        let ratio = estimate::ratio(ran.as_secs_f64(), self.seconds[at]);
+        let measured = ran.as_secs_f64();
+        self.doubted = None;
+        if std::mem::replace(&mut self.credit, 1.0) < 1.0 && measured > 0.0 && measured < self.seconds[at] {
+            // The doubt was right: this is what a batch takes, whatever was measured before.
+            let faster = measured / self.seconds[at];
+            self.seconds.iter_mut().chain(&mut self.fastest).for_each(|seconds| *seconds *= faster);
+        }
+        let ratio = estimate::ratio(measured, self.seconds[at]);
         self.excess += NEWEST * ((ratio - 1.0).clamp(0.0, MOST_EXCESS) - self.excess);
         for (i, (seconds, fastest)) in self.seconds.iter_mut().zip(&self.fastest).enumerate() {
             let octaves = ((i + 1) as f64 / size as f64).log2().abs();
@@ -167,7 +182,18 @@ impl CostModel {
         let batch = self.knee.min(self.fastest.len()).max(1);
         let (full, rest) = (count / batch, count % batch);
         let rest = if rest == 0 { 0.0 } else { self.fastest[rest - 1] };
-        Duration::from_secs_f64(full as f64 * self.fastest[batch - 1] + rest)
+        Duration::from_secs_f64((full as f64 * self.fastest[batch - 1] + rest) * self.credit)
+    }
+
+    /// An idle queue refuses because of these estimates. They may be wrong from the first measurement on, made on a machine
+    /// that was busy with something else, and nothing would ever correct them: so every ten seconds of refusals they lose half of
+    /// their credit, until a batch runs and they have it back, corrected.
+    pub fn doubt(&mut self, now: Instant) {
+        let since = *self.doubted.get_or_insert(now);
+        if now.saturating_duration_since(since) >= estimate::FRESH {
+            self.credit = (self.credit / 2.0).max(LEAST_CREDIT);
+            self.doubted = Some(now);
+        }
     }
 
     /// Batches of `size` do not fit the device's memory: none larger than half of it is bound from now on.
@@ -291,6 +317,26 @@ mod tests {
         cost.refresh(start + Duration::from_secs(11));
         assert!((ms(cost.time(1)) - 20.0).abs() < 1e-6);
         assert_eq!(cost.latest(1), cost.time(1));
+    }
+
+    #[test]
+    fn an_estimate_that_only_refuses_loses_its_credit_until_a_batch_corrects_it() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut cost = model(&[(1, 4400), (2, 8800)]); // measured on a busy machine
+        (0..8).for_each(|second| cost.doubt(at(second)));
+        assert_eq!(cost.time(1), 4400 * MS, "ten seconds are waited for");
+        cost.doubt(at(10));
+        assert_eq!((cost.time(1), cost.fastest(1)), (2200 * MS, 2200 * MS));
+        cost.observe(1, 200 * MS, at(11));
+        assert!((ms(cost.time(1)) - 200.0).abs() < 1.0, "what it took counts in full");
+        assert!((ms(cost.fastest(2)) - 400.0).abs() < 2.0);
+
+        let mut cost = model(&[(1, 4400)]);
+        (0..40).for_each(|second| cost.doubt(at(second)));
+        assert!(cost.time(1) < 600 * MS);
+        cost.observe(1, 4400 * MS, at(40));
+        assert_eq!(cost.time(1), 4400 * MS, "it was right, and has its credit back");
     }
 
     #[test]

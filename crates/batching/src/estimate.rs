@@ -15,7 +15,7 @@ const OUTLIER: f64 = 2.0;
 /// The most that an estimate may be, as a multiple of the fastest time seen.
 const CAP: f64 = 32.0;
 /// An estimate that nothing has refreshed for this long returns to the fastest ever seen.
-const FRESH: Duration = Duration::from_secs(10);
+pub(crate) const FRESH: Duration = Duration::from_secs(10);
 
 /// How many times slower than expected a measurement was, as far as it counts.
 pub(crate) fn ratio(measured: f64, expected: f64) -> f64 {

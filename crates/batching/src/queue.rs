@@ -112,6 +112,14 @@ impl<W: Worker> Queue<W> {
         Ok(shared.submit(*queue, jobs, deadline, places)?.into_iter().map(ticket).collect())
     }
 
+    /// Whether `count` jobs have ever ended within `allowed`, the margin included.
+    ///
+    /// # Errors
+    /// With the least time that they need: no waiting changes that.
+    pub fn check_least(&self, count: usize, allowed: Duration) -> Result<(), Duration> {
+        self.0.shared.check_least(self.0.queue, count, allowed)
+    }
+
     /// The least time that `count` jobs have ever taken on one idle device: with less before its deadline, no job can
     /// ever be admitted.
     pub fn least_time(&self, count: usize) -> Duration {

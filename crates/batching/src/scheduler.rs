@@ -219,6 +219,32 @@ impl<K: Clone, T> Scheduler<K, T> {
         self.index(queue).map_or(Duration::ZERO, |index| self.queues[index].cost.fastest(count))
     }
 
+    /// Whether `count` jobs have ever ended within `allowed`, margin included. An idle queue that they do not fit doubts
+    /// its estimates, so that one that is wrong does not refuse for ever.
+    ///
+    /// # Errors
+    /// With the least time that they need.
+    pub fn check_least(
+        &mut self,
+        queue: QueueId,
+        count: usize,
+        allowed: Duration,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        let idle = self.is_idle();
+        let Some(index) = self.index(queue) else { return Ok(()) };
+        let cost = &mut self.queues[index].cost;
+        let least = cost.fastest(count).mul_f64(1.0 + self.margin);
+        if least <= allowed {
+            return Ok(());
+        }
+        if idle {
+            cost.doubt(now);
+            self.changed();
+        }
+        Err(least)
+    }
+
     /// Gives places back that were reserved, submitted to or not.
     pub fn release(&mut self, queue: QueueId, places: Places) {
         if let Some(queue) = self.queue_mut(queue) {
@@ -260,7 +286,12 @@ impl<K: Clone, T> Scheduler<K, T> {
             return Err(Refused::Late { retry_after: refused.retry_at.saturating_duration_since(now) });
         }
         let margin = if fresh { self.margin } else { 0.0 };
+        let idle = self.is_idle();
         policy::admit(&self.queues, &free, newcomer, margin, now).map_err(|late| {
+            if idle {
+                self.queues[index].cost.doubt(now);
+                self.version += 1;
+            }
             let retry_at = now + late.drain;
             if fresh {
                 let until = now + REFUSAL_STANDS;

@@ -176,6 +176,25 @@ fn the_margin_is_kept_free_before_the_deadline() {
 }
 
 #[test]
+fn an_idle_queue_whose_first_measurement_was_wrong_opens_again() {
+    let mut bench = bench();
+    let queue = bench.scheduler.open('a', flat(4000, 1)); // on a machine that was busy with something else
+    let mut refused = 0;
+    let opens = (0..100).map(|second| 1000 * second).find(|&now| {
+        let admitted = bench.submit(queue, "job", now + 3000, now).is_ok();
+        refused += usize::from(!admitted);
+        admitted
+    });
+    assert!(opens.is_some_and(|ms| ms <= 11_000), "{opens:?}");
+    assert!(refused >= 10, "not at once");
+    let now = opens.unwrap();
+    assert_eq!(bench.bound(now), ["job"]);
+    bench.scheduler.observe(queue, 1, 200 * MS, bench.at(now + 200));
+    bench.scheduler.finished(0, bench.at(now + 200));
+    assert!(bench.submit(queue, "next", now + 500, now + 200).is_ok(), "it knows better now");
+}
+
+#[test]
 fn a_job_that_can_no_longer_be_in_time_does_not_run() {
     let mut bench = bench();
     let queue = bench.scheduler.open('a', flat(10, 4));

@@ -33,8 +33,8 @@ pub enum Kind {
 const KINDS: usize = 8;
 /// What every piece of work takes beside its pixels, in pixels.
 const OVERHEAD: f64 = 20_000.0;
-/// Seconds a pixel before anything is measured.
-const FIRST: f64 = 20e-9;
+/// Seconds a pixel before anything is measured: less than any work takes, so that none is refused for it.
+const FIRST: f64 = 5e-9;
 
 impl Work {
     fn units(self) -> f64 {

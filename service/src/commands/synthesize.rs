@@ -259,7 +259,7 @@ fn make(
     let pictures = run_jobs(&mut engine, &jobs)?;
     for (picture, (out, seed, prepared)) in pictures.into_iter().zip(outs) {
         let size = output_size(args.output_size, model.image_size(), prepared.report.original_size);
-        write(&out, &render(&picture.pixels, size, format(&out)?)?)?;
+        write(&out, &render(&picture.pixels, size, format(&out)?, &|| false)?)?;
         if args.seed.is_none() {
             progress.line(&format!("{}: seed {seed}", out.display()));
         }

@@ -219,11 +219,6 @@ impl Fleet {
         own.or_else(|| names.next()).map(String::as_str)
     }
 
-    /// The share of its predicted wait that a job needs to spare.
-    pub fn margin(&self) -> f64 {
-        self.config.batching.margin
-    }
-
     /// Numbers of the longest latent of any model that is served.
     pub fn longest_latent(&self) -> usize {
         let serving = self.serving.read().unwrap_or_else(PoisonError::into_inner);

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 use crate::{
     codec::CodecPanic,
-    synthesis::{Kind, OptionsError, PrepareError},
+    synthesis::{Kind, OptionsError, PrepareError, RenderError},
     text::shortened,
 };
 
@@ -308,6 +308,15 @@ impl From<EncodeError> for Problem {
                 tracing::error!(error = &error as &dyn std::error::Error, "a picture could not be encoded");
                 Self::internal()
             }
+        }
+    }
+}
+
+impl From<RenderError> for Problem {
+    fn from(error: RenderError) -> Self {
+        match error {
+            RenderError::Encode(error) => error.into(),
+            RenderError::Abandoned => Self::late(), // nobody hears it
         }
     }
 }

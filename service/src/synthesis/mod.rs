@@ -15,7 +15,7 @@ pub use job::{Image, Job, Latent};
 pub use option_value::{Name, OptionValue};
 pub use options::{Count, MaskFormat, OptionsError, OutputSize, Resize, SynthesisOptions};
 pub use prepare::{Files, Kind, PrepareError, Prepared, prepare, read_mask};
-pub use render::{output_size, render};
+pub use render::{RenderError, output_size, render};
 pub use sample::sample_mask;
 pub use served::{EngineDescription, ServedModel};
 pub use worker::{EngineWorker, Generated, input, run_jobs};

@@ -42,6 +42,15 @@ impl<W: Worker> Shared<W> {
         self.lock().scheduler.release(queue, places);
     }
 
+    pub(crate) fn check_least(
+        &self,
+        queue: QueueId,
+        count: usize,
+        allowed: Duration,
+    ) -> Result<(), Duration> {
+        self.lock().scheduler.check_least(queue, count, allowed, self.clock.now())
+    }
+
     pub(crate) fn least_time(&self, queue: QueueId, count: usize) -> Duration {
         self.lock().scheduler.least_time(queue, count)
     }

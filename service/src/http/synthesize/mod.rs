@@ -210,12 +210,12 @@ fn allowed_time(
     workload: &Workload,
 ) -> Result<Duration, Problem> {
     let allowed = app.deadline(&request.options)?;
-    let generating = serving.queue.least_time(workload.count).mul_f64(1.0 + app.fleet.margin());
     let encoding = workload.encoding(&app.codec, app.codec.fastest(workload.encode));
-    let least = app.codec.fastest(workload.prepare) + generating + encoding;
-    if least <= allowed {
+    let codec = app.codec.fastest(workload.prepare) + encoding;
+    let Err(generating) = serving.queue.check_least(workload.count, allowed.saturating_sub(codec)) else {
         return Ok(allowed);
-    }
+    };
+    let least = codec + generating;
     let (allowed, least) = (allowed.as_millis(), least.as_millis() + 1);
     Err(Problem::invalid_options(match request.options.deadline_ms {
         Some(_) => format!("`deadline_ms` is {allowed} and this request takes at least {least}; allow more"),
@@ -353,7 +353,7 @@ async fn encode_one(
     format: Format,
 ) -> Result<MadeFile, Problem> {
     let Image { pixels, z: latent } = image;
-    let file = pool.run(work, move |_| render(&pixels, output, format)).await??;
+    let file = pool.run(work, move |gone| render(&pixels, output, format, &|| gone.is_gone())).await??;
     Ok(MadeFile { file: file.into(), seed, latent })
 }
 
