@@ -35,7 +35,7 @@ fn models_describe_themselves() {
     let list = server.json("/models");
     let names: Vec<&str> =
         list["models"].as_array().unwrap().iter().map(|model| model["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["landscape", "tiny"]);
+    assert_eq!(names, ["ade20k", "cityscapes", "coco", "landscape", "tiny"]);
     let landscape = server.json("/models/landscape");
     assert_eq!(landscape["labels"][0], serde_json::json!({ "id": 0, "name": "sky", "color": "#5fdbff" }));
     assert_eq!((&landscape["width"], &landscape["accepts_style"]), (&256.into(), &true.into()));

@@ -106,11 +106,18 @@ pub(crate) fn import_preset(preset: &str, folder: &Path) {
         norm_g: "spectralspadesyncbatch3x3".to_owned(),
     };
     let architecture = Architecture { hidden: 2, ..Architecture::published(&options).unwrap() };
-    let tensor = |shape: Vec<usize>| Tensor::rand(0.01f32, 0.02, shape, &Device::Cpu).unwrap();
+    // Large enough for a picture to show what its mask shows, variances above zero.
+    let tensor = |name: &str, shape: Vec<usize>| {
+        let least = if name.ends_with("running_var") { 0.5 } else { -0.5 };
+        Tensor::rand(least, least + 1.0f32, shape, &Device::Cpu).unwrap()
+    };
     let tensors: HashMap<String, Tensor> = expected_generator(&architecture)
         .unwrap()
         .into_iter()
-        .map(|(name, shape)| (name, tensor(shape)))
+        .map(|(name, shape)| {
+            let tensor = tensor(&name, shape);
+            (name, tensor)
+        })
         .collect();
     let weights = folder.with_extension("weights.safetensors");
     std::fs::create_dir_all(folder.parent().unwrap()).unwrap();

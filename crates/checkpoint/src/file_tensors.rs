@@ -122,7 +122,11 @@ fn open(path: &Path) -> Result<WeightFile, CheckpointError> {
 
 fn unreadable(path: &Path, source: PytorchError) -> CheckpointError {
     let (path, source) = (path.to_owned(), Box::new(source));
-    match is_end_of_file(&*source) {
+    // Of what ends a legacy file too early the reader keeps the words alone.
+    let ends = ["failed to fill whole buffer", "extends beyond the end of the file"];
+    let told =
+        matches!(&*source, PytorchError::InvalidFormat(text) if ends.iter().any(|end| text.ends_with(end)));
+    match told || is_end_of_file(&*source) {
         true => CheckpointError::CutOff { path, source: Some(source) },
         false => CheckpointError::PyTorch { path, source },
     }

@@ -216,7 +216,7 @@ mod tests {
     }
 
     fn resolve(typed: &[&str]) -> Result<Config, String> {
-        let typed = Typed::parse_from([&["serve"], typed].concat());
+        let typed = Typed::try_parse_from([&["serve"], typed].concat()).map_err(|error| error.to_string())?;
         Config::resolve(typed.args).map_err(|error| error.to_string())
     }
 
@@ -260,12 +260,12 @@ mod tests {
         ] {
             for number in ["17592186044416", &most] {
                 let said = resolve(&[&format!("--{flag}={number}")]).err().unwrap();
-                assert!(said.contains(&format!("--{flag} is {number}; it must be from")), "{said}");
+                assert!(said.contains(&format!("--{flag}")) && said.contains("it must be"), "{said}");
             }
         }
         for flag in ["deadline", "upload-timeout", "stall-after", "lame-duck", "grace"] {
             let said = resolve(&[&format!("--{flag}=10000years")]).err().unwrap();
-            assert!(said.contains(&format!("--{flag} is")), "{said}");
+            assert!(said.contains(&format!("--{flag}")) && said.contains("30 days"), "{said}");
         }
         for flag in ["deadline", "upload-timeout", "stall-after"] {
             assert!(resolve(&[&format!("--{flag}=0s")]).err().unwrap().contains(flag));
