@@ -1,6 +1,6 @@
 //! What tests of operations share, here and in other crates: finite differences, a small architecture, an emulated device.
 
-#[cfg_attr(not(test), expect(clippy::unwrap_used, reason = "what fails in a test ends it"))]
+#[expect(clippy::unwrap_used, reason = "what fails in a test ends it")]
 mod finite_differences;
 
 use std::sync::{Arc, LazyLock};

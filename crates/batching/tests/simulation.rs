@@ -66,6 +66,9 @@ struct World {
     spikes: u32,
 }
 
+/// A batch on its device: its queue, its jobs, when it ends, and how.
+type RunningBatch = (QueueId, Vec<(u64, usize)>, Duration, Fate);
+
 struct Caller {
     queue: QueueId,
     count: usize,
@@ -92,7 +95,7 @@ struct Simulation {
     next_event: u64,
     callers: Vec<Caller>,
     /// By device: the callers of the batch that runs, and the next one's, with the time it takes.
-    running: Vec<Vec<(QueueId, Vec<(u64, usize)>, Duration, Fate)>>,
+    running: Vec<Vec<RunningBatch>>,
     owner: BTreeMap<u64, usize>,
     arrivals_left: usize,
     draining: bool,

@@ -18,6 +18,9 @@ use crate::{
 };
 use spadework_autograd::{Backend, Conv, SLOPE, conv2d, upsample_twice};
 
+/// What is known of one pixel: a number from an image's labels and guides.
+type Known<'a> = dyn Fn(&(&[u8], &Guides), usize) -> u32 + 'a;
+
 /// Told apart from the seed of a training run and of what is measured with: none of them has this network's landscapes.
 pub const SEED: u64 = 0x6665_6174_7572_6573;
 
@@ -139,7 +142,7 @@ impl Targets {
         let middles: Vec<usize> = (0..side * side)
             .map(|i| (i / side * cell + cell / 2) * SIDE + i % side * cell + cell / 2)
             .collect();
-        let all = |of: &dyn Fn(&(&[u8], &Guides), usize) -> u32| -> Result<Tensor> {
+        let all = |of: &Known<'_>| -> Result<Tensor> {
             let values = known.iter().flat_map(|one| middles.iter().map(|&i| of(one, i)));
             let values: Vec<u32> = values.collect();
             let count = values.len();

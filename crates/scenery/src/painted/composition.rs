@@ -72,7 +72,7 @@ impl Painter<'_> {
             let class = self.random.pick(&[(Class::Mountain, 7), (Class::Hill, 4), (Class::Snow, 2)]);
             let foot = self.horizon + self.random.within(0.0, 6.0);
             match self.random.count(0, 5) {
-                0 | 1 | 2 => {
+                0..=2 => {
                     for _ in 0..self.random.count(1, 4) {
                         self.peak(class, foot);
                     }
