@@ -153,7 +153,8 @@ fn a_hostile_body_is_refused_and_costs_little_more_than_itself() {
         assert!([400, 422].contains(&status), "{item}: {status}");
     }
     // What an allocator keeps for the next one is at most one body and its growth.
-    assert!(memory() - before < 2.0 * size as f64, "{before} {}", memory());
+    let others = f64::from(8 << 20); // what else the process takes meanwhile
+    assert!(memory() - before < 2.0 * size as f64 + others, "{before} {}", memory());
 }
 
 /// The library of Debian's `faketime`, which lies to a program about the wall clock.

@@ -1,6 +1,6 @@
 //! What a CUDA device runs: calls of kernels as values, and what is checked before there is one.
 //!
-//! Nothing here needs a device. [`cuda`](crate::cuda) gives calls to one; with the feature `emulated`, tests run the same
+//! Nothing here needs a device. The module `cuda` gives calls to one; with the feature `emulated`, tests run the same
 //! kernels on the processor.
 
 #[cfg_attr(

@@ -147,7 +147,7 @@ fn better_pictures_measure_better() {
     assert!(real.style_fidelity > Some(0.8) && real.style_fidelity > swapped.style_fidelity);
     assert!(real.diversity > Some(0.1) && gray.diversity == Some(0.0));
     assert_eq!(gray.style_fidelity, None);
-    assert!(real.rims > Some(0.02) && gray.rims == Some(0.0), "{:?} {:?}", real.rims, gray.rims);
+    assert!(real.rims > Some(0.5) && gray.rims < Some(1e-9), "{:?} {:?}", real.rims, gray.rims);
     assert!(real.lattice.mean() > 0.01 && gray.lattice.mean() < 1e-9);
 }
 
