@@ -149,7 +149,8 @@ fn a_hostile_body_is_refused_and_costs_little_more_than_itself() {
     for item in ["0,", "{\"\":0},", "[[],[]],", "\"x\","] {
         let body = format!("{{\"latent\":[{}0]}}", item.repeat(size / item.len()));
         let request = server.post("/synthesize").header("content-type", "application/json").body(body);
-        assert_eq!(request.send().unwrap().status(), 422, "{item}");
+        let status = request.send().unwrap().status();
+        assert!(status == 400 || status == 422, "{item}: {status}");
     }
     // What an allocator keeps for the next one is at most one body and its growth.
     assert!(memory() - before < 2.0 * size as f64, "{before} {}", memory());
