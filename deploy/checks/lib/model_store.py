@@ -9,6 +9,7 @@ import logging
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -67,7 +68,10 @@ class Place:
 
     def start(self, url, cache, wait=True):
         log = self.folder / f"instance{len(self.instances) + 1}.log"
-        instance = Instance(self.binary, log, "--models", url, "--cache-dir", str(cache), "--lame-duck", "0s")
+        admin = f"127.0.0.1:{free_port()}"
+        settings = ["--models", url, "--cache-dir", str(cache), "--lame-duck", "0s", "--admin-listen", admin]
+        instance = Instance(self.binary, log, *settings)
+        instance.admin = f"http://{admin}"
         self.instances.append(instance)
         return instance.wait_ready() if wait else instance
 
@@ -78,6 +82,13 @@ class Place:
         self.server.stop()
 
 
+def free_port():
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def models(instance):
     with urllib.request.urlopen(f"{instance.url}/models") as answer:
         return {model["name"]: model["digest"] for model in json.load(answer)["models"]}
@@ -85,7 +96,7 @@ def models(instance):
 
 def reload(instance, name):
     """The status of a reload and its answer."""
-    request = urllib.request.Request(f"{instance.url}/admin/models/{name}/reload", method="POST")
+    request = urllib.request.Request(f"{instance.admin}/admin/models/{name}/reload", method="POST")
     try:
         with urllib.request.urlopen(request) as answer:
             return answer.status, json.load(answer)
