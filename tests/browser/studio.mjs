@@ -341,8 +341,15 @@ try {
     await page.goto(`${server.url}/docs`);
     // Swagger UI: every operation of the description, and a mask can be tried.
     await page.locator(".opblock").first().waitFor();
-    await page.locator("#operations-synthesis-synthesize .opblock-summary-control").click();
-    await page.locator('#operations-synthesis-synthesize input[type="file"]').first().waitFor();
+    const synthesize = page.locator("#operations-synthesis-synthesize");
+    await synthesize.locator(".opblock-summary-control").click();
+    await synthesize.locator(".opblock-section-request-body select").first().selectOption("multipart/form-data");
+    const mask = synthesize.locator('[data-property-name="mask"] input[type="file"]');
+    await mask.setInputFiles(fileURLToPath(new URL("fixtures/mask.png", import.meta.url)));
+    await synthesize.locator("button.execute").click();
+    const image = synthesize.locator(".live-responses-table img");
+    await image.waitFor();
+    await image.scrollIntoViewIfNeeded();
     await shot("docs");
   });
 

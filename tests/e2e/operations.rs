@@ -217,9 +217,7 @@ fn a_second_signal_stops_at_once() {
     let mut server = Server::start(&["--lame-duck", "20s", "--grace", "30s"]);
     let started = std::time::Instant::now();
     server.signal("TERM");
-    while !server.log().contains("unready, still serving") {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    server.logged(|log| log.contains("unready, still serving").then_some(()));
     assert_eq!(server.get("/readyz").status(), 503);
     assert_eq!(server.form(&landscape_mask(0), &[]).send().unwrap().status(), 200, "still serving");
     server.signal("TERM");

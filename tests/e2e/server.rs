@@ -131,6 +131,8 @@ pub(crate) fn import_preset(preset: &str, folder: &Path) {
 pub(crate) struct Server {
     child: Child,
     log: Arc<Mutex<String>>,
+    /// Fills the log, until the server has ended.
+    reader: Option<thread::JoinHandle<()>>,
     /// Its public address, as `http://127.0.0.1:PORT`.
     pub(crate) url: String,
     /// The operator's, if it is another.
@@ -169,7 +171,7 @@ impl Server {
             command.args(args).envs(variables.iter().copied()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (stderr, kept) = (child.stderr.take().unwrap(), log.clone());
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 let mut log = kept.lock().unwrap();
                 log.push_str(&line);
@@ -189,7 +191,7 @@ impl Server {
         };
         let client = Client::builder().timeout(None).build().unwrap();
         let (url, admin) = (urls[0].clone(), urls[listeners - 1].clone());
-        Self { child, log, url, admin, client, _folder: None }
+        Self { child, log, reader: Some(reader), url, admin, client, _folder: None }
     }
 
     /// One server with the embedded and the tiny model, shared by the tests that run at the same time.
@@ -203,9 +205,21 @@ impl Server {
         })
     }
 
-    /// Everything it has logged.
+    /// Everything it has logged so far. A line follows the answer that it tells of: see [`logged`](Self::logged).
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// What `find` finds in the log, once it is there.
+    pub(crate) fn logged<T>(&self, find: impl Fn(&str) -> Option<T>) -> T {
+        let started = Instant::now();
+        loop {
+            if let Some(found) = find(&self.log.lock().unwrap()) {
+                return found;
+            }
+            assert!(started.elapsed() < PATIENCE, "it is not logged: {}", self.log());
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// GET.
@@ -253,11 +267,12 @@ impl Server {
         assert!(sent.unwrap().success());
     }
 
-    /// The exit code, once it has ended.
+    /// The exit code, once it has ended; then its log is whole.
     pub(crate) fn wait(&mut self) -> Option<i32> {
         let started = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
+                self.reader.take().map(thread::JoinHandle::join).transpose().unwrap();
                 return status.code();
             }
             assert!(started.elapsed() < PATIENCE, "it does not end: {}", self.log());

@@ -1,6 +1,7 @@
 //! The API's own description, made from the code.
 
 use axum::Json;
+use serde_json::json;
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -39,7 +40,14 @@ use super::{admin, health, models, synthesize};
         (name = "operations", description = "Probes and metrics"),
         (name = "admin", description = "Management; with --admin-listen it is served there alone, and so is /metrics"),
     ),
-    modifiers(&DescribeKeys, &MergeFlattened, &DescribeDefaults, &DescribeImages, &DescribeRetryAfter),
+    modifiers(
+        &DescribeKeys,
+        &MergeFlattened,
+        &DescribeDefaults,
+        &DescribeImages,
+        &DescribeRetryAfter,
+        &ShowExamples,
+    ),
 )]
 pub struct Api;
 
@@ -179,6 +187,27 @@ pub fn text() -> Result<String, serde_json::Error> {
     Ok(Api::openapi().to_pretty_json()? + "\n")
 }
 
+/// A mask to try: mountains under a sky, grass, a pond, as a grey PNG of 16×16 class ids of the embedded model, in base64.
+const EXAMPLE_MASK: &str = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAAA6mKC9AAAAJklEQVR42mNgoC1gQuczMaHzUUSYmFBFmJjgImxogDgBTgggVgAAk4kCstDNf/UAAAAASUVORK5CYII=";
+
+/// Gives bodies that work as they stand, so that a viewer does not fill every option with a value of its own.
+struct ShowExamples;
+
+impl Modify for ShowExamples {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        let posts = api.paths.paths.values_mut().filter_map(|path| path.post.as_mut());
+        for body in posts.filter_map(|post| post.request_body.as_mut()) {
+            for (kind, content) in &mut body.content {
+                content.example = match kind.as_str() {
+                    "multipart/form-data" => Some(json!({ "seed": 7 })),
+                    "application/json" => Some(json!({ "mask": EXAMPLE_MASK, "seed": 7 })),
+                    _ => None,
+                };
+            }
+        }
+    }
+}
+
 /// This description
 #[utoipa::path(
     get,
@@ -203,6 +232,16 @@ mod tests {
             committed == text().unwrap(),
             "run `cargo run -- openapi > openapi/openapi.json` and commit it"
         );
+    }
+
+    #[test]
+    fn examples_leave_out_what_may_be_left_out() {
+        let api = serde_json::to_value(Api::openapi()).unwrap();
+        for path in ["/synthesize", "/mask"] {
+            let content = &api["paths"][path]["post"]["requestBody"]["content"];
+            assert_eq!(content["multipart/form-data"]["example"], json!({ "seed": 7 }));
+            assert_eq!(content["application/json"]["example"], json!({ "seed": 7, "mask": EXAMPLE_MASK }));
+        }
     }
 
     #[test]

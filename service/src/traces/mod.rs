@@ -144,9 +144,77 @@ impl Extractor for Headers<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{
+        sync::{Arc, Mutex},
+        time::Duration,
+    };
+
+    use opentelemetry::trace::TracerProvider as _;
+    use opentelemetry_sdk::{
+        error::OTelSdkResult,
+        trace::{SpanData, SpanExporter},
+    };
 
     use super::*;
+
+    /// Keeps what would be sent.
+    #[derive(Clone, Debug, Default)]
+    struct Kept(Arc<Mutex<Vec<SpanData>>>);
+
+    impl SpanExporter for Kept {
+        async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+            self.0.lock().unwrap().extend(batch);
+            Ok(())
+        }
+    }
+
+    impl Kept {
+        fn traces(&self) -> Traces {
+            let provider = SdkTracerProvider::builder().with_simple_exporter(self.clone()).build();
+            let tracer = provider.tracer("tests");
+            Traces(Some(Exporting { provider, tracer }))
+        }
+    }
+
+    /// A request of the trace `id`, which its caller wants recorded or not.
+    fn request(traces: &Traces, id: u8, sampled: bool) -> RequestTrace {
+        let mut headers = HeaderMap::new();
+        let parent = format!("00-{id:032x}-00f067aa0ba902b7-0{}", u8::from(sampled));
+        headers.insert("traceparent", parent.parse().unwrap());
+        traces.request(&headers, "POST", "/synthesize")
+    }
+
+    #[test]
+    fn a_batch_is_linked_once_to_each_recorded_request_and_lies_in_the_first_one_s_trace() {
+        let kept = Kept::default();
+        let traces = kept.traces();
+        let [unrecorded, first, second] =
+            [(1, false), (2, true), (3, true)].map(|(id, sampled)| request(&traces, id, sampled).context());
+        // The second asked for two images.
+        let callers = [unrecorded, first.clone(), second.clone(), second.clone()];
+        let run =
+            BatchRun { model: "m", device: "cpu", callers: &callers, began: Instant::now(), failure: None };
+        let batch = traces.batch(&run);
+        let spans = kept.0.lock().unwrap();
+        let [span] = &spans.iter().filter(|span| span.name == "batch").collect::<Vec<_>>()[..] else {
+            panic!("{spans:?}")
+        };
+        let links: Vec<_> = span.links.iter().map(|link| link.span_context.span_id()).collect();
+        assert_eq!(links, [first.span_id(), second.span_id()]);
+        assert_eq!((&span.span_context, span.span_context.trace_id()), (&batch, first.trace_id()));
+        assert!(span.attributes.contains(&KeyValue::new("spadework.batch.size", 4_i64)));
+    }
+
+    #[test]
+    fn a_batch_of_requests_that_nobody_records_is_not_recorded() {
+        let kept = Kept::default();
+        let traces = kept.traces();
+        let callers = [request(&traces, 1, false).context()];
+        let run =
+            BatchRun { model: "m", device: "cpu", callers: &callers, began: Instant::now(), failure: None };
+        assert!(!traces.batch(&run).is_valid());
+        assert!(!kept.0.lock().unwrap().iter().any(|span| span.name == "batch"));
+    }
 
     #[test]
     fn times_are_counted_from_the_moment_by_the_monotonic_clock() {
