@@ -11,6 +11,7 @@ use crate::text::shortened;
 /// How to make pictures from a mask.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(example = json!({}))]
 pub struct SynthesisOptions {
     /// The model's name; the server's default model without one.
     #[schema(nullable = false, example = "landscape")]
@@ -19,16 +20,16 @@ pub struct SynthesisOptions {
     #[schema(nullable = false, example = 7)]
     pub seed: Option<u64>,
     /// The latent itself, `z_dim` numbers, in place of one drawn from the seed.
-    #[schema(nullable = false)]
+    #[schema(nullable = false, example = json!([]))]
     pub latent: Option<Vec<f32>>,
     /// One of the model's named styles, in place of a style picture.
-    #[schema(nullable = false)]
+    #[schema(nullable = false, example = "day")]
     pub style_preset: Option<String>,
     /// 0 takes the encoder's mean for a style picture, 1 a sample of its posterior; anything between scales it.
-    #[schema(nullable = false, minimum = 0, maximum = 1, default = 0)]
+    #[schema(nullable = false, minimum = 0, maximum = 1, default = 0, example = 0)]
     pub style_noise: Option<f32>,
     /// How many pictures to make from the mask.
-    #[schema(value_type = u8, minimum = 1, maximum = 8, default = 1)]
+    #[schema(value_type = u8, minimum = 1, maximum = 8, default = 1, example = 1)]
     pub count: Count,
     /// What the mask's pixels mean.
     pub mask_format: MaskFormat,
@@ -37,7 +38,7 @@ pub struct SynthesisOptions {
     /// The size of the picture.
     pub output_size: OutputSize,
     /// How long the answer may take, in milliseconds; the server's own limit without it.
-    #[schema(nullable = false, minimum = 1)]
+    #[schema(nullable = false, minimum = 1, example = 60_000)]
     pub deadline_ms: Option<u64>,
 }
 

@@ -156,7 +156,7 @@ fn check_latent_sources(
         if !(0.0..=1.0).contains(&amount) {
             return refuse(format!("`style_noise` is {amount}; it goes from 0 (the mean) to 1 (a sample)"));
         }
-        if files.style.is_none() {
+        if amount > 0.0 && files.style.is_none() {
             return refuse(
                 "`style_noise` varies a style picture; send one as `style` or leave it out".into(),
             );
