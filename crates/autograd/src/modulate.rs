@@ -120,7 +120,7 @@ impl<'a, T: Element> Layer<'a, T> {
         self.op.moments.channels
     }
 
-    /// The map's cell that is read at cell (`y`, `x`) of picture `n`.
+    /// The map's cell that is read at cell (`y`, `x`) of image `n`.
     #[inline(always)]
     fn source(&self, n: usize, y: usize, x: usize) -> &[T] {
         let (grid, shift, c) = (self.op.neighbourhoods.grid, self.op.shift, self.channels());
@@ -129,7 +129,7 @@ impl<'a, T: Element> Layer<'a, T> {
         &self.x[cell * c..(cell + 1) * c]
     }
 
-    /// Mean and inverse deviation of picture `n`'s channels.
+    /// Mean and inverse deviation of image `n`'s channels.
     #[inline(always)]
     fn statistics(&self, n: usize) -> (&[T], &[T]) {
         let c = self.channels();
@@ -156,7 +156,7 @@ impl<'a, T: Element> Layer<'a, T> {
         let c = self.channels();
         let mut sums = vec![T::zero(); segments.len() * 2 * c];
         sums.par_chunks_mut(2 * c).zip(segments).with_min_len(16).for_each(|(sums, segment)| {
-            let n = segment.picture as usize;
+            let n = segment.image as usize;
             let (mean, inverse) = self.statistics(n);
             let (gamma, beta) = sums.split_at_mut(c);
             let cells = &cells[segment.start as usize..segment.end as usize];
@@ -185,7 +185,7 @@ impl<'a, T: Element> Layer<'a, T> {
         let rows = self.op.moments.mean.len();
         let mut owed = vec![0.0; 2 * rows];
         for (sums, segment) in sums.chunks_exact(2 * c).zip(&self.op.neighbourhoods.segments) {
-            let at = self.op.moments.row(segment.picture as usize) * c;
+            let at = self.op.moments.row(segment.image as usize) * c;
             let gamma = &self.table[2 * c * segment.id as usize..][..c];
             for i in 0..c {
                 let scale = gamma[i].to_f64() + 1.0;
@@ -221,7 +221,7 @@ impl<'a, T: Element> Layer<'a, T> {
     }
 }
 
-/// One row of cells, `y` of picture `n`.
+/// One row of cells, `y` of image `n`.
 #[inline(always)]
 fn forward_row<T: Element>(
     layer: &Layer<'_, T>,
@@ -241,7 +241,7 @@ fn forward_row<T: Element>(
     }
 }
 
-/// Adds up the gradients of gamma and beta over `cells` of picture `n`.
+/// Adds up the gradients of gamma and beta over `cells` of image `n`.
 #[inline(always)]
 fn sum_segment<T: Element>(
     layer: &Layer<'_, T>,
@@ -265,7 +265,7 @@ fn sum_segment<T: Element>(
     update(gamma, [inverse], |gamma, [inverse]| gamma * inverse);
 }
 
-/// Adds the input's gradient from one row of cells, `y_out` of picture `n`.
+/// Adds the input's gradient from one row of cells, `y_out` of image `n`.
 #[inline(always)]
 fn backward_row<T: Element>(
     layer: &Layer<'_, T>,

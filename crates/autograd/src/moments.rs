@@ -1,4 +1,4 @@
-//! Means and variances of feature maps, over pictures and perhaps processes.
+//! Means and variances of feature maps, over images and perhaps processes.
 
 use std::{fmt, sync::Arc};
 
@@ -38,16 +38,16 @@ pub trait Collective: fmt::Debug + Send + Sync {
 /// What statistics are taken over.
 #[derive(Clone, Debug, Default)]
 pub enum Span {
-    /// Each picture's own cells: instance norm.
+    /// Each image's own cells: instance norm.
     #[default]
-    Picture,
+    Image,
     /// All cells of the batch: batch norm.
     Batch,
     /// All cells of all processes' batches.
     Processes(Arc<dyn Collective>),
 }
 
-/// Mean and variance of every channel, (pictures or 1) × C, row-major.
+/// Mean and variance of every channel, (images or 1) × C, row-major.
 #[derive(Clone, Debug)]
 pub struct Moments {
     /// Means; none where they are on a device.
@@ -85,15 +85,14 @@ impl Moments {
     /// Where the tensor is not in the memory of a CPU, or another process cannot be reached.
     pub fn of(x: &Tensor, span: Span) -> Result<Self> {
         let (n, h, w, channels) = x.dims4()?;
-        let pictures = if matches!(span, Span::Picture) { n } else { 1 };
-        let mut sums =
-            by_dtype!(x.dtype(), T => with_values::<T, _>(x, |x| Ok(sums(x, pictures, channels))))?;
-        sums.push((n / pictures * h * w) as f64);
+        let images = if matches!(span, Span::Image) { n } else { 1 };
+        let mut sums = by_dtype!(x.dtype(), T => with_values::<T, _>(x, |x| Ok(sums(x, images, channels))))?;
+        sums.push((n / images * h * w) as f64);
         if let Span::Processes(collective) = &span {
             collective.sum(&mut sums)?;
         }
         let count = sums.pop().unwrap_or_default();
-        let (first, second) = sums.split_at(pictures * channels);
+        let (first, second) = sums.split_at(images * channels);
         let mean: Vec<f64> = first.iter().map(|sum| sum / count).collect();
         let variance = second.iter().zip(&mean).map(|(sum, mean)| (sum / count - mean * mean).max(0.0));
         Ok(Self { variance: variance.collect(), mean, count, span: Some(span), channels, statistics: None })
@@ -105,14 +104,14 @@ impl Moments {
         Self { mean, variance, count: 1.0, span: None, channels, statistics: None }
     }
 
-    /// Statistics on a device: mean, `1 / √(variance + ε)` and variance, (pictures or 1, 3, C).
+    /// Statistics on a device: mean, `1 / √(variance + ε)` and variance, (images or 1, 3, C).
     pub(super) fn on_device(statistics: Tensor, count: f64, span: Option<Span>) -> Self {
         let channels = statistics.dims()[2];
         let (mean, variance) = (Vec::new(), Vec::new());
         Self { mean, variance, count, span, channels, statistics: Some(statistics) }
     }
 
-    /// Mean, `1 / √(variance + ε)` and variance, (pictures or 1, 3, C), where they are on a device.
+    /// Mean, `1 / √(variance + ε)` and variance, (images or 1, 3, C), where they are on a device.
     pub fn statistics(&self) -> Option<&Tensor> {
         self.statistics.as_ref()
     }
@@ -127,9 +126,9 @@ impl Moments {
         self.variance.iter().map(|variance| (variance + EPSILON).sqrt().recip())
     }
 
-    /// The index of picture `n`'s statistics.
+    /// The index of image `n`'s statistics.
     pub(super) fn row(&self, n: usize) -> usize {
-        if matches!(self.span, Some(Span::Picture)) { n } else { 0 }
+        if matches!(self.span, Some(Span::Image)) { n } else { 0 }
     }
 
     /// What the gradient of a normalised map owes to its statistics, from the sums over the local cells of the
@@ -147,13 +146,13 @@ impl Moments {
     }
 }
 
-/// Sums, then sums of squares, of every picture's channels. Squares are summed about each chunk's own mean, so that a
+/// Sums, then sums of squares, of every image's channels. Squares are summed about each chunk's own mean, so that a
 /// large mean costs no digits.
-fn sums<T: Element>(x: &[T], pictures: usize, channels: usize) -> Vec<f64> {
-    let each = x.len() / pictures;
-    let mut total = vec![0.0; 2 * pictures * channels];
-    for (n, picture) in x.chunks_exact(each).enumerate() {
-        let chunks: Vec<(Vec<T>, Vec<T>, f64)> = picture
+fn sums<T: Element>(x: &[T], images: usize, channels: usize) -> Vec<f64> {
+    let each = x.len() / images;
+    let mut total = vec![0.0; 2 * images * channels];
+    for (n, image) in x.chunks_exact(each).enumerate() {
+        let chunks: Vec<(Vec<T>, Vec<T>, f64)> = image
             .par_chunks(CELLS * channels)
             .map(|cells| {
                 let (mut mean, mut square) = (vec![T::zero(); channels], vec![T::zero(); channels]);
@@ -167,7 +166,7 @@ fn sums<T: Element>(x: &[T], pictures: usize, channels: usize) -> Vec<f64> {
             for c in 0..channels {
                 let mean = mean[c].to_f64();
                 total[n * channels + c] += mean * count;
-                total[(pictures + n) * channels + c] += square[c].to_f64() + mean * mean * count;
+                total[(images + n) * channels + c] += square[c].to_f64() + mean * mean * count;
             }
         }
     }

@@ -25,15 +25,15 @@ pub struct Neighbourhoods {
     pub(super) area: usize,
     /// Codes of the distinct patches, k² each.
     pub(super) patches: Vec<u16>,
-    /// The neighbourhood of every cell, picture by picture.
+    /// The neighbourhood of every cell, image by image.
     pub(super) ids: Vec<u32>,
     /// The k² patches of every neighbourhood, `NO_PATCH` outside the map.
     pub(super) taps: Vec<u32>,
     /// For each tap, the neighbourhoods that have each patch there.
     pub(super) users: Vec<Grouped>,
-    /// All cells, sorted by neighbourhood and, within, by picture.
+    /// All cells, sorted by neighbourhood and, within, by image.
     pub(super) cells: Vec<u32>,
-    /// Stretches of `cells` of one neighbourhood and picture each.
+    /// Stretches of `cells` of one neighbourhood and image each.
     pub(super) segments: Vec<Segment>,
     /// The segments of every neighbourhood.
     pub(super) segments_of: Vec<u32>,
@@ -41,11 +41,11 @@ pub struct Neighbourhoods {
     mask: Option<Arc<Mask>>,
 }
 
-/// Some cells of one neighbourhood in one picture.
+/// Some cells of one neighbourhood in one image.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Segment {
     pub(super) id: u32,
-    pub(super) picture: u32,
+    pub(super) image: u32,
     pub(super) start: u32,
     pub(super) end: u32,
 }
@@ -79,9 +79,9 @@ impl Neighbourhoods {
         if let Some(id) = labels.iter().find(|id| usize::from(**id) >= architecture.label_planes()) {
             bail!("label id {id} has no plane; the model has {}", architecture.label_planes())
         }
-        let picture = |i: usize| i * h * w..(i + 1) * h * w;
+        let image = |i: usize| i * h * w..(i + 1) * h * w;
         let maps: Vec<CodeMap> = (0..n)
-            .map(|i| CodeMap::new(mask, &labels[picture(i)], edges.as_ref().map(|edges| &edges[picture(i)])))
+            .map(|i| CodeMap::new(mask, &labels[image(i)], edges.as_ref().map(|edges| &edges[image(i)])))
             .collect();
         let mut grids: Vec<Grid> = architecture.stages().iter().map(|stage| stage.grid).collect();
         grids.dedup(); // stages never shrink
@@ -90,7 +90,7 @@ impl Neighbourhoods {
             Modulation::PerLayer => Level::new(&map.resized(grid), side),
             Modulation::Shared => Level::sampled(map, side, grid),
         };
-        // A device waits for its masks: pictures and resolutions are read side by side.
+        // A device waits for its masks: images and resolutions are read side by side.
         let levels = |grid: Grid| maps.par_iter().map(|map| level(map, grid)).collect();
         Ok(grids.into_par_iter().map(|grid| Self::merge(grid, side * side, levels(grid))).collect())
     }
@@ -109,9 +109,9 @@ impl Neighbourhoods {
             });
         }
         let segments: Vec<[u32; 4]> =
-            self.segments.iter().map(|one| [one.id, one.picture, one.start, one.end]).collect();
+            self.segments.iter().map(|one| [one.id, one.image, one.start, one.end]).collect();
         let lists = MaskLists {
-            pictures: self.ids.len() / (self.grid.height * self.grid.width),
+            images: self.ids.len() / (self.grid.height * self.grid.width),
             size: [self.grid.height, self.grid.width],
             area,
             columns: architecture.semantic_nc() * area,
@@ -137,12 +137,12 @@ impl Neighbourhoods {
         self.taps.len() / self.area
     }
 
-    /// Whether there is none, as in a batch of no pictures.
+    /// Whether there is none, as in a batch of no images.
     pub fn is_empty(&self) -> bool {
         self.taps.is_empty()
     }
 
-    /// One numbering of what several pictures numbered each for itself.
+    /// One numbering of what several images numbered each for itself.
     fn merge(grid: Grid, area: usize, levels: Vec<Level>) -> Self {
         let (mut patch_numbers, mut numbers) = (HashMap::new(), HashMap::new());
         let (mut patches, mut taps, mut ids) = (Vec::new(), Vec::new(), Vec::new());
@@ -182,11 +182,10 @@ impl Neighbourhoods {
         for id in 0..rows {
             let (mut start, end) = (starts[id], starts[id + 1]);
             while start < end {
-                let picture = cells[start as usize] / each;
+                let image = cells[start as usize] / each;
                 let most = end.min(start + SEGMENT as u32);
-                let same =
-                    cells[start as usize..most as usize].partition_point(|cell| cell / each == picture);
-                segments.push(Segment { id: id as u32, picture, start, end: start + same as u32 });
+                let same = cells[start as usize..most as usize].partition_point(|cell| cell / each == image);
+                segments.push(Segment { id: id as u32, image, start, end: start + same as u32 });
                 start += same as u32;
             }
             segments_of.push(segments.len() as u32);

@@ -72,11 +72,11 @@ impl Normalize {
         let (mean, inverse): (Vec<T>, Vec<T>) =
             (cast(self.moments.mean.iter().copied()), cast(self.moments.inverse()));
         let cells_of = |n: usize| {
-            let (at, picture) = (self.moments.row(n) * channels, n * each..(n + 1) * each);
+            let (at, image) = (self.moments.row(n) * channels, n * each..(n + 1) * each);
             let cells = Cells {
-                x: &x[picture.clone()],
-                y: &y[picture.clone()],
-                dy: &dy[picture],
+                x: &x[image.clone()],
+                y: &y[image.clone()],
+                dy: &dy[image],
                 mean: &mean[at..at + channels],
                 inverse: &inverse[at..at + channels],
                 slope: T::from_f64(self.slope),
@@ -102,7 +102,7 @@ impl Normalize {
     }
 }
 
-/// One picture's map, output and gradient, with its statistics.
+/// One image's map, output and gradient, with its statistics.
 struct Cells<'a, T> {
     x: &'a [T],
     y: &'a [T],

@@ -92,7 +92,7 @@ pub fn max_pool(x: &Tensor) -> Result<Tensor> {
 
 struct MaxPool;
 
-/// Where the four cells under output cell (`y`, `x`) begin, in a picture of `w` columns and `c` channels.
+/// Where the four cells under output cell (`y`, `x`) begin, in an image of `w` columns and `c` channels.
 fn four(y: usize, x: usize, w: usize, c: usize) -> [usize; 4] {
     let first = (2 * y * w + 2 * x) * c;
     [first, first + c, first + w * c, first + (w + 1) * c]
@@ -135,8 +135,8 @@ impl CustomOp1 for MaxPool {
 fn to_largest<T: Element>(x: &[T], dy: &[T], [h, w, c]: [usize; 3]) -> Vec<T> {
     let (oh, ow) = (h / 2, w / 2);
     let mut dx = vec![T::zero(); x.len()];
-    let pictures = dx.par_chunks_mut(h * w * c).zip(x.par_chunks(h * w * c)).zip(dy.par_chunks(oh * ow * c));
-    pictures.for_each(|((dx, x), dy)| {
+    let images = dx.par_chunks_mut(h * w * c).zip(x.par_chunks(h * w * c)).zip(dy.par_chunks(oh * ow * c));
+    images.for_each(|((dx, x), dy)| {
         for (index, dy) in dy.chunks_exact(c).enumerate() {
             let cells = four(index / ow, index % ow, w, c);
             for (i, dy) in dy.iter().enumerate() {

@@ -136,7 +136,7 @@ fn a_distance_has_the_gradients_of_finite_differences() {
 
 #[test]
 fn normalisation_has_the_gradients_of_finite_differences() {
-    for span in [Span::Picture, Span::Batch, Span::Processes(Arc::new(Alone))] {
+    for span in [Span::Image, Span::Batch, Span::Processes(Arc::new(Alone))] {
         for activate in [false, true] {
             check(&format!("normalize over {span:?}"), &[numbers(&[3, 4, 5, 6], 1)], |x| {
                 normalize(&x[0], Arc::new(Moments::of(&x[0], span.clone())?), activate)
@@ -228,7 +228,7 @@ fn modulation_through_tables_has_the_gradients_of_finite_differences() -> Result
             let Grid { height, width } = neighbourhoods.grid;
             let half = 1 + usize::from(twice);
             for (span, activate) in
-                [(Span::Batch, true), (Span::Picture, true), (Span::Processes(Arc::new(Alone)), false)]
+                [(Span::Batch, true), (Span::Image, true), (Span::Processes(Arc::new(Alone)), false)]
             {
                 let inputs = [
                     numbers(&[2, height / half, width / half, 3], 5),

@@ -105,6 +105,6 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         engine.generate(std::slice::from_ref(input))?;
         times.push(start.elapsed().as_secs_f64() * 1e3);
     }
-    println!("{:?} plan {:.1} ms, picture {:.1} ms", engine.instruction_set(), median(plans), median(times));
+    println!("{:?} plan {:.1} ms, image {:.1} ms", engine.instruction_set(), median(plans), median(times));
     Ok(())
 }

@@ -57,9 +57,9 @@ impl CacheUse {
     }
 }
 
-/// Pictures that were made, by everything that they are a function of.
+/// Images that were made, by everything that they are a function of.
 #[derive(Debug)]
-pub(crate) struct Pictures {
+pub(crate) struct Images {
     most_bytes: usize,
     bytes: usize,
     /// The latest first.
@@ -71,26 +71,26 @@ struct Entry {
     labels: LabelMap,
     edges: Option<EdgeMap>,
     z: Option<Vec<f32>>,
-    picture: RgbImage,
+    image: RgbImage,
 }
 
-impl Pictures {
+impl Images {
     /// None yet; they will hold up to `most_bytes`.
     pub(crate) fn new(most_bytes: usize) -> Self {
         Self { most_bytes, bytes: 0, entries: VecDeque::new() }
     }
 
-    /// The picture of this input. Noise is as large as a picture and seldom comes again, so such inputs are not kept.
+    /// The image of this input. Noise is as large as an image and seldom comes again, so such inputs are not kept.
     pub(crate) fn find(&mut self, input: &Input) -> Option<RgbImage> {
         let place = self.entries.iter().position(|entry| entry.is_of(input))?;
         let entry = self.entries.remove(place)?;
-        let picture = entry.picture.clone();
+        let image = entry.image.clone();
         self.entries.push_front(entry);
-        Some(picture)
+        Some(image)
     }
 
-    /// Keeps a picture, and lets go those that were longest unused.
-    pub(crate) fn keep(&mut self, input: &Input, picture: &RgbImage) {
+    /// Keeps an image, and lets go those that were longest unused.
+    pub(crate) fn keep(&mut self, input: &Input, image: &RgbImage) {
         if !input.noise.is_empty() {
             return;
         }
@@ -98,7 +98,7 @@ impl Pictures {
             labels: input.plan.labels.clone(),
             edges: input.plan.edges.clone(),
             z: input.z.clone(),
-            picture: picture.clone(),
+            image: image.clone(),
         };
         self.bytes += entry.bytes();
         self.entries.push_front(entry);
@@ -134,6 +134,6 @@ impl Entry {
     fn bytes(&self) -> usize {
         let edges = self.edges.as_ref().map_or(0, |edges| edges.edges().len());
         let z = self.z.as_ref().map_or(0, |z| size_of_val(&z[..]));
-        self.labels.ids().len() + edges + z + self.picture.pixels().len()
+        self.labels.ids().len() + edges + z + self.image.pixels().len()
     }
 }

@@ -8,7 +8,7 @@ use spadework_model::{Architecture, Grid, Tensors};
 use crate::{
     CacheUse, Cached, Device, EngineError, Event, Input, Planner, Posterior, Precision, ProfileSink,
     Settings, Submitted,
-    cache::Pictures,
+    cache::Images,
     cpu::{CpuGenerator, Policy},
     in_flight::rgb,
     reference::PlainEncoder,
@@ -20,20 +20,20 @@ use crate::{
 };
 use spadework_kernels::cpu::{InstructionSet, Instructions};
 
-/// Pictures get one part in so many of the cache; tables get the rest.
-const PICTURES_SHARE: usize = 8;
+/// Images get one part in so many of the cache; tables get the rest.
+const IMAGES_SHARE: usize = 8;
 
 /// One model on one device, used by that device's thread alone.
 pub struct Engine {
     architecture: Architecture,
     generator: AnyGenerator,
     encoder: Option<PlainEncoder>,
-    pictures: Pictures,
+    images: Images,
     cache_use: Arc<CacheUse>,
     warnings: Vec<String>,
 }
 
-/// Who makes the pictures.
+/// Who makes the images.
 enum AnyGenerator {
     /// Exact tables and packed convs, on the processor.
     Cpu { network: Box<CpuGenerator>, precision: Precision },
@@ -65,7 +65,7 @@ impl Engine {
             architecture: architecture.clone(),
             generator,
             encoder: encoder.transpose()?,
-            pictures: Pictures::new(settings.cache_bytes / PICTURES_SHARE),
+            images: Images::new(settings.cache_bytes / IMAGES_SHARE),
             cache_use: Arc::default(),
             warnings,
         })
@@ -115,9 +115,9 @@ impl Engine {
         self.cache_use = cache_use;
     }
 
-    /// Forgets all tables and pictures.
+    /// Forgets all tables and images.
     pub fn forget(&mut self) {
-        self.pictures.clear();
+        self.images.clear();
         match &mut self.generator {
             AnyGenerator::Cpu { network, .. } => network.forget(),
             #[cfg(feature = "cuda")]
@@ -126,7 +126,7 @@ impl Engine {
         self.count(None);
     }
 
-    /// Pictures, one for each input, in order. A picture depends neither on its batch nor on what is cached; on a GPU, whose
+    /// Images, one for each input, in order. An image depends neither on its batch nor on what is cached; on a GPU, whose
     /// libraries choose by a batch's size, that is to be shown for each device.
     ///
     /// Bytes are truncated, not rounded, as the published code does: `trunc(clip((x + 1) / 2 · 255, 0, 255))`.
@@ -135,12 +135,12 @@ impl Engine {
     /// When an input is not one of this model's, or the device fails.
     pub fn generate(&mut self, inputs: &[Input]) -> Result<Vec<RgbImage>, EngineError> {
         match self.begin(inputs, &Event::default())? {
-            Submitted::Finished(pictures) => Ok(pictures),
+            Submitted::Finished(images) => Ok(images),
             Submitted::InFlight(pending) => Ok(pending.finish()?.0),
         }
     }
 
-    /// [`generate`](Self::generate), but on a GPU without waiting for the pictures. The device begins when it has come to
+    /// [`generate`](Self::generate), but on a GPU without waiting for the images. The device begins when it has come to
     /// `after`, the end of the batch that it was given before, by this engine or another.
     ///
     /// # Errors
@@ -159,14 +159,14 @@ impl Engine {
     }
 
     fn one(&mut self, input: &Input) -> Result<RgbImage, EngineError> {
-        if let Some(picture) = self.pictures.find(input) {
+        if let Some(image) = self.images.find(input) {
             self.count(Some(Cached::Hit));
-            return Ok(picture);
+            return Ok(image);
         }
         let Grid { height, width } = self.architecture.picture();
-        let picture = to_rgb(&self.profile(input, &mut |_| ())?, width, height)?;
-        self.pictures.keep(input, &picture);
-        Ok(picture)
+        let image = to_rgb(&self.profile(input, &mut |_| ())?, width, height)?;
+        self.images.keep(input, &image);
+        Ok(image)
     }
 
     /// The network's own numbers in [-1, 1], C H W, one for each input.
@@ -204,16 +204,16 @@ impl Engine {
             #[cfg(feature = "cuda")]
             AnyGenerator::Cuda(..) => 0,
         };
-        self.cache_use.set_bytes(tables + self.pictures.bytes());
+        self.cache_use.set_bytes(tables + self.images.bytes());
     }
 
-    /// The posterior of `z` for each style picture. Pictures come at the mask's size.
+    /// The posterior of `z` for each style image. Images come at the mask's size.
     ///
     /// # Errors
     /// When the model has no encoder, an image has another size than the model's, or the device fails.
-    pub fn encode_style(&mut self, pictures: &[&RgbImage]) -> Result<Vec<Posterior>, EngineError> {
+    pub fn encode_style(&mut self, images: &[&RgbImage]) -> Result<Vec<Posterior>, EngineError> {
         match &self.encoder {
-            Some(encoder) => encoder.encode(pictures),
+            Some(encoder) => encoder.encode(images),
             None => Err(EngineError::Input("this model has no style encoder".to_owned())),
         }
     }
@@ -238,7 +238,7 @@ fn on_cpu(
 ) -> Result<(AnyGenerator, Vec<String>), EngineError> {
     let instructions = Instructions::choose(settings.instruction_set);
     let (policy, precision) = Policy::new(settings.precision, &instructions);
-    let tables = settings.cache_bytes - settings.cache_bytes / PICTURES_SHARE;
+    let tables = settings.cache_bytes - settings.cache_bytes / IMAGES_SHARE;
     let network = CpuGenerator::load(architecture, generator, policy, settings.threads, tables)?;
     let mut warnings = instructions.warnings;
     if settings.cuda_graphs {

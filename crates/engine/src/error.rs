@@ -1,4 +1,4 @@
-//! What an engine can answer instead of pictures.
+//! What an engine can answer instead of images.
 
 use spadework_kernels::device::{DeviceError, FaultKind};
 

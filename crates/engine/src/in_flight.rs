@@ -9,13 +9,13 @@ use crate::EngineError;
 
 /// What has become of a batch when [`Engine::begin`](crate::Engine::begin) returns.
 pub enum Submitted {
-    /// Its pictures: a processor has run it.
+    /// Its images: a processor has run it.
     Finished(Vec<RgbImage>),
     /// A GPU works on it.
     InFlight(InFlight),
 }
 
-/// Pictures that a device still works on. Dropped instead of finished, they are waited for as well.
+/// Images that a device still works on. Dropped instead of finished, they are waited for as well.
 pub struct InFlight {
     download: Box<dyn Download>,
     width: usize,
@@ -23,7 +23,7 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// Pictures of this size.
+    /// Images of this size.
     #[cfg(any(test, feature = "cuda"))]
     pub(crate) fn new(download: Box<dyn Download>, width: usize, height: usize) -> Self {
         Self { download, width, height }
@@ -34,14 +34,14 @@ impl InFlight {
         self.download.event()
     }
 
-    /// Waits for the pictures, one for each input, in order. Also how long the device took, without what it did before.
+    /// Waits for the images, one for each input, in order. Also how long the device took, without what it did before.
     ///
     /// # Errors
     /// When something went wrong on the device since the batch was begun.
     pub fn finish(self) -> Result<(Vec<RgbImage>, Duration), EngineError> {
-        let (pictures, ran) = self.download.finish()?;
+        let (images, ran) = self.download.finish()?;
         let image = |bytes| rgb(bytes, self.width, self.height);
-        Ok((pictures.into_iter().map(image).collect::<Result<_, _>>()?, ran))
+        Ok((images.into_iter().map(image).collect::<Result<_, _>>()?, ran))
     }
 }
 
@@ -66,26 +66,26 @@ mod tests {
         let tensors = weights(&architecture, 1);
         let mut engine = Engine::load(&architecture, &tensors, None, Settings::default()).unwrap();
         let inputs = [input(&architecture, 1), input(&architecture, 2)];
-        let Submitted::Finished(pictures) = engine.begin(&inputs, &Event::default()).unwrap() else {
+        let Submitted::Finished(images) = engine.begin(&inputs, &Event::default()).unwrap() else {
             panic!("a processor has nothing to wait for")
         };
-        assert_eq!(pictures, engine.generate(&inputs).unwrap());
+        assert_eq!(images, engine.generate(&inputs).unwrap());
     }
 
     #[test]
-    fn pictures_of_a_pending_batch_are_its_own_in_order() {
+    fn images_of_a_pending_batch_are_its_own_in_order() {
         let architecture = small();
         let operators = Box::new(CandleOperators { device: Device::Cpu });
         let target = Target { device: Device::Cpu, dtype: DType::F32 };
         let network =
             GpuGenerator::load(&architecture, &weights(&architecture, 1), target, operators).unwrap();
         let inputs = [input(&architecture, 1), input(&architecture, 2)];
-        let picture = architecture.picture();
+        let image = architecture.picture();
         let download = network.begin(&inputs, &Event::default()).unwrap().unwrap();
-        let (pictures, _) = InFlight::new(download, picture.width, picture.height).finish().unwrap();
-        for (input, picture) in inputs.iter().zip(&pictures) {
+        let (images, _) = InFlight::new(download, image.width, image.height).finish().unwrap();
+        for (input, image) in inputs.iter().zip(&images) {
             let alone = network.generate(std::slice::from_ref(input)).unwrap();
-            assert_eq!(picture.pixels(), alone[0]);
+            assert_eq!(image.pixels(), alone[0]);
         }
     }
 }

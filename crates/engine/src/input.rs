@@ -1,10 +1,10 @@
-//! What goes into a picture, and what a style picture becomes.
+//! What goes into an image, and what a style image becomes.
 
 use std::sync::Arc;
 
 use crate::Plan;
 
-/// Everything one picture is a function of, besides the model.
+/// Everything one image is a function of, besides the model.
 #[derive(Clone, Debug)]
 pub struct Input {
     /// The planned mask.
@@ -15,7 +15,7 @@ pub struct Input {
     pub noise: Vec<Vec<f32>>,
 }
 
-/// The encoder's answer for one picture.
+/// The encoder's answer for one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Posterior {
     /// Mean of `z`.

@@ -2,7 +2,7 @@
 //!
 //! `spadework-model` says what is right; this crate is a second writing of the same function and is held to it by
 //! tests. A [`Planner`] turns a mask into a [`Plan`] on any thread; an [`Engine`] belongs to one device's thread and
-//! turns planned masks into pictures. Neither does I/O, holds a clock or draws random numbers.
+//! turns planned masks into images. Neither does I/O, holds a clock or draws random numbers.
 
 mod cache;
 mod cpu;

@@ -1,6 +1,6 @@
 //! What an engine's time goes into, told to whoever has a clock.
 
-/// A part of the work on a picture.
+/// A part of the work on an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// The first feature map, and the search for tables of the mask.
@@ -9,7 +9,7 @@ pub enum Phase {
     Tables,
     /// The modulation, activation and convs of the residual blocks.
     Convs,
-    /// The last conv and the picture.
+    /// The last conv and the image.
     Image,
 }
 

@@ -36,7 +36,7 @@ impl PlainGenerator {
         Ok(Self { architecture: architecture.clone(), device: device.clone(), generator })
     }
 
-    /// One forward pass for each input, so that no picture can depend on its batch.
+    /// One forward pass for each input, so that no image can depend on its batch.
     pub(crate) fn generate(&self, inputs: &[Input]) -> Result<Vec<Vec<f32>>, EngineError> {
         inputs.iter().map(|input| self.one(input)).collect()
     }
@@ -54,9 +54,9 @@ impl PlainGenerator {
             .zip(self.architecture.noise_planes())
             .map(|(plane, grid)| Tensor::from_slice(plane, (1, 1, grid.height, grid.width), &self.device))
             .collect::<Result<Vec<_>, _>>()?;
-        let pictures =
+        let images =
             self.generator.forward(GeneratorInput { semantics: &semantics, z: z.as_ref(), noise: &noise })?;
-        Ok(pictures.flatten_all()?.to_vec1()?)
+        Ok(images.flatten_all()?.to_vec1()?)
     }
 }
 
@@ -70,11 +70,11 @@ impl PlainEncoder {
         Ok(Self { device: device.clone(), encoder })
     }
 
-    pub(crate) fn encode(&self, pictures: &[&RgbImage]) -> Result<Vec<Posterior>, EngineError> {
-        pictures
+    pub(crate) fn encode(&self, images: &[&RgbImage]) -> Result<Vec<Posterior>, EngineError> {
+        images
             .iter()
-            .map(|picture| {
-                let posterior = self.encoder.forward(&self.scaled(picture)?)?;
+            .map(|image| {
+                let posterior = self.encoder.forward(&self.scaled(image)?)?;
                 Ok(Posterior {
                     mu: posterior.mu.flatten_all()?.to_vec1()?,
                     logvar: posterior.logvar.flatten_all()?.to_vec1()?,
@@ -84,9 +84,9 @@ impl PlainEncoder {
     }
 
     /// (1, 3, H, W) in [-1, 1].
-    fn scaled(&self, picture: &RgbImage) -> Result<Tensor, EngineError> {
-        let shape = (picture.height(), picture.width(), 3);
-        let bytes = Tensor::from_slice(picture.pixels(), shape, &self.device)?;
+    fn scaled(&self, image: &RgbImage) -> Result<Tensor, EngineError> {
+        let shape = (image.height(), image.width(), 3);
+        let bytes = Tensor::from_slice(image.pixels(), shape, &self.device)?;
         let planes = bytes.permute((2, 0, 1))?.unsqueeze(0)?.to_dtype(DType::F32)?;
         // As torchvision does it: to [0, 1], then (x - 0.5) / 0.5.
         Ok((((planes / 255.0)? - 0.5)? / 0.5)?.contiguous()?)

@@ -62,7 +62,7 @@ pub struct Settings {
     pub threads: usize,
     /// The most that the kernels on a CPU may use; none is all that the processor has.
     pub instruction_set: Option<InstructionSet>,
-    /// Bytes of modulation tables and pictures that are kept for masks that come again.
+    /// Bytes of modulation tables and images that are kept for masks that come again.
     pub cache_bytes: usize,
     /// Whether batches of a size that has run before are given to a CUDA device as graphs.
     pub cuda_graphs: bool,

@@ -37,20 +37,20 @@ fn input(fixture: &Fixture, index: usize) -> Input {
 }
 
 #[test]
-fn every_network_makes_the_reference_s_pictures() {
+fn every_network_makes_the_reference_s_images() {
     for fixture in Fixture::all("network_", 7) {
         let count = fixture.tensor("labels").dim(0).unwrap();
         let inputs: Vec<Input> = (0..count).map(|index| input(&fixture, index)).collect();
         // The default settings are a processor at `highest`.
         let mut engine =
             Engine::load(&fixture.architecture, &fixture.weights, None, Settings::default()).unwrap();
-        let pictures = engine.generate_tensor(&inputs).unwrap();
-        fixture.assert_close("out", &pictures.concat(), TOLERANCE);
+        let images = engine.generate_tensor(&inputs).unwrap();
+        fixture.assert_close("out", &images.concat(), TOLERANCE);
     }
 }
 
 /// (1, H, W, 3) bytes, each pixel `repeat` times on both axes.
-fn picture(small: &Tensor, repeat: usize) -> RgbImage {
+fn image(small: &Tensor, repeat: usize) -> RgbImage {
     let (_, height, width, _) = small.dims4().unwrap();
     let (pixels, row) = (flat::<u8>(small), width * repeat);
     let pixel = |at: usize| {
@@ -62,7 +62,7 @@ fn picture(small: &Tensor, repeat: usize) -> RgbImage {
 }
 
 #[test]
-fn every_encoder_reads_the_reference_s_posterior_from_a_picture_s_bytes() {
+fn every_encoder_reads_the_reference_s_posterior_from_an_image_s_bytes() {
     let networks = Fixture::all("network_latent_and_noise", 1);
     for fixture in Fixture::all("encoder_", 2) {
         let architecture =
@@ -71,7 +71,7 @@ fn every_encoder_reads_the_reference_s_posterior_from_a_picture_s_bytes() {
         let mut engine = Engine::load(&architecture, generator, Some(encoder), Settings::default()).unwrap();
         for (index, small) in fixture.numbered("picture").iter().enumerate() {
             let repeat = fixture.case["repeat"][index].as_u64().unwrap() as usize;
-            let posterior = engine.encode_style(&[&picture(small, repeat)]).unwrap().remove(0);
+            let posterior = engine.encode_style(&[&image(small, repeat)]).unwrap().remove(0);
             fixture.assert_close(&format!("mu.{index}"), &posterior.mu, TOLERANCE);
             fixture.assert_close(&format!("logvar.{index}"), &posterior.logvar, TOLERANCE);
         }

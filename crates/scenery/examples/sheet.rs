@@ -1,4 +1,4 @@
-//! A sheet of landscapes to look at: each one's label map, and the picture in two moods.
+//! A sheet of landscapes to look at: each one's label map, and the image in two moods.
 //!
 //!     cargo run --release -p spadework-scenery --example sheet -- OUT.png rendered|painted FIRST_SEED COUNT [COLUMNS]
 
@@ -28,7 +28,7 @@ fn tiles(seed: u64, painted: bool) -> [RgbImage; 3] {
     [mask, landscape.paint(mood(0), seed), landscape.paint(mood(2), seed)]
 }
 
-/// Pictures of one size beside and below one another.
+/// Images of one size beside and below one another.
 fn tiled(tiles: &[RgbImage], columns: usize) -> Result<RgbImage, Box<dyn std::error::Error>> {
     let (width, height) = (tiles[0].width(), tiles[0].height());
     let mut pixels = Vec::new();

@@ -1,8 +1,8 @@
-//! Where the world lies on the picture: x to the right, y up, z away from the viewer.
+//! Where the world lies on the image: x to the right, y up, z away from the viewer.
 
 use glam::Vec3;
 
-/// Pixels on each side of a picture.
+/// Pixels on each side of an image.
 pub const SIDE: usize = 256;
 
 /// Samples on each side of a pixel: what is drawn is drawn on a finer grid, whose cells become pixels two by two.
@@ -11,7 +11,7 @@ pub(crate) const SAMPLES: usize = 2;
 /// Cells on each side of what is drawn.
 pub(crate) const GRID: usize = SAMPLES * SIDE;
 
-/// A camera that looks along z, above the origin. Columns and rows are the grid's; `pixel` is the picture's.
+/// A camera that looks along z, above the origin. Columns and rows are the grid's; `pixel` is the image's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Camera {
     /// The horizon's row.

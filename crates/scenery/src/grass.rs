@@ -12,7 +12,7 @@ use crate::surface::{Cell, Material, Surface};
 const BLADES: f32 = 0.075;
 /// Blossoms per cell of a flower bed.
 const BLOSSOMS: f32 = 0.02;
-/// Cells that a blade is wide at least, and a blossom's least radius: what is finer would be noise in the picture.
+/// Cells that a blade is wide at least, and a blossom's least radius: what is finer would be noise in the image.
 const FINEST: f32 = 2.0;
 /// Share of the strokes on bare ground that become pebbles.
 const PEBBLES: f64 = 0.12;

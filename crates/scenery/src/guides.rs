@@ -1,4 +1,4 @@
-//! What the renderer knows of a picture besides its labels, for networks that learn to see it.
+//! What the renderer knows of an image besides its labels, for networks that learn to see it.
 
 use crate::camera::{GRID, SIDE};
 use crate::light;

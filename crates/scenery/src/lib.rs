@@ -70,7 +70,7 @@ impl Landscape {
         Self { labels, scene: layout.scene(surface) }
     }
 
-    /// A landscape whose label map was painted with a few plain shapes, as people paint, and whose picture was made from
+    /// A landscape whose label map was painted with a few plain shapes, as people paint, and whose image was made from
     /// that map.
     pub fn painted(seed: u64) -> Self {
         let (scene, labels) = painted::draw(seed);
@@ -83,7 +83,7 @@ impl Landscape {
             .expect("a surface is full, and its classes are known")
     }
 
-    /// The picture in a mood, varied by the style's seed.
+    /// The image in a mood, varied by the style's seed.
     pub fn paint(&self, mood: Mood, seed: u64) -> RgbImage {
         let style = Style::of(mood, seed);
         self.lit(&style, &shadow::sunlit(&self.scene, &style))

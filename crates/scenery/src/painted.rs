@@ -1,5 +1,5 @@
-//! Landscapes made from label maps as people paint them: the map comes first, and the picture is drawn into its regions,
-//! so that mask and picture agree.
+//! Landscapes made from label maps as people paint them: the map comes first, and the image is drawn into its regions,
+//! so that mask and image agree.
 
 mod canvas;
 mod cloud;
@@ -53,16 +53,16 @@ pub(crate) fn draw(seed: u64) -> (Scene, Vec<u8>) {
     let mut painter = Painter { random: &mut random, canvas: Canvas::new(), horizon };
     painter.paint();
     let canvas = painter.canvas;
-    let mut picture = Picture::new(noise, camera, canvas);
-    picture.land();
-    picture.clouds();
-    grass::draw(&camera, &mut random.0, &mut picture.surface);
-    picture.standing(&mut random.0);
-    picture.finish()
+    let mut image = Image::new(noise, camera, canvas);
+    image.land();
+    image.clouds();
+    grass::draw(&camera, &mut random.0, &mut image.surface);
+    image.standing(&mut random.0);
+    image.finish()
 }
 
-/// A picture being drawn into a canvas' regions.
-struct Picture {
+/// An image being drawn into a canvas' regions.
+struct Image {
     noise: Noise,
     camera: Camera,
     canvas: Canvas,
@@ -77,7 +77,7 @@ struct Picture {
     surface: Surface,
 }
 
-impl Picture {
+impl Image {
     fn new(noise: Noise, camera: Camera, canvas: Canvas) -> Self {
         let count = canvas.regions.len();
         let (mut tops, mut feet) = (vec![GRID; count], vec![0; count]);

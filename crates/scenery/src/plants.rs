@@ -31,7 +31,7 @@ pub(crate) struct Plant {
     pub(crate) seed: u64,
 }
 
-/// A plant being drawn: where it is on the picture.
+/// A plant being drawn: where it is on the image.
 struct Sprite<'a> {
     surface: &'a mut Surface,
     noise: &'a Noise,

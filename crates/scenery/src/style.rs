@@ -27,7 +27,7 @@ impl Mood {
 pub(crate) struct Style {
     /// Towards the sun.
     pub(crate) sun: Vec3,
-    /// The sun's place on the picture, in shares of its width and of the sky's height.
+    /// The sun's place on the image, in shares of its width and of the sky's height.
     pub(crate) sun_place: (f32, f32),
     pub(crate) sunlight: Vec3,
     /// Light from the whole sky.

@@ -56,7 +56,7 @@ impl Cell {
     }
 }
 
-/// A picture's cells, row by row.
+/// An image's cells, row by row.
 pub(crate) struct Surface {
     cells: Vec<Cell>,
 }
@@ -99,7 +99,7 @@ impl Surface {
         pixels.map(|block| most_seen(&block).id()).collect()
     }
 
-    /// Puts `cell` at a place that lies on the picture and shows nothing nearer.
+    /// Puts `cell` at a place that lies on the image and shows nothing nearer.
     pub(crate) fn cover(&mut self, x: i32, y: i32, cell: Cell) {
         let inside = |v: i32| (0..GRID as i32).contains(&v);
         if inside(x) && inside(y) {

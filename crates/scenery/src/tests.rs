@@ -11,33 +11,30 @@ fn a_seed_decides_every_pixel() {
 #[test]
 fn moods_and_style_seeds_change_the_light_and_not_the_layout() {
     let landscape = Landscape::of(11);
-    let pictures: Vec<_> = Mood::ALL.map(|mood| landscape.paint(mood, 3)).into();
-    for (i, picture) in pictures.iter().enumerate() {
-        assert!(pictures[..i].iter().all(|other| distance(picture, other) > 8.0));
+    let images: Vec<_> = Mood::ALL.map(|mood| landscape.paint(mood, 3)).into();
+    for (i, image) in images.iter().enumerate() {
+        assert!(images[..i].iter().all(|other| distance(image, other) > 8.0));
     }
-    assert!(distance(&pictures[0], &landscape.paint(Mood::Day, 4)) > 1.0);
+    assert!(distance(&images[0], &landscape.paint(Mood::Day, 4)) > 1.0);
     assert_eq!(landscape.labels(), Landscape::of(11).labels());
 }
 
 #[test]
 fn every_class_is_seen_often() {
     let mut pixels = [0usize; CLASSES.len()];
-    let mut pictures = [0usize; CLASSES.len()];
+    let mut images = [0usize; CLASSES.len()];
     const COUNT: usize = 60;
     for seed in 0..COUNT as u64 {
         let labels = Landscape::of(seed).labels();
-        for (class, (pixels, pictures)) in pixels.iter_mut().zip(&mut pictures).enumerate() {
+        for (class, (pixels, images)) in pixels.iter_mut().zip(&mut images).enumerate() {
             let here = labels.ids().iter().filter(|&&id| usize::from(id) == class).count();
             *pixels += here;
-            *pictures += usize::from(here > 200);
+            *images += usize::from(here > 200);
         }
     }
-    for ((name, _), (pixels, pictures)) in CLASSES.iter().zip(pixels.into_iter().zip(pictures)) {
+    for ((name, _), (pixels, images)) in CLASSES.iter().zip(pixels.into_iter().zip(images)) {
         let share = pixels as f64 / (COUNT * SIDE * SIDE) as f64;
-        assert!(
-            share > 0.01 && pictures * 12 > COUNT,
-            "{name}: {share:.4} of pixels, in {pictures} of {COUNT}"
-        );
+        assert!(share > 0.01 && images * 12 > COUNT, "{name}: {share:.4} of pixels, in {images} of {COUNT}");
     }
 }
 
@@ -52,7 +49,7 @@ fn a_painted_landscape_is_its_seed_s_and_of_few_plain_shapes() {
     assert!(3 * painted < 2 * rendered, "{painted} edges in painted maps, {rendered} in others");
 }
 
-/// The label is what is seen: where cloud hides most of the sky, the picture is nearer to the cloud's colour than to
+/// The label is what is seen: where cloud hides most of the sky, the image is nearer to the cloud's colour than to
 /// the clear sky's, and the other way round just outside.
 #[test]
 fn cloud_is_labelled_from_where_it_hides_half_of_the_sky() {
@@ -76,10 +73,10 @@ fn cloud_is_labelled_from_where_it_hides_half_of_the_sky() {
 }
 
 #[test]
-fn guides_are_of_the_picture_that_they_come_with() {
+fn guides_are_of_the_image_that_they_come_with() {
     let landscape = Landscape::of(4);
-    let (picture, guides) = landscape.paint_with_guides(Mood::Day, 2);
-    assert_eq!(picture, landscape.paint(Mood::Day, 2));
+    let (image, guides) = landscape.paint_with_guides(Mood::Day, 2);
+    assert_eq!(image, landscape.paint(Mood::Day, 2));
     let sky = landscape.labels.iter().position(|&id| id == Class::Sky.id()).unwrap();
     assert_eq!(guides.nearness[sky], 0.0);
     let airy = [surface::Material::Sky, surface::Material::Cloud].map(|material| material as u8);
@@ -92,12 +89,12 @@ fn guides_are_of_the_picture_that_they_come_with() {
 /// Brightness between a pixel and its right neighbour, where both are deep in one label: a grain of single pixels
 /// would change the sign of the difference at every step.
 #[test]
-fn pictures_have_no_noise_of_single_pixels() {
+fn images_have_no_noise_of_single_pixels() {
     let (mut alternating, mut smooth) = (0.0, 0.0);
     for seed in 0..12 {
         let landscape = if seed % 2 == 0 { Landscape::of(seed) } else { Landscape::painted(seed) };
-        let picture = landscape.paint(Mood::Day, seed);
-        let light = |i: usize| picture.pixels()[3 * i..3 * i + 3].iter().map(|v| f64::from(*v)).sum::<f64>();
+        let image = landscape.paint(Mood::Day, seed);
+        let light = |i: usize| image.pixels()[3 * i..3 * i + 3].iter().map(|v| f64::from(*v)).sum::<f64>();
         for i in (0..SIDE * SIDE - 4).filter(|i| i % SIDE < SIDE - 4) {
             let [a, b, c, d] = [light(i), light(i + 1), light(i + 2), light(i + 3)];
             // The filters with all their gain at the finest and at half of that frequency.
@@ -108,9 +105,9 @@ fn pictures_have_no_noise_of_single_pixels() {
     assert!(1.5 * alternating < smooth, "{alternating:.0} of {smooth:.0}");
 }
 
-/// The class that the picture shows is the one that was painted, but for frayed edges.
+/// The class that the image shows is the one that was painted, but for frayed edges.
 #[test]
-fn a_painted_map_and_its_picture_agree() {
+fn a_painted_map_and_its_image_agree() {
     let (mut agree, mut all) = (0usize, 0usize);
     for seed in 0..16 {
         let landscape = Landscape::painted(seed);

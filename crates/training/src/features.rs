@@ -1,4 +1,4 @@
-//! Training of the network that the perceptual loss of our own compares pictures with: it learns to tell from a picture
+//! Training of the network that the perceptual loss of our own compares images with: it learns to tell from an image
 //! what the renderer knew when it made it.
 
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ type Known<'a> = dyn Fn(&(&[u8], &Guides), usize) -> u32 + 'a;
 /// Told apart from the seed of a training run and of what is measured with: none of them has this network's landscapes.
 pub const SEED: u64 = 0x6665_6174_7572_6573;
 
-/// Pictures in a step.
+/// Images in a step.
 pub const BATCH: usize = 4;
 /// Learning rate at the start; it falls to zero.
 const RATE: f64 = 1e-3;
@@ -43,7 +43,7 @@ pub struct FeatureTraining {
     magnitudes: ([f64; LEVELS], u32),
 }
 
-/// What a picture shows, at a head's resolution.
+/// What an image shows, at a head's resolution.
 struct Targets {
     classes: Tensor,
     materials: Tensor,
@@ -84,14 +84,14 @@ impl FeatureTraining {
             .map(|position| {
                 let recipe = self.source.recipe(position);
                 let landscape = recipe.landscape();
-                let (picture, guides) = landscape.paint_with_guides(recipe.mood, recipe.style);
-                (landscape.labels().into_ids(), picture, guides)
+                let (image, guides) = landscape.paint_with_guides(recipe.mood, recipe.style);
+                (landscape.labels().into_ids(), image, guides)
             })
             .collect();
-        let pixels = samples.iter().flat_map(|(_, picture, _)| picture.pixels());
+        let pixels = samples.iter().flat_map(|(_, image, _)| image.pixels());
         let values: Vec<f32> = pixels.map(|&byte| f32::from(byte) / 127.5 - 1.0).collect();
-        let pictures = Tensor::from_vec(values, (BATCH, SIDE, SIDE, 3), &Device::Cpu)?;
-        let features = features(&pictures, |x, index, conv| self.conv(CONVS[index].0, x, conv))?;
+        let images = Tensor::from_vec(values, (BATCH, SIDE, SIDE, 3), &Device::Cpu)?;
+        let features = features(&images, |x, index, conv| self.conv(CONVS[index].0, x, conv))?;
         let plain = |slope: f64| Conv { padding: 1, stride: 1, slope };
         let fine = self.conv("fine", &features[1], plain(1.0))?; // (N, 128, 128, OUTPUTS)
         let both = Tensor::cat(&[&features[2], &upsample_twice(&features[3])?], 3)?;
@@ -136,7 +136,7 @@ impl FeatureTraining {
 }
 
 impl Targets {
-    /// What is known of pictures, in cells of `cell`×`cell` pixels: of each, what its middle shows.
+    /// What is known of images, in cells of `cell`×`cell` pixels: of each, what its middle shows.
     fn new(known: &[(&[u8], &Guides)], cell: usize) -> Result<Self> {
         let side = SIDE / cell;
         let middles: Vec<usize> = (0..side * side)
@@ -188,7 +188,7 @@ mod tests {
     fn a_few_steps_lower_the_loss_and_leave_features_that_can_be_read() -> Result<()> {
         let source = Landscapes { seed: 3, epoch: 100, painted: 0.5 };
         let mut training = FeatureTraining::new(source, 1)?;
-        // The same pictures every time: a loss that cannot fall on those learns nothing.
+        // The same images every time: a loss that cannot fall on those learns nothing.
         let losses = (0..6).map(|_| training.step(0, 6)).collect::<Result<Vec<f32>>>()?;
         assert!(losses[5] < 0.85 * losses[0], "{losses:?}");
         training.step(9, 10)?;

@@ -1,6 +1,6 @@
 //! The networks as training sees them: unfolded spectral norm, batch statistics, a discriminator.
 //!
-//! Feature maps are N H W C inside; label maps, pictures and weights keep their published layouts.
+//! Feature maps are N H W C inside; label maps, images and weights keep their published layouts.
 
 mod discriminator;
 mod encoder;

@@ -23,7 +23,7 @@ pub enum GanMode {
 pub enum KlReduction {
     /// Summed over the local batch, as published: the weight grows with the batch.
     Sum,
-    /// The mean over groups of this many pictures of a group's sum: what [`Self::Sum`] is for a batch of that size.
+    /// The mean over groups of this many images of a group's sum: what [`Self::Sum`] is for a batch of that size.
     Groups(usize),
 }
 
@@ -39,7 +39,7 @@ impl Default for KlReduction {
 pub struct Objective {
     /// The form of the adversarial loss; its weight is 1.
     pub gan: GanMode,
-    /// Feature matching: L1 between the discriminator's features of the fake and the real picture.
+    /// Feature matching: L1 between the discriminator's features of the fake and the real image.
     pub feature_matching: f64,
     /// The same between features of a frozen network: VGG19, or one that has learnt from renders.
     pub perceptual: f64,
@@ -47,7 +47,7 @@ pub struct Objective {
     pub kl: f64,
     /// How the KL terms of a batch are summed up.
     pub kl_reduction: KlReduction,
-    /// L1 between the pictures after 8×8 average pooling.
+    /// L1 between the images after 8×8 average pooling.
     pub low_resolution: f64,
     /// What that weight has become at the end of the run; it goes there evenly. Without it, it stays.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -13,15 +13,15 @@ use crate::{
 };
 use spadework_autograd::{Backend, Collective, Neighbourhoods};
 
-/// Some pairs of label map and picture.
+/// Some pairs of label map and image.
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// Class ids, u8 (N, H, W), at the architecture's mask size; in the memory of the CPU, where masks are compared.
     pub labels: Tensor,
     /// 1 on instance boundaries, else 0, u8 (N, H, W), likewise; for an architecture with an edge plane.
     pub edges: Option<Tensor>,
-    /// Pictures, f32 (N, 3, H, W) in [-1, 1].
-    pub pictures: Tensor,
+    /// Images, f32 (N, 3, H, W) in [-1, 1].
+    pub images: Tensor,
 }
 
 /// Everything random in a step.
@@ -50,8 +50,8 @@ pub struct GeneratorStep {
     pub generator: Gradients,
     /// Gradients of the encoder's parameters.
     pub encoder: Option<Gradients>,
-    /// The pictures it made, (N, 3, H, W).
-    pub pictures: Tensor,
+    /// The images it made, (N, 3, H, W).
+    pub images: Tensor,
 }
 
 /// What a discriminator step gives.
@@ -150,7 +150,7 @@ impl Trainer {
     pub fn generator_step(&mut self, batch: &Batch, draws: &Draws) -> Result<GeneratorStep> {
         let masks = self.masks_of(batch)?;
         let (fake, posterior) = self.generate(batch, draws, &masks, self.training_mode())?;
-        let real = channels_last(&batch.pictures)?;
+        let real = channels_last(&batch.images)?;
         let pass = self.pass(&self.state.discriminator, Mode::Frozen);
         let condition = self.discriminator.condition(pass, &masks.semantics)?;
         let (fake_features, real_features) = condition.features(&fake, &real)?;
@@ -172,7 +172,7 @@ impl Trainer {
         if let Some(posterior) = &posterior {
             sum.add("KLD", objective.kl, || losses::kl_divergence(posterior, objective.kl_reduction))?;
         }
-        let pictures = fake.detach().permute((0, 3, 1, 2))?.contiguous()?;
+        let images = fake.detach().permute((0, 3, 1, 2))?.contiguous()?;
         drop((fake_features, real_features, condition));
         let (losses, gradients) = sum.backward()?;
         Ok(GeneratorStep {
@@ -184,11 +184,11 @@ impl Trainer {
                 .as_ref()
                 .map(|encoder| gradients_of(encoder, &gradients))
                 .transpose()?,
-            pictures,
+            images,
         })
     }
 
-    /// The discriminator's losses and gradients, on pictures of a fresh pass without gradients. Buffers of all networks
+    /// The discriminator's losses and gradients, on images of a fresh pass without gradients. Buffers of all networks
     /// move on by one training pass.
     ///
     /// # Errors
@@ -199,7 +199,7 @@ impl Trainer {
         let (fake, _) = self.generate(batch, draws, &masks, frozen)?;
         let pass = self.pass(&self.state.discriminator, Mode::Train);
         let condition = self.discriminator.condition(pass, &masks.semantics)?;
-        let (fake, real) = condition.features(&fake.detach(), &channels_last(&batch.pictures)?)?;
+        let (fake, real) = condition.features(&fake.detach(), &channels_last(&batch.images)?)?;
         let (fake, real) = losses::discriminator_loss(self.objective.gan, &fake, &real)?;
         let mut sum = Sum::default();
         sum.add("D_Fake", 1.0, || Ok(fake))?;
@@ -209,12 +209,12 @@ impl Trainer {
         Ok(DiscriminatorStep { losses, discriminator })
     }
 
-    /// Pictures (N, 3, H, W) of `generator`'s parameters, which may be an average of the trained ones. `mode` says
+    /// Images (N, 3, H, W) of `generator`'s parameters, which may be an average of the trained ones. `mode` says
     /// whether running statistics are used or, as in [`Mode::Frozen`], moved on.
     ///
     /// # Errors
     /// When the masks, the latent or the noise do not fit the architecture.
-    pub fn pictures(
+    pub fn images(
         &self,
         generator: &Variables,
         mode: Mode,
@@ -224,17 +224,17 @@ impl Trainer {
     ) -> Result<Tensor> {
         let masks = Masks::new(&self.networks, &self.backend, labels, edges, DType::F32)?;
         let inputs = Inputs { masks: &masks.levels, semantics: &masks.semantics, z, noise };
-        let pictures = self.generator.forward(self.pass(generator, mode), inputs)?;
-        pictures.detach().permute((0, 3, 1, 2))?.contiguous()
+        let images = self.generator.forward(self.pass(generator, mode), inputs)?;
+        images.detach().permute((0, 3, 1, 2))?.contiguous()
     }
 
-    /// The posterior of `z` for pictures (N, 3, H, W), by `encoder`'s parameters.
+    /// The posterior of `z` for images (N, 3, H, W), by `encoder`'s parameters.
     ///
     /// # Errors
     /// When there is no encoder.
-    pub fn posterior(&self, encoder: &Variables, pictures: &Tensor) -> Result<Posterior> {
+    pub fn posterior(&self, encoder: &Variables, images: &Tensor) -> Result<Posterior> {
         let Some(network) = &self.encoder else { bail!("this model has no encoder") };
-        let Posterior { mu, logvar } = network.forward(self.pass(encoder, Mode::Evaluate), pictures)?;
+        let Posterior { mu, logvar } = network.forward(self.pass(encoder, Mode::Evaluate), images)?;
         Ok(Posterior { mu: mu.detach(), logvar: logvar.detach() })
     }
 
@@ -246,7 +246,7 @@ impl Trainer {
         Pass::new(variables, mode, self.collective.as_ref(), &self.backend)
     }
 
-    /// Pictures (N, H, W, 3), and the posterior that their latent was drawn from.
+    /// Images (N, H, W, 3), and the posterior that their latent was drawn from.
     fn generate(
         &self,
         batch: &Batch,
@@ -256,7 +256,7 @@ impl Trainer {
     ) -> Result<(Tensor, Option<Posterior>)> {
         let (posterior, z) = match (&self.encoder, &self.state.encoder, &draws.eps) {
             (Some(encoder), Some(variables), Some(eps)) => {
-                let posterior = encoder.forward(self.pass(variables, mode), &batch.pictures)?;
+                let posterior = encoder.forward(self.pass(variables, mode), &batch.images)?;
                 let z = posterior.sample(eps)?;
                 (Some(posterior), Some(z))
             }
@@ -274,7 +274,7 @@ impl Trainer {
         {
             return Ok(Arc::clone(masks));
         }
-        let dtype = batch.pictures.dtype();
+        let dtype = batch.images.dtype();
         let masks = Masks::new(&self.networks, &self.backend, &batch.labels, batch.edges.as_ref(), dtype)?;
         let masks = Arc::new(masks);
         self.masks = Some((batch.labels.id(), Arc::clone(&masks)));

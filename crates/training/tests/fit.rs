@@ -12,7 +12,7 @@ use serde_json::Value;
 use spadework_imaging::{LabelMap, RgbImage, encode_label_png, encode_png};
 use tempfile::TempDir;
 
-/// A network for pictures of 32×32.
+/// A network for images of 32×32.
 const NETWORK: &str = "--label-nc 3 --crop-size 32 --load-size 32 --z-dim 4 --noise \
     --encoder color --encoder-width 2 --initialisation default --lambda-l1 5 --batch 4 --log-every 1 --threads 1";
 
@@ -31,13 +31,13 @@ impl Workshop {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
         for index in 0..16 {
-            let (labels, picture) = pair(index);
+            let (labels, image) = pair(index);
             fs::write(
                 folder.path().join(format!("labels/{index:02}.png")),
                 encode_label_png(&labels).unwrap(),
             )
             .unwrap();
-            fs::write(folder.path().join(format!("images/{index:02}.png")), encode_png(&picture).unwrap())
+            fs::write(folder.path().join(format!("images/{index:02}.png")), encode_png(&image).unwrap())
                 .unwrap();
         }
         Self { folder }
@@ -214,7 +214,7 @@ fn a_job_that_is_started_again_goes_on_and_another_one_is_refused() {
 }
 
 #[test]
-fn a_picture_that_breaks_ends_the_run_with_its_name_and_the_checkpoints_intact() {
+fn an_image_that_breaks_ends_the_run_with_its_name_and_the_checkpoints_intact() {
     let workshop = Workshop::new();
     let mut child =
         workshop.fit("run", "--samples 100000 --checkpoint-every 2 --cache-mib 0").spawn().unwrap();
@@ -225,9 +225,9 @@ fn a_picture_that_breaks_ends_the_run_with_its_name_and_the_checkpoints_intact()
     let said = said(&output);
     assert!(said.contains("images/05.png") && said.contains("its last checkpoint, after step"), "{said}");
 
-    let (labels, picture) = pair(5);
+    let (labels, image) = pair(5);
     assert_eq!(labels.ids().len(), 32 * 32);
-    fs::write(workshop.path("images/05.png"), encode_png(&picture).unwrap()).unwrap();
+    fs::write(workshop.path("images/05.png"), encode_png(&image).unwrap()).unwrap();
     let mut child = workshop.resume("run").spawn().unwrap();
     let step = lines(&workshop.path("run")).len();
     wait_for_lines(&mut child, &workshop.path("run"), step + 3);
@@ -308,8 +308,8 @@ fn a_run_becomes_a_model_directory_that_the_checkpoint_crate_reads() {
     let mut export = train();
     export.arg("export").arg(workshop.path("run")).arg("--out").arg(workshop.path("model"));
     for (name, file) in [("noon", "00"), ("dusk", "01"), ("either", "00"), ("either", "01")] {
-        let picture = workshop.path(&format!("images/{file}.png"));
-        export.arg("--style").arg(format!("{name}={}", picture.display()));
+        let image = workshop.path(&format!("images/{file}.png"));
+        export.arg("--style").arg(format!("{name}={}", image.display()));
     }
     export.args(["--licence", "CC0-1.0", "--statistics-batches", "2"]);
     succeed(export);
@@ -321,7 +321,7 @@ fn a_run_becomes_a_model_directory_that_the_checkpoint_crate_reads() {
     for (i, mean) in either.latent.iter().enumerate() {
         assert!(
             (mean - (noon.latent[i] + dusk.latent[i]) / 2.0).abs() < 2e-4,
-            "of the two pictures' styles, the mean"
+            "of the two images' styles, the mean"
         );
     }
     assert!(model.config.provenance.contains("16 samples in 4 steps"), "{}", model.config.provenance);

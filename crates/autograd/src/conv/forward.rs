@@ -29,8 +29,8 @@ pub(super) fn convolve<T: Element>(
     let groups = row_groups(batch, out_height, rows_at_once(out_height, out_width, batch));
     let parts = split_rows(&mut out, &groups, out_width * output);
     parts.into_par_iter().for_each_init(Vec::new, |tile, ((n, y, rows), out)| {
-        let picture = &x[n * geometry.height * geometry.width * input..];
-        let width = padded_rows(geometry, picture, y, rows, tile);
+        let image = &x[n * geometry.height * geometry.width * input..];
+        let width = padded_rows(geometry, image, y, rows, tile);
         let starts: Vec<usize> = (0..rows * out_width)
             .map(|cell| (cell / out_width * width + cell % out_width) * geometry.stride * input)
             .collect();
@@ -45,7 +45,7 @@ pub(super) fn convolve<T: Element>(
 /// Copies the input rows under output rows `y..y + rows` into `tile`, inside a border of zeros; returns its width.
 fn padded_rows<T: Element>(
     geometry: &Geometry,
-    picture: &[T],
+    image: &[T],
     y: usize,
     rows: usize,
     tile: &mut Vec<T>,
@@ -60,7 +60,7 @@ fn padded_rows<T: Element>(
         let end = (row + 1) * tile_width * input;
         if let Some(source) = source {
             tile.resize(tile.len() + padding.min(tile_width) * input, T::zero());
-            tile.extend_from_slice(&picture[source * width * input..][..copied * input]);
+            tile.extend_from_slice(&image[source * width * input..][..copied * input]);
         }
         tile.resize(end, T::zero());
     }

@@ -69,16 +69,16 @@ impl Geometry {
     }
 }
 
-/// Rows of `width` cells that one task takes, of `rows` in each picture.
+/// Rows of `width` cells that one task takes, of `rows` in each image.
 pub(super) fn rows_at_once(rows: usize, width: usize, batch: usize) -> usize {
     let few = (rows * batch).div_ceil(8).max(1); // small maps are cut for the sake of parallel tasks
     (CELLS / width.max(1)).clamp(1, few).min(rows.max(1))
 }
 
-/// Rows of one picture: the picture, the first row, how many.
+/// Rows of one image: the image, the first row, how many.
 pub(super) type RowGroup = (usize, usize, usize);
 
-/// Cuts every picture's rows into groups.
+/// Cuts every image's rows into groups.
 pub(super) fn row_groups(batch: usize, rows: usize, at_once: usize) -> Vec<RowGroup> {
     (0..batch).flat_map(|n| (0..rows).step_by(at_once).map(move |y| (n, y, at_once.min(rows - y)))).collect()
 }

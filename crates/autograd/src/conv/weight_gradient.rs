@@ -74,10 +74,10 @@ fn add_parts<'a, T: Element>(
     }
 }
 
-/// Part of one picture's output: rows of it, or a stretch of one long row.
+/// Part of one image's output: rows of it, or a stretch of one long row.
 #[derive(Clone, Copy)]
 struct Group {
-    picture: usize,
+    image: usize,
     y: usize,
     rows: usize,
     x: usize,
@@ -88,9 +88,9 @@ fn cell_groups(batch: usize, rows: usize, width: usize) -> Vec<Group> {
     let columns = width.min(CELLS);
     row_groups(batch, rows, (CELLS / columns.max(1)).clamp(1, rows.max(1)))
         .into_iter()
-        .flat_map(|(picture, y, rows)| {
+        .flat_map(|(image, y, rows)| {
             (0..width).step_by(columns.max(1)).map(move |x| Group {
-                picture,
+                image,
                 y,
                 rows,
                 x,
@@ -150,7 +150,7 @@ fn pack_columns<T: Element>(
     packed.clear();
     packed.resize(group.rows * group.columns * width, T::zero());
     for (row, packed) in packed.chunks_exact_mut(group.columns * width).enumerate() {
-        let start = ((group.picture * out_height + group.y + row) * out_width + group.x) * output;
+        let start = ((group.image * out_height + group.y + row) * out_width + group.x) * output;
         for (cell, packed) in packed.chunks_exact_mut(width).enumerate() {
             packed[..channels].copy_from_slice(&dy[start + cell * output + first..][..channels]);
         }
@@ -173,7 +173,7 @@ fn pack_block<T: Element>(geometry: &Geometry, x: &[T], group: Group, first: usi
         }
         let source = ((group.y + row) * stride + phase_y).checked_sub(padding);
         let Some(y) = source.filter(|y| *y < height) else { continue };
-        let start = (group.picture * height + y) * width;
+        let start = (group.image * height + y) * width;
         for (column, cell) in cells.chunks_exact_mut(OUTER_ROWS).enumerate() {
             let source = ((group.x + column) * stride + phase_x).checked_sub(padding);
             let Some(column) = source.filter(|column| *column < width) else { continue };

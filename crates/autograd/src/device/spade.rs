@@ -40,9 +40,9 @@ pub(crate) fn table(
 
 pub(crate) fn moments(operators: &Arc<TrainingOperators>, x: &Tensor, span: Span) -> Result<Moments> {
     let (n, h, w, _) = x.dims4()?;
-    let per_picture = matches!(span, Span::Picture);
-    let mut sums = operators.moment_sums(&x.detach().contiguous()?, per_picture)?;
-    let mut cells = if per_picture { h * w } else { n * h * w };
+    let per_image = matches!(span, Span::Image);
+    let mut sums = operators.moment_sums(&x.detach().contiguous()?, per_image)?;
+    let mut cells = if per_image { h * w } else { n * h * w };
     if let Span::Processes(collective) = &span {
         sums = collective.sum_tensor(&sums)?;
         cells *= collective.processes(); // all have the same share of a batch
@@ -144,7 +144,7 @@ impl DeviceLayer {
                 let all = collective.sum_tensor(sums)?;
                 all / (cells * collective.processes()) as f64
             }
-            Span::Picture | Span::Batch => sums / cells as f64,
+            Span::Image | Span::Batch => sums / cells as f64,
         };
         mean?.to_dtype(DType::F32).map(Some)
     }

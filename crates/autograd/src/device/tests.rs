@@ -95,7 +95,7 @@ fn maps(device: &Backend) {
 }
 
 fn normalisation(device: &Backend) {
-    let spans = [Span::Picture, Span::Batch, Span::Processes(Arc::new(Alone))];
+    let spans = [Span::Image, Span::Batch, Span::Processes(Arc::new(Alone))];
     for shape in [[3, 4, 5, 6], [2, 13, 11, 3]] {
         // A mean that is large beside the deviation.
         let x = [(numbers(&shape, 1) + 3.0).unwrap()];
@@ -140,8 +140,7 @@ fn modulation(device: &Backend) {
         for (level, twice) in [(0, false), (2, false), (3, true)] {
             let Grid { height, width } = levels[level].grid;
             let half = 1 + usize::from(twice);
-            let spans =
-                [(Span::Batch, true), (Span::Picture, true), (Span::Processes(Arc::new(Alone)), false)];
+            let spans = [(Span::Batch, true), (Span::Image, true), (Span::Processes(Arc::new(Alone)), false)];
             for (span, activate) in spans {
                 let inputs = [
                     numbers(&[2, height / half, width / half, 3], 5),

@@ -52,13 +52,13 @@ fn best_policies() -> Vec<Policy> {
 }
 
 #[test]
-fn every_architecture_makes_the_model_s_pictures_in_every_way() {
+fn every_architecture_makes_the_model_s_images_in_every_way() {
     for (index, (name, architecture)) in architectures().into_iter().enumerate() {
         let tensors = weights(&architecture, index as u64);
         let inputs = [input(&architecture, 100), input(&architecture, 101)];
         let plain = PlainGenerator::load(&architecture, &tensors, &Device::Cpu).unwrap();
         let expected = plain.generate(&inputs).unwrap();
-        assert!(difference(&expected[0], &expected[1]) > 0.01, "{name}: pictures differ");
+        assert!(difference(&expected[0], &expected[1]) > 0.01, "{name}: images differ");
         let largest = expected[0].iter().fold(0.0f32, |a, b| a.max(b.abs()));
         assert!((0.1..0.9999).contains(&largest), "{name}: tanh hides errors at {largest}");
         for (way, policy, precision) in policies() {
@@ -72,7 +72,7 @@ fn every_architecture_makes_the_model_s_pictures_in_every_way() {
 }
 
 #[test]
-fn a_picture_depends_neither_on_the_threads_nor_on_what_was_made_before() {
+fn an_image_depends_neither_on_the_threads_nor_on_what_was_made_before() {
     for (name, architecture) in architectures() {
         let tensors = weights(&architecture, 7);
         let inputs: Vec<Input> = (0..3).map(|seed| input(&architecture, seed)).collect();
@@ -98,7 +98,7 @@ fn a_picture_depends_neither_on_the_threads_nor_on_what_was_made_before() {
 }
 
 #[test]
-fn a_stroke_on_the_last_mask_makes_some_rows_and_the_same_picture() {
+fn a_stroke_on_the_last_mask_makes_some_rows_and_the_same_image() {
     let architecture = small();
     let tensors = weights(&architecture, 3);
     let (before, after) = (input(&architecture, 5), with_stroke(&architecture, &input(&architecture, 5)));
@@ -109,8 +109,8 @@ fn a_stroke_on_the_last_mask_makes_some_rows_and_the_same_picture() {
         let (expected, _) = load().generate(&after, &mut |_| ()).unwrap();
         let mut painted = load();
         painted.generate(&before, &mut |_| ()).unwrap();
-        let (picture, cached) = painted.generate(&after, &mut |_| ()).unwrap();
-        assert_eq!(picture, expected);
+        let (image, cached) = painted.generate(&after, &mut |_| ()).unwrap();
+        assert_eq!(image, expected);
         assert!(cache == 0 || cached == Cached::Partial, "{cached:?} with {cache} bytes");
         painted.forget();
         assert_eq!(painted.table_bytes(), 0);

@@ -37,7 +37,7 @@ impl ToImage {
         Ok(Self { taps, bias: [bias[0], bias[1], bias[2]] })
     }
 
-    /// The picture, C H W in [-1, 1], from activated features; `products` is working memory of one block.
+    /// The image, C H W in [-1, 1], from activated features; `products` is working memory of one block.
     pub(super) fn run(
         &self,
         isa: Isa,
@@ -49,19 +49,19 @@ impl ToImage {
         self.taps.run(isa, activated, Onto::default(), memory, products);
         let products: &[[f32; BLOCK]] = products.as_chunks().0;
         let plane = grid.height * grid.width;
-        let mut picture = vec![0.0; COLOURS * plane];
-        let (red, others) = picture.split_at_mut(plane);
+        let mut image = vec![0.0; COLOURS * plane];
+        let (red, others) = image.split_at_mut(plane);
         let (green, blue) = others.split_at_mut(plane);
         let [red, green, blue] = [red, green, blue].map(|plane| plane.par_chunks_exact_mut(grid.width));
         red.zip(green).zip(blue).enumerate().for_each(|(y, ((red, green), blue))| {
-            isa.run(PictureRow { products, grid, y, bias: self.bias, out: [red, green, blue] });
+            isa.run(ImageRow { products, grid, y, bias: self.bias, out: [red, green, blue] });
         });
-        picture
+        image
     }
 }
 
-/// One row of the picture.
-struct PictureRow<'a> {
+/// One row of the image.
+struct ImageRow<'a> {
     products: &'a [[f32; BLOCK]], // of every cell
     grid: Grid,
     y: usize,
@@ -69,7 +69,7 @@ struct PictureRow<'a> {
     out: [&'a mut [f32]; COLOURS],
 }
 
-impl WithSimd for PictureRow<'_> {
+impl WithSimd for ImageRow<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -84,7 +84,7 @@ impl WithSimd for PictureRow<'_> {
     }
 }
 
-impl PictureRow<'_> {
+impl ImageRow<'_> {
     #[inline(always)]
     fn sum_taps(&self, x: usize) -> [f32; COLOURS] {
         let mut sums = [0.0; COLOURS + 1]; // a whole vector: one more than is used

@@ -24,7 +24,7 @@ pub(crate) struct CpuGenerator {
     policy: Policy,
     pool: ThreadPool,
     grid: Grid,
-    picture: Grid,
+    image: Grid,
     expected: ExpectedInput,
     width: usize,
     start: Start,
@@ -67,7 +67,7 @@ impl CpuGenerator {
         Ok(Self {
             policy,
             grid: architecture.grid,
-            picture: architecture.picture(),
+            image: architecture.picture(),
             expected: ExpectedInput::of(architecture),
             width: architecture.final_width(),
             workspace: Workspace::new(&sizes(architecture, &blocks, &to_image, threads), tables, threads),
@@ -78,14 +78,14 @@ impl CpuGenerator {
         })
     }
 
-    /// A picture C H W in [-1, 1], and what the cache of tables had for its mask.
+    /// An image C H W in [-1, 1], and what the cache of tables had for its mask.
     pub(crate) fn generate(
         &mut self,
         input: &Input,
         sink: ProfileSink<'_>,
     ) -> Result<(Vec<f32>, Cached), EngineError> {
         self.expected.check(input)?;
-        let Self { policy, pool, grid, picture, width, start, blocks, to_image, workspace, .. } = self;
+        let Self { policy, pool, grid, image, width, start, blocks, to_image, workspace, .. } = self;
         let isa = policy.isa;
         Ok(pool.install(|| {
             start.run(isa, input, *grid, &mut workspace.x);
@@ -96,8 +96,8 @@ impl CpuGenerator {
                 block.run(isa, input.noise.get(index).map(Vec::as_slice), workspace, sink);
             }
             let Workspace { x, dx, parts, .. } = workspace;
-            let input = Activated(Features::new(x, *width, *picture));
-            let products = &mut dx[..cells(*picture) * BLOCK];
+            let input = Activated(Features::new(x, *width, *image));
+            let products = &mut dx[..cells(*image) * BLOCK];
             let values = to_image.run(isa, &input, (&mut parts.held, &parts.scratch), products);
             sink(Phase::Image);
             (values, cached)
@@ -130,12 +130,12 @@ fn sizes(
     let stages = architecture.stages();
     let most = |len: &dyn Fn(&Stage) -> usize| stages.iter().map(len).max().unwrap_or(0);
     let start = padded(architecture.start_width(), architecture.grid);
-    let picture = architecture.picture();
+    let image = architecture.picture();
     let held = |block: &Block| block.convs().map(|conv| conv.held_len(block.stage.grid, threads)).max();
-    let last = to_image.taps.held_len(picture, threads);
+    let last = to_image.taps.held_len(image, threads);
     WorkspaceSizes {
         map: most(&|stage| padded(stage.output, stage.grid)).max(start),
-        inner: most(&|stage| padded(stage.middle(), stage.grid)).max(cells(picture) * BLOCK),
+        inner: most(&|stage| padded(stage.middle(), stage.grid)).max(cells(image) * BLOCK),
         held: blocks.iter().filter_map(held).fold(last, usize::max),
     }
 }

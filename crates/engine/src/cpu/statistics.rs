@@ -1,4 +1,4 @@
-//! Instance norm's statistics, which only the picture being made can tell.
+//! Instance norm's statistics, which only the image being made can tell.
 
 use rayon::prelude::*;
 use spadework_model::EPSILON;

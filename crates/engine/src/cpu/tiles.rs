@@ -26,7 +26,7 @@ const WINDOW_SIDE: usize = SIDE + 4;
 /// Codes of a tile's window.
 pub(super) const WINDOW: usize = WINDOW_SIDE * WINDOW_SIDE;
 
-/// Up to this many cells, 64 rows of a picture twice as wide as high, most neighbourhoods of a photograph's mask are distinct.
+/// Up to this many cells, 64 rows of an image twice as wide as high, most neighbourhoods of a photograph's mask are distinct.
 const LARGEST: usize = 64 * 128;
 
 /// Whether tables at `grid` are better made in tiles, in f32.

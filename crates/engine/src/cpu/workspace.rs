@@ -4,7 +4,7 @@ use spadework_kernels::cpu::Buffer;
 
 use super::{scratch::Scratch, tables::Tables};
 
-/// Feature maps of one picture in the making, as large as the widest layer needs.
+/// Feature maps of one image in the making, as large as the widest layer needs.
 pub(super) struct Workspace {
     pub(super) x: Buffer<f32>,
     pub(super) out: Buffer<f32>,

@@ -22,22 +22,22 @@ fn network(architecture: &Architecture, tensors: &Tensors, dtype: DType) -> GpuG
 }
 
 #[test]
-fn every_architecture_makes_the_model_s_pictures() {
+fn every_architecture_makes_the_model_s_images() {
     for (index, (name, architecture)) in architectures().into_iter().enumerate() {
         let tensors = weights(&architecture, index as u64);
         let inputs = [input(&architecture, 100), input(&architecture, 101)];
         let plain = PlainGenerator::load(&architecture, &tensors, &Device::Cpu).unwrap();
         let expected = plain.generate(&inputs).unwrap();
-        let pictures = network(&architecture, &tensors, DType::F32).generate_tensor(&inputs).unwrap();
-        for (picture, expected) in pictures.iter().zip(&expected) {
-            let error = difference(picture, expected);
+        let images = network(&architecture, &tensors, DType::F32).generate_tensor(&inputs).unwrap();
+        for (image, expected) in images.iter().zip(&expected) {
+            let error = difference(image, expected);
             assert!(error <= TOLERANCE, "{name}: off by {error}");
         }
     }
 }
 
 #[test]
-fn a_picture_does_not_depend_on_its_batch_to_the_last_bit() {
+fn an_image_does_not_depend_on_its_batch_to_the_last_bit() {
     for (index, (name, architecture)) in architectures().into_iter().enumerate() {
         let tensors = weights(&architecture, index as u64);
         let mut inputs: Vec<Input> = (0..3).map(|seed| input(&architecture, seed)).collect();

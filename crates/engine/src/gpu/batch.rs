@@ -12,14 +12,14 @@ pub(super) struct Batch {
     pub(super) tables: Vec<Vec<Tensor>>,
     /// Each block's noise, (N, H, W) f32, or none.
     pub(super) noise: Vec<Tensor>,
-    /// The pictures, (N, H, W, 3) u8.
-    pub(super) pictures: Tensor,
+    /// The images, (N, H, W, 3) u8.
+    pub(super) images: Tensor,
 }
 
 impl Batch {
     /// All of them.
     pub(super) fn tensors(&self) -> Vec<Tensor> {
         let lists = [&self.ids, &self.noise].into_iter().chain(&self.tables).flatten();
-        [&self.x, &self.pictures].into_iter().chain(lists).cloned().collect()
+        [&self.x, &self.images].into_iter().chain(lists).cloned().collect()
     }
 }

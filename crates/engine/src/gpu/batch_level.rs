@@ -15,8 +15,8 @@ pub(crate) struct BatchLevel<'a> {
     /// k².
     area: usize,
     masks: Vec<Mask<'a>>,
-    /// The mask of every picture.
-    pictures: Vec<usize>,
+    /// The mask of every image.
+    images: Vec<usize>,
     patches: usize,
     rows: usize,
 }
@@ -32,11 +32,11 @@ impl<'a> BatchLevel<'a> {
     /// The levels of a batch, in its order; `kernel` is the side of a patch.
     pub(crate) fn new(levels: &[&'a Level], kernel: usize) -> Self {
         let (grid, area) = (levels[0].grid, kernel * kernel);
-        let mut batch = Self { grid, area, masks: Vec::new(), pictures: Vec::new(), patches: 0, rows: 0 };
+        let mut batch = Self { grid, area, masks: Vec::new(), images: Vec::new(), patches: 0, rows: 0 };
         for &level in levels {
-            // Pictures of one mask come with the same plan.
+            // Images of one mask come with the same plan.
             let known = batch.masks.iter().position(|mask| std::ptr::eq(mask.level, level));
-            batch.pictures.push(known.unwrap_or(batch.masks.len()));
+            batch.images.push(known.unwrap_or(batch.masks.len()));
             if known.is_none() {
                 batch.masks.push(Mask { level, patches: batch.patches, rows: batch.rows });
                 batch.patches += level.patches.len() / area;
@@ -55,12 +55,12 @@ impl<'a> BatchLevel<'a> {
     pub(super) fn upload(&self, operators: &dyn Operators, codes: usize) -> Result<DeviceLevel> {
         let Grid { height, width } = self.grid;
         let (patches, taps) = (self.patches * self.area, self.rows * self.area);
-        let ids = self.pictures.len() * height * width;
+        let ids = self.images.len() * height * width;
         let all = operators.upload(patches + taps + ids, &mut |out| self.write(codes, out))?;
         Ok(DeviceLevel {
             patches: all.narrow(0, 0, patches)?.reshape((self.patches, self.area))?,
             taps: all.narrow(0, patches, taps)?.reshape((self.rows, self.area))?,
-            ids: all.narrow(0, patches + taps, ids)?.reshape((self.pictures.len(), height, width))?,
+            ids: all.narrow(0, patches + taps, ids)?.reshape((self.images.len(), height, width))?,
         })
     }
 
@@ -75,7 +75,7 @@ impl<'a> BatchLevel<'a> {
             let first = *patches as u32;
             fill(&mut rest, level.taps.iter().map(|&tap| if tap == NO_PATCH { none } else { first + tap }));
         }
-        for &mask in &self.pictures {
+        for &mask in &self.images {
             let Mask { level, rows, .. } = &self.masks[mask];
             let first = *rows as u32;
             fill(&mut rest, level.ids.iter().map(|&id| first + id));
@@ -130,12 +130,12 @@ mod tests {
 
     /// The numbers of a batch, as they go to a device.
     fn written(batch: &BatchLevel<'_>) -> Vec<u32> {
-        let mut out = vec![0; (batch.patches + batch.rows) * batch.area + batch.pictures.len() * 36];
+        let mut out = vec![0; (batch.patches + batch.rows) * batch.area + batch.images.len() * 36];
         batch.write(CODES, &mut out);
         out
     }
 
-    /// The lookup rows of all patches that the neighbourhood of `cell` of picture `index` sees.
+    /// The lookup rows of all patches that the neighbourhood of `cell` of image `index` sees.
     fn seen(batch: &BatchLevel<'_>, index: usize, cell: usize) -> Vec<Option<Vec<u32>>> {
         let (all, area) = (written(batch), batch.area);
         let (patches, taps) = all.split_at(batch.patches * area);

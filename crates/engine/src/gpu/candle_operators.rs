@@ -60,14 +60,14 @@ impl Operators for CandleOperators {
 
     fn modulate(&self, x: &Tensor, modulation: &ModulateArgs<'_>) -> Result<Tensor> {
         let ModulateArgs { ids, table, bias, normalise, activate } = *modulation;
-        let (pictures, height, width) = ids.dims3()?;
+        let (images, height, width) = ids.dims3()?;
         let channels = x.dim(3)?;
-        let per_picture = |index: usize| normalise.narrow(1, index, 1)?.unsqueeze(1); // (1 or N, 1, 1, C)
+        let per_image = |index: usize| normalise.narrow(1, index, 1)?.unsqueeze(1); // (1 or N, 1, 1, C)
         let per_channel = |index: usize| bias.narrow(0, index, 1); // (1, C)
         let x = upsampled(&x.to_dtype(DType::F32)?, height, width)?;
-        let normal = x.broadcast_mul(&per_picture(0)?)?.broadcast_add(&per_picture(1)?)?;
+        let normal = x.broadcast_mul(&per_image(0)?)?.broadcast_add(&per_image(1)?)?;
         let rows = table.index_select(&ids.flatten_all()?, 0)?.to_dtype(DType::F32)?;
-        let rows = rows.reshape((pictures, height, width, 2 * channels))?;
+        let rows = rows.reshape((images, height, width, 2 * channels))?;
         let gamma = rows.narrow(3, 0, channels)?.broadcast_add(&per_channel(0)?)?;
         let beta = rows.narrow(3, channels, channels)?.broadcast_add(&per_channel(1)?)?;
         let y = normal.mul(&gamma)?.add(&beta)?;
@@ -75,14 +75,12 @@ impl Operators for CandleOperators {
     }
 
     fn conv(&self, x: &Tensor, conv: &ConvWeights, onto: Option<&Tensor>) -> Result<Tensor> {
-        let (pictures, height, width, input) = x.dims4()?;
+        let (images, height, width, input) = x.dims4()?;
         let (output, kernel, ..) = conv.weight.dims4()?;
         let (wide_x, weight) = (x.to_dtype(DType::F32)?, conv.weight.to_dtype(DType::F32)?);
         let mut y = if kernel == 1 {
-            let cells = wide_x.reshape((pictures * height * width, input))?;
-            cells
-                .matmul(&weight.reshape((output, input))?.t()?)?
-                .reshape((pictures, height, width, output))?
+            let cells = wide_x.reshape((images * height * width, input))?;
+            cells.matmul(&weight.reshape((output, input))?.t()?)?.reshape((images, height, width, output))?
         } else {
             let (planes, weight) =
                 (wide_x.permute((0, 3, 1, 2))?, weight.permute((0, 3, 1, 2))?.contiguous()?);
@@ -102,21 +100,21 @@ impl Operators for CandleOperators {
         x.to_dtype(DType::F32)?.add(&noise)?.to_dtype(x.dtype())
     }
 
-    fn picture(&self, x: &Tensor, conv: &ToImage, out: &Tensor) -> Result<()> {
+    fn image(&self, x: &Tensor, conv: &ToImage, out: &Tensor) -> Result<()> {
         let weight = conv.weight.narrow(2, 0, 3)?.permute((2, 1, 0))?.contiguous()?; // (3, C, 9)
         let weight = weight.reshape((3, x.dim(3)?, 3, 3))?;
         let planes = leaky_relu(&x.to_dtype(DType::F32)?)?.permute((0, 3, 1, 2))?.contiguous()?;
-        let picture = planes.conv2d(&weight, 1, 1, 1, 1)?.permute((0, 2, 3, 1))?;
-        let picture = picture.broadcast_add(&conv.bias)?.tanh()?.contiguous()?;
-        let picture = match out.dtype() {
-            DType::U8 => (((picture + 1.0)? / 2.0)? * 255.0)?.clamp(0.0, 255.0)?.to_dtype(DType::U8)?,
-            _ => picture,
+        let image = planes.conv2d(&weight, 1, 1, 1, 1)?.permute((0, 2, 3, 1))?;
+        let image = image.broadcast_add(&conv.bias)?.tanh()?.contiguous()?;
+        let image = match out.dtype() {
+            DType::U8 => (((image + 1.0)? / 2.0)? * 255.0)?.clamp(0.0, 255.0)?.to_dtype(DType::U8)?,
+            _ => image,
         };
-        out.slice_set(&picture, 0, 0)
+        out.slice_set(&image, 0, 0)
     }
 
-    fn download(&self, pictures: &Tensor) -> Result<Box<dyn Download>> {
-        Ok(Box::new(Downloaded(pictures.flatten_from(1)?.to_vec2()?)))
+    fn download(&self, images: &Tensor) -> Result<Box<dyn Download>> {
+        Ok(Box::new(Downloaded(images.flatten_from(1)?.to_vec2()?)))
     }
 }
 

@@ -61,8 +61,8 @@ impl Operators for Emulated {
     }
 
     fn modulate(&self, x: &Tensor, modulation: &ModulateArgs<'_>) -> Result<Tensor> {
-        let (pictures, height, width) = modulation.ids.dims3()?;
-        let out = Tensor::zeros((pictures, height, width, x.dim(3)?), x.dtype(), &Device::Cpu)?;
+        let (images, height, width) = modulation.ids.dims3()?;
+        let out = Tensor::zeros((images, height, width, x.dim(3)?), x.dtype(), &Device::Cpu)?;
         self.kernels.launch(&modulate(x, modulation, &out)?)?;
         Ok(out)
     }
@@ -79,12 +79,12 @@ impl Operators for Emulated {
         Ok(x)
     }
 
-    fn picture(&self, x: &Tensor, conv: &ToImage, out: &Tensor) -> Result<()> {
+    fn image(&self, x: &Tensor, conv: &ToImage, out: &Tensor) -> Result<()> {
         self.kernels.launch(&to_image(x, &conv.weight, &conv.bias, out)?)
     }
 
-    fn download(&self, pictures: &Tensor) -> Result<Box<dyn Download>> {
-        self.candle.download(pictures)
+    fn download(&self, images: &Tensor) -> Result<Box<dyn Download>> {
+        self.candle.download(images)
     }
 }
 
@@ -137,7 +137,7 @@ fn every_kernel_does_what_candle_s_operator_does() {
 fn every_kernel(
     on_cpu: &Emulated,
     dtype: DType,
-    (seed, pictures, h, w, channels, [twice, first, second]): (u64, usize, usize, usize, usize, [bool; 3]),
+    (seed, images, h, w, channels, [twice, first, second]): (u64, usize, usize, usize, usize, [bool; 3]),
 ) -> std::result::Result<(), TestCaseError> {
     let candle = &on_cpu.candle;
     let (height, width) = if twice { (2 * h, 2 * w) } else { (h, w) };
@@ -155,19 +155,19 @@ fn every_kernel(
     let taps = indices(seed + 4, &[11, 9], rows + 1);
     agree(on_cpu.gather(&hidden, &taps), candle.gather(&hidden, &taps))?;
 
-    let x = made_up(seed + 5, &[pictures, h, w, channels], dtype);
+    let x = made_up(seed + 5, &[images, h, w, channels], dtype);
     let modulation = ModulateArgs {
-        ids: &indices(seed + 6, &[pictures, height, width], rows),
+        ids: &indices(seed + 6, &[images, height, width], rows),
         table: &made_up(seed + 7, &[rows, 2 * channels], dtype),
         bias: &made_up(seed + 8, &[2, channels], DType::F32),
-        normalise: &made_up(seed + 9, &[if first { pictures } else { 1 }, 2, channels], DType::F32),
+        normalise: &made_up(seed + 9, &[if first { images } else { 1 }, 2, channels], DType::F32),
         activate: second,
     };
     agree(on_cpu.modulate(&x, &modulation), candle.modulate(&x, &modulation))?;
 
-    let y = made_up(seed + 10, &[pictures, height, width, channels], dtype);
+    let y = made_up(seed + 10, &[images, height, width, channels], dtype);
     let (plane, weight) = (
-        made_up(seed + 11, &[pictures, height, width], DType::F32),
+        made_up(seed + 11, &[images, height, width], DType::F32),
         made_up(seed + 12, &[channels], DType::F32),
     );
     agree(on_cpu.add_noise(y.clone(), &plane, &weight), candle.add_noise(y.clone(), &plane, &weight))?;
@@ -185,15 +185,15 @@ fn every_kernel(
     let weight = made_up(seed + 15, &[9, channels, 3], DType::F32).pad_with_zeros(2, 0, 1).unwrap();
     let to_image =
         ToImage { weight: (weight / channels as f64).unwrap(), bias: made_up(seed + 16, &[3], DType::F32) };
-    let picture_of = |operators: &dyn Operators, dtype| {
-        let out = operators.blank(&[pictures, h, w, 3], dtype)?;
-        operators.picture(&x, &to_image, &out)?;
+    let image_of = |operators: &dyn Operators, dtype| {
+        let out = operators.blank(&[images, h, w, 3], dtype)?;
+        operators.image(&x, &to_image, &out)?;
         Ok(out)
     };
-    let picture = |dtype| (picture_of(on_cpu, dtype), picture_of(candle, dtype));
-    let (kernel, candle) = picture(DType::F32);
+    let image = |dtype| (image_of(on_cpu, dtype), image_of(candle, dtype));
+    let (kernel, candle) = image(DType::F32);
     agree(kernel, candle)?;
-    let (kernel, candle) = picture(DType::U8);
+    let (kernel, candle) = image(DType::U8);
     let flat = |tensor: Result<Tensor>| tensor.unwrap().flatten_all().unwrap().to_vec1::<u8>().unwrap();
     for (a, b) in flat(kernel).into_iter().zip(flat(candle)) {
         prop_assert!(a.abs_diff(b) <= 1, "byte {} instead of {}", a, b); // a value at the edge of two
@@ -202,7 +202,7 @@ fn every_kernel(
 }
 
 #[test]
-fn whole_networks_of_the_kernels_make_the_model_s_pictures() {
+fn whole_networks_of_the_kernels_make_the_model_s_images() {
     let on = ["latent and noise", "instance norm, 5×5", "shared", "more, odd grid"];
     for (index, (name, architecture)) in architectures().into_iter().enumerate() {
         if !on.contains(&name) {
@@ -214,9 +214,9 @@ fn whole_networks_of_the_kernels_make_the_model_s_pictures() {
         let target = Target { device: Device::Cpu, dtype: DType::F32 };
         let operators = Box::new(Emulated::compile(DType::F32));
         let network = GpuGenerator::load(&architecture, &tensors, target, operators).unwrap();
-        let pictures = network.generate_tensor(&inputs).unwrap();
-        for (picture, expected) in pictures.iter().zip(&plain.generate(&inputs).unwrap()) {
-            let error = difference(picture, expected);
+        let images = network.generate_tensor(&inputs).unwrap();
+        for (image, expected) in images.iter().zip(&plain.generate(&inputs).unwrap()) {
+            let error = difference(image, expected);
             assert!(error <= 2e-5, "{name}: off by {error}");
         }
     }

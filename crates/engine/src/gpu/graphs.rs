@@ -1,9 +1,9 @@
-//! Batches as graphs: what a batch gives to its device is captured once for each number of pictures and given to it again
+//! Batches as graphs: what a batch gives to its device is captured once for each number of images and given to it again
 //! for every later batch of as many, in one call.
 //!
 //! Tables are no part of a graph, since their sizes differ from mask to mask: each batch's are made first, in memory that
 //! all sizes share. That memory and whatever else captured work reads stays where it is; when any of it has to move, all
-//! graphs go and are captured anew. Pictures are those of plain runs to the last bit.
+//! graphs go and are captured anew. Images are those of plain runs to the last bit.
 
 mod capacity;
 mod memory;
@@ -31,7 +31,7 @@ pub(super) struct Graphs {
     shapes: Shapes,
     cache: GraphCache<Box<dyn Graph>>,
     memory: Option<Memory>,
-    /// For how many pictures it is, or was to be when there was no capacity.
+    /// For how many images it is, or was to be when there was no capacity.
     held: usize,
     /// What `Operators::moves` was when the graphs were captured.
     moves: usize,
@@ -50,15 +50,15 @@ impl Graphs {
             blocks,
             levels,
             noise: architecture.noise_planes(),
-            picture: architecture.picture(),
+            image: architecture.picture(),
         };
         Self { shapes, cache: GraphCache::new(MOST), memory: None, held: 0, moves: 0, warnings: Vec::new() }
     }
 
-    /// Pictures (N, H, W, 3) as bytes, of inputs that have been checked. They lie there until the next batch.
+    /// Images (N, H, W, 3) as bytes, of inputs that have been checked. They lie there until the next batch.
     pub(super) fn run(&mut self, network: &Network, inputs: &[Input]) -> Result<Tensor, EngineError> {
-        let pictures = inputs.len();
-        let step = self.cache.step(pictures);
+        let images = inputs.len();
+        let step = self.cache.step(images);
         let done = match step {
             Step::Plainly => network.run(inputs, DType::U8),
             Step::AsGraph => self.run_as_graph(network, inputs),
@@ -75,7 +75,7 @@ impl Graphs {
             done => done,
         };
         if done.is_ok() {
-            self.cache.ran(pictures);
+            self.cache.ran(images);
         }
         done
     }
@@ -92,20 +92,20 @@ impl Graphs {
     }
 
     fn run_as_graph(&mut self, network: &Network, inputs: &[Input]) -> Result<Tensor, EngineError> {
-        let pictures = inputs.len();
+        let images = inputs.len();
         let levels = network.batch_levels(inputs);
-        let need = Capacity { pictures, rows: levels.iter().map(BatchLevel::rows).collect() };
-        let batch = self.memory_for(network, &need)?.of(pictures)?;
+        let need = Capacity { images, rows: levels.iter().map(BatchLevel::rows).collect() };
+        let batch = self.memory_for(network, &need)?.of(images)?;
         network.prepare(inputs, &levels, &batch)?;
-        if let Err(error) = self.launch(network, pictures, &batch) {
+        if let Err(error) = self.launch(network, images, &batch) {
             if error.is_out_of_memory() {
                 return Err(error);
             }
-            self.cache.refuse(pictures);
-            self.warnings.push(format!("batches of {pictures} run without a CUDA graph: {}", causes(&error)));
+            self.cache.refuse(images);
+            self.warnings.push(format!("batches of {images} run without a CUDA graph: {}", causes(&error)));
             network.work(&batch)?;
         }
-        Ok(batch.pictures)
+        Ok(batch.images)
     }
 
     /// Memory where a batch finds capacity.
@@ -117,7 +117,7 @@ impl Graphs {
                 self.cache.drop_graphs();
                 self.memory = None; // first, so that both need not fit
                 let capacity = Capacity::grown(before.as_ref(), need, &self.shapes.cells());
-                self.held = capacity.pictures;
+                self.held = capacity.images;
                 Memory::new(network.operators(), &self.shapes, capacity)?
             }
         };
@@ -125,23 +125,23 @@ impl Graphs {
     }
 
     /// Gives the device the work on `batch`, captured now or earlier.
-    fn launch(&mut self, network: &Network, pictures: usize, batch: &Batch) -> Result<(), EngineError> {
+    fn launch(&mut self, network: &Network, images: usize, batch: &Batch) -> Result<(), EngineError> {
         let operators = network.operators();
         if self.moves != operators.moves() {
             self.cache.drop_graphs();
             self.moves = operators.moves();
         }
-        if self.cache.graph(pictures).is_none() {
+        if self.cache.graph(images).is_none() {
             let graph = operators.capture(batch.tensors(), &mut || network.work(batch))?;
-            self.cache.keep(pictures, graph);
+            self.cache.keep(images, graph);
         }
-        match self.cache.graph(pictures) {
+        match self.cache.graph(images) {
             Some(graph) => Ok(graph.launch()?),
             None => Ok(network.work(batch)?),
         }
     }
 
-    /// Gives all memory back. Answers for how many pictures it was, or would have been.
+    /// Gives all memory back. Answers for how many images it was, or would have been.
     fn let_go(&mut self, network: &Network) -> usize {
         self.cache.drop_graphs();
         self.memory = None;
@@ -149,7 +149,7 @@ impl Graphs {
         std::mem::take(&mut self.held)
     }
 
-    /// A batch that had no room beside memory for `held` pictures has found it without.
+    /// A batch that had no room beside memory for `held` images has found it without.
     fn need_less_than(&mut self, held: usize) {
         // Half of a power of two: the largest batch that needs less.
         if held > 0 && self.cache.lower_to(held / 2) {

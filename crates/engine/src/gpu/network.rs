@@ -104,10 +104,10 @@ impl Network {
                 x = block.run(operators, &level.ids, &mut table, &x, noise.as_ref())?;
             }
         }
-        let (pictures, height, width, _) = x.dims4()?;
-        let picture = operators.blank(&[pictures, height, width, 3], dtype)?;
-        operators.picture(&x, &self.to_image, &picture)?;
-        Ok(picture)
+        let (images, height, width, _) = x.dims4()?;
+        let image = operators.blank(&[images, height, width, 3], dtype)?;
+        operators.image(&x, &self.to_image, &image)?;
+        Ok(image)
     }
 
     /// Every input's level of `grid`.

@@ -48,15 +48,15 @@ pub(crate) trait Operators: Send {
     /// `x + plane · weight`, of (N, H, W, C), (N, H, W) f32 and (C) f32.
     fn add_noise(&self, x: Tensor, plane: &Tensor, weight: &Tensor) -> Result<Tensor>;
 
-    /// The picture of `x` (N, H, W, C) into `out` (N, H, W, 3): leaky ReLU, conv 3×3, tanh. As f32 in [-1, 1], or where
+    /// The image of `x` (N, H, W, C) into `out` (N, H, W, 3): leaky ReLU, conv 3×3, tanh. As f32 in [-1, 1], or where
     /// `out` has bytes, as `trunc(clip((x + 1) / 2 · 255, 0, 255))`.
-    fn picture(&self, x: &Tensor, conv: &ToImage, out: &Tensor) -> Result<()>;
+    fn image(&self, x: &Tensor, conv: &ToImage, out: &Tensor) -> Result<()>;
 
-    /// The bytes of a batch's pictures (N, H, W, 3) to host memory. Does not wait for them.
-    fn download(&self, pictures: &Tensor) -> Result<Box<dyn Download>>;
+    /// The bytes of a batch's images (N, H, W, 3) to host memory. Does not wait for them.
+    fn download(&self, images: &Tensor) -> Result<Box<dyn Download>>;
 
     /// What `work` gives to the device, which does not begin it before the graph is launched. It may call only what makes
-    /// a network's body (`modulate`, `conv`, `add_noise`, `picture`), and lets go of all that it makes.
+    /// a network's body (`modulate`, `conv`, `add_noise`, `image`), and lets go of all that it makes.
     ///
     /// `tensors` are all that the work reads and writes and that is older than it.
     fn capture(&self, tensors: Vec<Tensor>, work: &mut dyn FnMut() -> Result<()>) -> Result<Box<dyn Graph>> {

@@ -28,7 +28,7 @@ pub(super) struct Spade {
     hidden: Arc<Lookup>,
     second: Tensor,          // (taps · hidden, 2·C)
     bias: Tensor,            // (2, C) f32, gamma's with the 1
-    running: Option<Tensor>, // (1, 2, C) f32; none where the picture's own statistics normalise
+    running: Option<Tensor>, // (1, 2, C) f32; none where the image's own statistics normalise
 }
 
 /// The predictor that all layers share, where the architecture has one.
@@ -127,7 +127,7 @@ fn running(part: &Prefixed<'_>, channels: usize) -> Result<Tensor> {
     Tensor::stack(&[scale, shift], 0)?.unsqueeze(0)
 }
 
-/// What normalises each picture and channel of `x` (N, h, w, C) to mean 0 and variance 1, as (N, 2, C).
+/// What normalises each image and channel of `x` (N, h, w, C) to mean 0 and variance 1, as (N, 2, C).
 ///
 /// Nearest up-sampling repeats every cell equally often, so the statistics of an up-sampled map are these as well.
 fn statistics(x: &Tensor) -> Result<Tensor> {

@@ -135,7 +135,7 @@ pub(crate) fn architectures() -> Vec<(&'static str, Architecture)> {
     ]
 }
 
-/// The largest difference of two pictures.
+/// The largest difference of two images.
 pub(crate) fn difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)

@@ -207,7 +207,7 @@ mod tests {
         let pieces: Vec<usize> = (0..shape.pieces).map(|piece| piece * shape.step).collect();
         let a = matrix::<E>(seed, shape.spacing * m + 60 * 4 + length + 40);
         let b = values(seed ^ 1, k * E::NUMBERS * n);
-        // Evenly spaced but for a jump somewhere, as the rows of a picture are.
+        // Evenly spaced but for a jump somewhere, as the rows of an image are.
         let jump = seed as usize % 40;
         let start = |r: usize| shape.spacing * r + if r >= jump { seed as usize % 9 } else { 0 };
         let starts: Vec<usize> = (0..m).map(start).collect();

@@ -95,7 +95,7 @@ unsafe impl<T> Send for Convs<T> {}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Shape {
-    pictures: usize,
+    images: usize,
     height: usize,
     width: usize,
     input: usize,
@@ -150,7 +150,7 @@ where
     }
 
     fn prepare(&self, shape: Shape) -> std::result::Result<Prepared<T>, CudnnError> {
-        let Shape { pictures, height, width, input, output, kernel, bias } = shape;
+        let Shape { images, height, width, input, output, kernel, bias } = shape;
         let last = sys::cudnnTensorFormat_t::CUDNN_TENSOR_NHWC;
         let size = |n: usize| n as i32;
         let map = |n: usize, channels: usize, height: usize, width: usize| {
@@ -162,10 +162,10 @@ where
         conv.set_math_type(self.math)?;
         let mut prepared = Prepared {
             conv,
-            x: map(pictures, input, height, width)?,
+            x: map(images, input, height, width)?,
             weight: self.cudnn.create_4d_filter::<T>(last, [output, input, kernel, kernel].map(size))?,
             bias: map(1, output, 1, 1)?,
-            y: map(pictures, output, height, width)?,
+            y: map(images, output, height, width)?,
             execution: Execution::Unsupported,
         };
         prepared.execution = match prepared.plain().get_workspace_size(ALGORITHM) {
@@ -311,16 +311,16 @@ where
         bias: Option<&Tensor>,
         onto: Option<&Tensor>,
     ) -> Result<Option<(Tensor, Added)>> {
-        let (pictures, height, width, input) = x.dims4()?;
+        let (images, height, width, input) = x.dims4()?;
         let (output, kernel, ..) = weight.dims4()?;
-        expect(x, T::DTYPE, &[pictures, height, width, input])?;
+        expect(x, T::DTYPE, &[images, height, width, input])?;
         expect(weight, T::DTYPE, &[output, kernel, kernel, input])?;
         bias.map_or(Ok(()), |bias| expect(bias, T::DTYPE, &[output]))?;
-        onto.map_or(Ok(()), |onto| expect(onto, T::DTYPE, &[pictures, height, width, output]))?;
+        onto.map_or(Ok(()), |onto| expect(onto, T::DTYPE, &[images, height, width, output]))?;
         if kernel.is_multiple_of(2) {
             bail!("a conv of side {kernel} does not keep its map's size")
         }
-        let shape = Shape { pictures, height, width, input, output, kernel, bias: bias.is_some() };
+        let shape = Shape { images, height, width, input, output, kernel, bias: bias.is_some() };
         let mut all = self.prepared.borrow_mut();
         let prepared = match all.entry(shape) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
@@ -328,9 +328,9 @@ where
                 entry.insert(self.prepare(shape).map_err(cuda_error)?)
             }
         };
-        let out_shape = (pictures, height, width, output);
+        let out_shape = (images, height, width, output);
         // SAFETY: the conv writes all of it, or it is dropped unread.
-        let mut y = unsafe { self.device.alloc::<T>(pictures * height * width * output)? };
+        let mut y = unsafe { self.device.alloc::<T>(images * height * width * output)? };
         let operands = [Some(x), Some(weight), bias, onto];
         let storages = operands.map(|tensor| tensor.map(Tensor::storage_and_layout));
         let views = [0, 1, 2, 3]

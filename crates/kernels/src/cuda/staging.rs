@@ -65,22 +65,22 @@ impl Staging {
         Ok(tensor)
     }
 
-    /// The bytes of pictures (N, ...) to the host. `started` is when the device came to their batch. Does not wait.
+    /// The bytes of images (N, ...) to the host. `started` is when the device came to their batch. Does not wait.
     ///
     /// # Errors
     /// When there is no memory, or the device has failed.
     pub fn download(
         &mut self,
         device: &CudaDevice,
-        pictures: &Tensor,
+        images: &Tensor,
         started: StreamStart,
     ) -> Result<Box<dyn Download>> {
-        let (stream, len) = (device.cuda_stream(), pictures.elem_count());
-        let from = address(pictures, device)?;
+        let (stream, len) = (device.cuda_stream(), images.elem_count());
+        let from = address(images, device)?;
         let mut download = Downloading {
             memory: Some(self.spare(&stream, len)?),
             spare: self.down.clone(),
-            pictures: pictures.dim(0)?,
+            images: images.dim(0)?,
             len,
             started: started.0,
             ended: Arc::new(stream.context().new_event(Some(WAITED_FOR)).map_err(cuda_error)?),
@@ -141,12 +141,12 @@ impl Drop for Slot {
     }
 }
 
-/// Pictures on their way to the host.
+/// Images on their way to the host.
 struct Downloading {
     /// None once given back.
     memory: Option<PinnedHostSlice<u8>>,
     spare: Arc<Spare>,
-    pictures: usize,
+    images: usize,
     len: usize,
     started: CudaEvent,
     ended: Arc<CudaEvent>,
@@ -164,8 +164,8 @@ impl Download for Downloading {
             Some(memory) => &memory.as_slice().map_err(cuda_error)?[..self.len],
             None => &[],
         };
-        let pictures = bytes.chunks_exact(self.len / self.pictures).map(<[u8]>::to_vec).collect();
-        Ok((pictures, Duration::from_secs_f32(ms.max(0.0) / 1e3)))
+        let images = bytes.chunks_exact(self.len / self.images).map(<[u8]>::to_vec).collect();
+        Ok((images, Duration::from_secs_f32(ms.max(0.0) / 1e3)))
     }
 }
 

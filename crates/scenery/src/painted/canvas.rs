@@ -7,7 +7,7 @@ use super::shape::Shape;
 use crate::camera::{GRID, SAMPLES};
 use crate::class::Class;
 
-/// What a region is a picture of.
+/// What a region is an image of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Sky,
@@ -71,7 +71,7 @@ impl Canvas {
         self.regions[usize::from(self.owner[cell(at.y) * GRID + cell(at.x)])].class
     }
 
-    /// The cells that a region's picture spreads over. Things are whole behind what hides them, and water lies under
+    /// The cells that a region's image spreads over. Things are whole behind what hides them, and water lies under
     /// what stands in it.
     pub(super) fn covered(&self, id: usize) -> Vec<bool> {
         let region = &self.regions[id];

@@ -121,7 +121,7 @@ impl Painter<'_> {
         }
     }
 
-    /// A range: a broken line across the picture.
+    /// A range: a broken line across the image.
     fn ridge(&mut self, class: Class, foot: f32) {
         let height = self.random.within(0.2, 0.75) * self.horizon;
         let count = self.random.count(3, 9);
@@ -336,7 +336,7 @@ impl Painter<'_> {
         self.canvas.paint(Class::Rock, Kind::Rock, &[shape]);
     }
 
-    /// A line across the picture at about a row: straight, tilted or drawn by a hand.
+    /// A line across the image at about a row: straight, tilted or drawn by a hand.
     fn line(&mut self, row: f32) -> Vec<Vec2> {
         let (count, tilt, wobble) = match self.random.count(0, 3) {
             0 | 1 => (1, 0.0, 0.0),
@@ -398,7 +398,7 @@ const GROUND: [(Class, u32); 10] = [
     (Class::Sand, 1),
 ];
 
-/// Everything between a line across the picture and a row below it.
+/// Everything between a line across the image and a row below it.
 fn below(mut line: Vec<Vec2>, row: f32) -> Shape {
     line.push(Vec2::new(WIDE + 4.0, row));
     line.push(Vec2::new(-4.0, row));

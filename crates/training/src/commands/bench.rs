@@ -22,7 +22,7 @@ pub struct BenchArgs {
     /// JSON with the run's `networks` and `objective`.
     #[arg(long, value_name = "FILE", env = "SPADEWORK_RUN")]
     run: PathBuf,
-    /// Safetensors with `labels` and, as the networks need them, `edges`, `pictures`, `eps` and planes `noise.N`.
+    /// Safetensors with `labels` and, as the networks need them, `edges`, `images`, `eps` and planes `noise.N`.
     #[arg(long, value_name = "FILE", env = "SPADEWORK_BATCH")]
     batch: PathBuf,
     /// Steps that are timed, after one that is not.
@@ -84,13 +84,13 @@ fn step(trainer: &mut Trainer, batch: &Batch, draws: &Draws) -> Result<Timing> {
     })
 }
 
-/// Pictures and draws on `device`; masks stay.
+/// Images and draws on `device`; masks stay.
 fn read_batch(tensors: &HashMap<String, Tensor>, device: &Device) -> Result<(Batch, Draws)> {
     let get = |name: &str| {
         tensors.get(name).cloned().ok_or_else(|| Mistake::error(format!("the batch has no `{name}`")))
     };
-    let pictures = get("pictures")?.to_device(device)?;
-    let batch = Batch { labels: get("labels")?, edges: tensors.get("edges").cloned(), pictures };
+    let images = get("pictures")?.to_device(device)?;
+    let batch = Batch { labels: get("labels")?, edges: tensors.get("edges").cloned(), images };
     let noise = (0..).map_while(|index| tensors.get(&format!("noise.{index}")));
     let noise = noise.map(|plane| plane.to_device(device)).collect::<candle_core::Result<_>>()?;
     let eps = tensors.get("eps").map(|eps| eps.to_device(device)).transpose()?;

@@ -25,7 +25,7 @@ use crate::{
 /// Rows of a contact sheet.
 const ROWS: usize = 12;
 
-/// Measures models on held-out masks, each number beside what real pictures reach and what shuffled masks do
+/// Measures models on held-out masks, each number beside what real images reach and what shuffled masks do
 #[derive(Debug, Args)]
 pub struct EvaluateArgs {
     /// A model directory; give several to compare them on the same masks
@@ -43,14 +43,14 @@ pub struct EvaluateArgs {
     /// Print JSON
     #[arg(long, env = "SPADEWORK_TRAIN_JSON")]
     json: bool,
-    /// Write mask, real picture and each model's picture side by side, to a PNG or a JPEG
+    /// Write mask, real image and each model's image side by side, to a PNG or a JPEG
     #[arg(long, env = "SPADEWORK_TRAIN_SHEET")]
     sheet: Option<PathBuf>,
-    /// Write the real pictures and each model's to folders in this one, for tools of your own
+    /// Write the real images and each model's to folders in this one, for tools of your own
     #[arg(long, env = "SPADEWORK_TRAIN_PICTURES")]
-    pictures: Option<PathBuf>,
+    images: Option<PathBuf>,
     /// Measure two sets of feature vectors instead, from a network of your own such as Inception: a safetensors file
-    /// with one matrix, a picture's features in each row
+    /// with one matrix, an image's features in each row
     #[arg(
         long,
         env = "SPADEWORK_TRAIN_REAL_FEATURES",
@@ -92,7 +92,7 @@ impl EvaluateArgs {
                 painted.push(paintings);
             }
             rows.extend(sheet_rows(held_out, &painted, &labels, ROWS / self.kinds()));
-            self.write_pictures(masks, held_out, &painters, &painted)?;
+            self.write_images(masks, held_out, &painters, &painted)?;
             sets.push(SetReport { masks, count: held_out.len(), real, models });
         }
         if let Some(path) = &self.sheet {
@@ -138,16 +138,16 @@ impl EvaluateArgs {
         segmenter
     }
 
-    fn write_pictures(
+    fn write_images(
         &self,
         masks: &str,
         held_out: &[HeldOut],
         painters: &[Painter],
         painted: &[Paintings],
     ) -> anyhow::Result<()> {
-        let Some(folder) = &self.pictures else { return Ok(()) };
+        let Some(folder) = &self.images else { return Ok(()) };
         let folder = if self.kinds() > 1 { folder.join(masks) } else { folder.clone() };
-        let real: Vec<_> = held_out.iter().map(|one| one.sample.picture.clone()).collect();
+        let real: Vec<_> = held_out.iter().map(|one| one.sample.image.clone()).collect();
         write_all(&folder.join("real"), &real)?;
         for (painter, paintings) in painters.iter().zip(painted) {
             write_all(&folder.join(&painter.name), &paintings.random)?;
@@ -174,7 +174,7 @@ fn bordered(labels: &[LabelConfig]) -> Vec<u8> {
     labels.iter().filter(|label| BORDERED.contains(&label.name.as_str())).map(|label| label.id).collect()
 }
 
-/// Rows of a contact sheet: mask, real picture and each model's.
+/// Rows of a contact sheet: mask, real image and each model's.
 fn sheet_rows(
     held_out: &[HeldOut],
     painted: &[Paintings],
@@ -184,14 +184,14 @@ fn sheet_rows(
     let mut colors = vec![None; 256];
     labels.iter().for_each(|label| colors[usize::from(label.id)] = label.color);
     let row = |(index, one): (usize, &HeldOut)| {
-        let mut row = vec![colored(&one.sample.labels, &colors), one.sample.picture.clone()];
+        let mut row = vec![colored(&one.sample.labels, &colors), one.sample.image.clone()];
         row.extend(painted.iter().map(|paintings| paintings.shown(index).clone()));
         row
     };
     held_out.iter().enumerate().take(count).map(row).collect()
 }
 
-/// One model's pictures and numbers.
+/// One model's images and numbers.
 fn measure(
     painter: &mut Painter,
     held_out: &[HeldOut],
@@ -225,17 +225,17 @@ fn read_features(path: &Path) -> anyhow::Result<Features> {
     Features::new(&rows.map_err(|error| wrong(error.to_string()))?)
 }
 
-fn write_all(folder: &Path, pictures: &[RgbImage]) -> anyhow::Result<()> {
+fn write_all(folder: &Path, images: &[RgbImage]) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("make the folder {}", folder.display()))?;
-    for (index, picture) in pictures.iter().enumerate() {
-        write(&folder.join(format!("{index:06}.png")), picture)?;
+    for (index, image) in images.iter().enumerate() {
+        write(&folder.join(format!("{index:06}.png")), image)?;
     }
     Ok(())
 }
 
 /// A JPEG where the name says so, else a PNG.
-fn write(path: &Path, picture: &RgbImage) -> anyhow::Result<()> {
+fn write(path: &Path, image: &RgbImage) -> anyhow::Result<()> {
     let jpeg = path.extension().is_some_and(|end| end == "jpg" || end == "jpeg");
-    let bytes = if jpeg { encode_jpeg(picture, 88)? } else { encode_png(picture)? };
+    let bytes = if jpeg { encode_jpeg(image, 88)? } else { encode_png(image)? };
     fs::write(path, bytes).with_context(|| format!("write {}", path.display()))
 }

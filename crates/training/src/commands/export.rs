@@ -49,7 +49,7 @@ pub struct ExportArgs {
     /// Batches that batch-norm statistics are estimated from again, for the averaged weights; 0 keeps the running ones
     #[arg(long, env = "SPADEWORK_TRAIN_STATISTICS_BATCHES", value_name = "N", default_value_t = 16)]
     statistics_batches: u64,
-    /// A style with a name, from a picture that the encoder sees; repeat it for several. Of pictures with one name the
+    /// A style with a name, from an image that the encoder sees; repeat it for several. Of images with one name the
     /// style is the mean
     #[arg(long = "style", value_name = "NAME=PICTURE")]
     styles: Vec<StyleFile>,
@@ -64,11 +64,11 @@ pub struct ExportArgs {
     licence: String,
 }
 
-/// A name and a picture.
+/// A name and an image.
 #[derive(Clone, Debug)]
 struct StyleFile {
     name: String,
-    picture: PathBuf,
+    image: PathBuf,
 }
 
 impl std::str::FromStr for StyleFile {
@@ -76,10 +76,10 @@ impl std::str::FromStr for StyleFile {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once('=') {
-            Some((name, picture)) if !name.is_empty() && !picture.is_empty() => {
-                Ok(Self { name: name.to_owned(), picture: picture.into() })
+            Some((name, image)) if !name.is_empty() && !image.is_empty() => {
+                Ok(Self { name: name.to_owned(), image: image.into() })
             }
-            _ => Err(format!("`{text}` does not have the form NAME=PICTURE")),
+            _ => Err(format!("`{text}` does not have the form NAME=IMAGE")),
         }
     }
 }
@@ -157,7 +157,7 @@ fn batch(config: &RunConfig, source: &Arc<dyn Source>, index: u64) -> anyhow::Re
     Ok((batch_of(&samples, &Device::Cpu)?, draws))
 }
 
-/// The styles of files of latents, then those of pictures.
+/// The styles of files of latents, then those of images.
 fn styles(args: &ExportArgs, config: &RunConfig, tensors: &ModelTensors) -> anyhow::Result<Vec<StylePreset>> {
     let mut styles = match &args.styles_file {
         Some(path) => read_styles(path)?,
@@ -174,21 +174,21 @@ fn styles(args: &ExportArgs, config: &RunConfig, tensors: &ModelTensors) -> anyh
         Engine::load(architecture, &tensors.generator, tensors.encoder.as_ref(), Settings::default())?;
     let size = Size::new(architecture.mask.width, architecture.mask.height);
     for (name, files) in by_name(&args.styles) {
-        let pictures = files.iter().map(|path| Ok(read_picture(path)?.resized(size)));
-        let pictures = pictures.collect::<anyhow::Result<Vec<RgbImage>>>()?;
-        let posteriors = engine.encode_style(&pictures.iter().collect::<Vec<_>>())?;
+        let images = files.iter().map(|path| Ok(read_image(path)?.resized(size)));
+        let images = images.collect::<anyhow::Result<Vec<RgbImage>>>()?;
+        let posteriors = engine.encode_style(&images.iter().collect::<Vec<_>>())?;
         styles.push(StylePreset { name: name.to_owned(), latent: mean(&posteriors) });
     }
     Ok(styles)
 }
 
-/// The pictures of each name, in the order in which names first come.
+/// The images of each name, in the order in which names first come.
 fn by_name(styles: &[StyleFile]) -> Vec<(&str, Vec<&Path>)> {
     let mut named: Vec<(&str, Vec<&Path>)> = Vec::new();
-    for StyleFile { name, picture } in styles {
+    for StyleFile { name, image } in styles {
         match named.iter_mut().find(|(of, _)| of == name) {
-            Some((_, pictures)) => pictures.push(picture),
-            None => named.push((name, vec![picture])),
+            Some((_, images)) => images.push(image),
+            None => named.push((name, vec![image])),
         }
     }
     named
@@ -212,7 +212,7 @@ fn read_styles(path: &Path) -> anyhow::Result<Vec<StylePreset>> {
     serde_json::from_slice(&text).map_err(|error| sentence(&error))
 }
 
-fn read_picture(path: &Path) -> anyhow::Result<RgbImage> {
+fn read_image(path: &Path) -> anyhow::Result<RgbImage> {
     let sentence = |error: &dyn std::fmt::Display| Mistake::error(format!("{}: {error}", path.display()));
     let bytes = fs::read(path).map_err(|error| sentence(&error))?;
     decode_picture(&bytes, &Limits::default()).map_err(|error| sentence(&error))

@@ -1,4 +1,4 @@
-//! `spadework-train features`: the network that the perceptual loss of our own compares pictures with.
+//! `spadework-train features`: the network that the perceptual loss of our own compares images with.
 
 use std::{collections::HashMap, fs, path::PathBuf};
 

@@ -26,7 +26,7 @@ pub use resume::ResumeArgs;
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Train a generator from label maps and pictures
+    /// Train a generator from label maps and images
     Fit(Box<FitArgs>),
     /// Go on with a run from its last checkpoint
     Resume(ResumeArgs),
@@ -34,7 +34,7 @@ pub enum Command {
     Export(ExportArgs),
     /// Measure models on held-out masks, side by side
     Evaluate(Box<EvaluateArgs>),
-    /// Train the network that `fit --perceptual` compares pictures with
+    /// Train the network that `fit --perceptual` compares images with
     Features(FeaturesArgs),
     /// Render procedural landscapes with exact label maps
     RenderDataset(RenderDataset),

@@ -63,7 +63,7 @@ impl RenderDataset {
             let sample = source.recipe(position).render();
             let name = name(position);
             write(&labels.join(&name), &encode_label_png(&sample.labels)?)?;
-            write(&images.join(&name), &encode_png(&sample.picture)?)?;
+            write(&images.join(&name), &encode_png(&sample.image)?)?;
             bar.inc(1);
             anyhow::Ok(())
         })?;

@@ -30,7 +30,7 @@ pub struct DataArgs {
     /// Folder of label maps: PNGs of class ids
     #[arg(long, env = "SPADEWORK_TRAIN_LABELS", requires = "images")]
     pub labels: Option<PathBuf>,
-    /// Folder of pictures with the label maps' names
+    /// Folder of images with the label maps' names
     #[arg(long, env = "SPADEWORK_TRAIN_IMAGES", requires = "labels")]
     pub images: Option<PathBuf>,
     /// Folder of instance maps with the label maps' names

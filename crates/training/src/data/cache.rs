@@ -55,7 +55,7 @@ impl Cache {
 impl Original {
     fn bytes(&self) -> usize {
         let instances = self.instances.as_ref().map_or(0, |map| 4 * map.ids().len());
-        self.labels.ids().len() + self.picture.pixels().len() + instances
+        self.labels.ids().len() + self.image.pixels().len() + instances
     }
 }
 
@@ -72,7 +72,7 @@ mod tests {
         let pair = || Original {
             labels: LabelMap::new(10, 10, vec![0; 100], 1).unwrap(),
             instances: None,
-            picture: RgbImage::new(10, 10, vec![0; 300]).unwrap(),
+            image: RgbImage::new(10, 10, vec![0; 300]).unwrap(),
         };
         let cache = Cache::new(900);
         let mut reads = [0; 3];

@@ -57,7 +57,7 @@ impl Files {
     /// When there are none.
     pub fn new(pairs: Vec<Pair>, options: FilesOptions) -> anyhow::Result<Self> {
         if pairs.is_empty() {
-            return Err(Mistake::error("there is no label map with a picture of the same name"));
+            return Err(Mistake::error("there is no label map with an image of the same name"));
         }
         let FilesOptions { labels, transform, seed, shuffled, cache_bytes } = options;
         let cache = Cache::new(cache_bytes);
@@ -107,14 +107,14 @@ impl Source for Files {
     }
 }
 
-/// Reads a pair as its files have it; the label map is brought to the picture's size if it has another.
+/// Reads a pair as its files have it; the label map is brought to the image's size if it has another.
 fn read(pair: &Pair, labels: &LabelSet) -> anyhow::Result<Original> {
-    let bytes = read_file(&pair.picture)?;
-    let picture = decode_picture(&bytes, &LIMITS).map_err(|error| unusable(&pair.picture, &error))?;
-    let size = picture.size();
+    let bytes = read_file(&pair.image)?;
+    let image = decode_picture(&bytes, &LIMITS).map_err(|error| unusable(&pair.image, &error))?;
+    let size = image.size();
     let mask = read_mask(&pair.labels, labels, Some(size))?;
     let from_file = pair.instances.as_deref().map(|path| read_instances(path, size)).transpose()?;
-    Ok(Original { labels: mask.labels, instances: from_file.or(mask.instances), picture })
+    Ok(Original { labels: mask.labels, instances: from_file.or(mask.instances), image })
 }
 
 /// Reads a label map at `size`, or at its own.

@@ -63,7 +63,7 @@ impl Recipe {
     /// The sample.
     pub fn render(&self) -> Sample {
         let landscape = self.landscape();
-        Sample { labels: landscape.labels(), edges: None, picture: landscape.paint(self.mood, self.style) }
+        Sample { labels: landscape.labels(), edges: None, image: landscape.paint(self.mood, self.style) }
     }
 }
 

@@ -35,18 +35,18 @@ impl Layout {
     /// # Errors
     /// When a folder is not there, or holds two files of one name.
     pub fn pairs(self, root: &Path, split: Split, instances: bool) -> anyhow::Result<Pairs> {
-        let [labels, pictures, instance_maps] = self.folders(split);
+        let [labels, images, instance_maps] = self.folders(split);
         let folder = |(path, suffix): &(PathBuf, &'static str)| (root.join(path), *suffix);
-        let (labels, pictures) = (folder(&labels), folder(&pictures));
+        let (labels, images) = (folder(&labels), folder(&images));
         let instance_maps = folder(&instance_maps);
         Pairs::find(
             &Folder { path: &labels.0, suffix: labels.1 },
-            &Folder { path: &pictures.0, suffix: pictures.1 },
+            &Folder { path: &images.0, suffix: images.1 },
             instances.then_some(&Folder { path: &instance_maps.0, suffix: instance_maps.1 }),
         )
     }
 
-    /// Folders of label maps, pictures and instance maps, each with the ending of its files' stems.
+    /// Folders of label maps, images and instance maps, each with the ending of its files' stems.
     fn folders(self, split: Split) -> [(PathBuf, &'static str); 3] {
         let name = if split == Split::Train { "train" } else { "val" };
         match self {

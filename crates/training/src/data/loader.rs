@@ -104,13 +104,13 @@ mod tests {
                 return Err(anyhow!("7.png is damaged"));
             }
             let labels = LabelMap::new(1, 1, vec![0], 1)?;
-            Ok(Sample { labels, edges: None, picture: RgbImage::new(1, 1, vec![position as u8; 3])? })
+            Ok(Sample { labels, edges: None, image: RgbImage::new(1, 1, vec![position as u8; 3])? })
         }
     }
 
     fn positions(from: u64, threads: usize, count: usize) -> Vec<Result<u8, String>> {
         let mut loader = Loader::start(Arc::new(Numbers), from, threads, 4).unwrap();
-        let mut next = || loader.next_sample().map(|s| s.picture.pixels()[0]).map_err(|e| e.to_string());
+        let mut next = || loader.next_sample().map(|s| s.image.pixels()[0]).map_err(|e| e.to_string());
         (0..count).map(|_| next()).collect()
     }
 

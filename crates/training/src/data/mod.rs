@@ -23,15 +23,15 @@ pub use transform::{Preprocess, Transform};
 #[cfg(test)]
 mod tests;
 
-/// A label map and the picture that it stands for, of one size.
+/// A label map and the image that it stands for, of one size.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     /// What each pixel shows.
     pub labels: LabelMap,
     /// Where instances meet, for a network with an edge plane.
     pub edges: Option<EdgeMap>,
-    /// The picture.
-    pub picture: RgbImage,
+    /// The image.
+    pub image: RgbImage,
 }
 
 /// Samples by their position in the run.

@@ -18,7 +18,7 @@ pub struct Pair {
     /// A PNG of class ids.
     pub labels: PathBuf,
     /// A PNG, JPEG or WebP.
-    pub picture: PathBuf,
+    pub image: PathBuf,
     /// A PNG of instance ids.
     pub instances: Option<PathBuf>,
 }
@@ -28,9 +28,9 @@ pub struct Pair {
 pub struct Pairs {
     /// Complete ones, by name.
     pub pairs: Vec<Pair>,
-    /// Label maps without a picture.
-    pub without_picture: Vec<String>,
-    /// Pictures without a label map.
+    /// Label maps without an image.
+    pub without_image: Vec<String>,
+    /// Images without a label map.
     pub without_labels: Vec<String>,
     /// Label maps without an instance map, where there should be one.
     pub without_instances: Vec<String>,
@@ -47,27 +47,27 @@ impl Pairs {
     /// Pairs the files of folders by name.
     pub(super) fn find(
         labels: &Folder<'_>,
-        pictures: &Folder<'_>,
+        images: &Folder<'_>,
         instances: Option<&Folder<'_>>,
     ) -> anyhow::Result<Self> {
         let maps = labels.files(&["png"])?;
-        let mut pictures = pictures.files(&["png", "jpg", "jpeg", "webp"])?;
+        let mut images = images.files(&["png", "jpg", "jpeg", "webp"])?;
         let mut instance_maps = instances.map(|folder| folder.files(&["png"])).transpose()?;
         let mut found = Self::default();
         for (name, labels) in maps {
-            let Some(picture) = pictures.remove(&name) else {
-                found.without_picture.push(name);
+            let Some(image) = images.remove(&name) else {
+                found.without_image.push(name);
                 continue;
             };
             let instances = instance_maps.as_mut().map(|maps| maps.remove(&name));
             match instances {
                 Some(None) => found.without_instances.push(name),
                 instances => {
-                    found.pairs.push(Pair { name, labels, picture, instances: instances.flatten() });
+                    found.pairs.push(Pair { name, labels, image, instances: instances.flatten() });
                 }
             }
         }
-        found.without_labels.extend(pictures.into_keys());
+        found.without_labels.extend(images.into_keys());
         Ok(found)
     }
 }
@@ -136,7 +136,7 @@ mod tests {
         let names: Vec<_> = found.pairs.iter().map(|pair| pair.name.as_str()).collect();
         assert_eq!(names, ["c"]);
         assert_eq!(found.pairs[0].instances, Some(i.join("c.png")));
-        assert_eq!(found.without_picture, ["a"]);
+        assert_eq!(found.without_image, ["a"]);
         assert_eq!(found.without_labels, ["d"]);
         assert_eq!(found.without_instances, ["b"]);
     }

@@ -21,19 +21,19 @@ const LISTED: usize = 5;
 pub struct Scan {
     /// Complete pairs.
     pub pairs: usize,
-    /// Label maps without a picture.
-    pub without_picture: Vec<String>,
-    /// Pictures without a label map.
+    /// Label maps without an image.
+    pub without_image: Vec<String>,
+    /// Images without a label map.
     pub without_labels: Vec<String>,
     /// Label maps without an instance map, where there should be one.
     pub without_instances: Vec<String>,
     /// Files that cannot be used, each with the reason.
     pub unusable: Vec<String>,
-    /// Pairs whose label map has not the picture's size.
+    /// Pairs whose label map has not the image's size.
     pub of_two_sizes: Vec<String>,
     /// Pixels of each value that names no class, and a file that has it.
     pub unknown_ids: BTreeMap<u16, UnknownValue>,
-    /// The smallest and the largest picture, by pixels.
+    /// The smallest and the largest image, by pixels.
     pub sizes: Option<(String, String)>,
     /// Share of pixels and of label maps for each class that occurs.
     pub classes: Vec<ClassShare>,
@@ -67,13 +67,13 @@ enum Look {
 }
 
 impl Scan {
-    /// Reads every label map and every picture's header.
+    /// Reads every label map and every image's header.
     pub fn of(found: &Pairs, labels: &LabelSet) -> Self {
         let looks: Vec<(&Pair, Look)> =
             found.pairs.par_iter().map(|pair| (pair, look(pair, labels))).collect();
         let mut scan = Self {
             pairs: found.pairs.len(),
-            without_picture: found.without_picture.clone(),
+            without_image: found.without_image.clone(),
             without_labels: found.without_labels.clone(),
             without_instances: found.without_instances.clone(),
             ..Self::default()
@@ -114,7 +114,7 @@ impl Scan {
     /// With the first reasons.
     pub fn check(&self) -> anyhow::Result<()> {
         if self.pairs == 0 {
-            return Err(Mistake::error("no label map has a picture of the same name"));
+            return Err(Mistake::error("no label map has an image of the same name"));
         }
         if let Some((id, value)) = self.unknown_ids.first_key_value() {
             return Err(Mistake::error(format!(
@@ -133,9 +133,9 @@ impl Scan {
 }
 
 fn look(pair: &Pair, labels: &LabelSet) -> Look {
-    let picture = read_file(&pair.picture)
-        .and_then(|bytes| peek(&bytes).map_err(|error| anyhow!("{}: {error}", pair.picture.display())));
-    let size = match picture {
+    let image = read_file(&pair.image)
+        .and_then(|bytes| peek(&bytes).map_err(|error| anyhow!("{}: {error}", pair.image.display())));
+    let size = match image {
         Ok(header) => header.size,
         Err(error) => return Look::Unusable(format!("{error:#}")),
     };
@@ -171,14 +171,14 @@ impl fmt::Display for Scan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} pairs", self.pairs)?;
         if let Some((smallest, largest)) = &self.sizes {
-            write!(f, ", pictures from {smallest} to {largest}")?;
+            write!(f, ", images from {smallest} to {largest}")?;
         }
         writeln!(f)?;
         for (what, names) in [
-            ("label maps without a picture", &self.without_picture),
-            ("pictures without a label map", &self.without_labels),
+            ("label maps without an image", &self.without_image),
+            ("images without a label map", &self.without_labels),
             ("label maps without an instance map", &self.without_instances),
-            ("pairs whose label map has another size than the picture", &self.of_two_sizes),
+            ("pairs whose label map has another size than the image", &self.of_two_sizes),
             ("files that cannot be used", &self.unusable),
         ] {
             list(f, what, names)?;

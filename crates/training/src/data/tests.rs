@@ -20,9 +20,9 @@ fn folder(count: u8) -> tempfile::TempDir {
 
 fn write_pair(root: &Path, number: u8, label: u8) {
     let labels = LabelMap::new(12, 12, vec![label; 144], 256).unwrap();
-    let picture = RgbImage::new(12, 12, vec![number; 432]).unwrap();
+    let image = RgbImage::new(12, 12, vec![number; 432]).unwrap();
     fs::write(root.join(format!("labels/{number}.png")), encode_label_png(&labels).unwrap()).unwrap();
-    fs::write(root.join(format!("images/{number}.png")), encode_png(&picture).unwrap()).unwrap();
+    fs::write(root.join(format!("images/{number}.png")), encode_png(&image).unwrap()).unwrap();
 }
 
 fn pairs(root: &Path) -> Pairs {
@@ -47,7 +47,7 @@ fn an_epoch_has_every_pair_once_in_an_order_of_its_own() {
     let root = folder(8);
     let files = files(root.path(), 0);
     let order = |epoch: u64| -> Vec<u8> {
-        (0..8).map(|place| files.sample(8 * epoch + place).unwrap().picture.pixels()[0]).collect()
+        (0..8).map(|place| files.sample(8 * epoch + place).unwrap().image.pixels()[0]).collect()
     };
     let (first, second) = (order(0), order(1));
     assert_ne!(first, second);
@@ -72,7 +72,7 @@ fn a_scan_reports_what_is_wrong_before_the_run() {
     let root = folder(4);
     write_pair(root.path(), 1, 200);
     write_pair(root.path(), 2, 255);
-    fs::write(root.path().join("images/3.png"), b"not a picture").unwrap();
+    fs::write(root.path().join("images/3.png"), b"not an image").unwrap();
     fs::write(root.path().join("images/9.png"), b"").unwrap();
     let scan = Scan::of(&pairs(root.path()), &labels());
     assert_eq!((scan.pairs, scan.without_labels.as_slice()), (4, &["9".to_owned()][..]));
@@ -82,7 +82,7 @@ fn a_scan_reports_what_is_wrong_before_the_run() {
     assert_eq!((unknown.name.as_str(), unknown.pixels, unknown.maps), ("unknown", 0.5, 0.5));
     let report = scan.to_string();
     for part in
-        ["4 pairs", "1 pictures without a label map: 9", "value 200 names no class: 144 pixels", "3.png"]
+        ["4 pairs", "1 images without a label map: 9", "value 200 names no class: 144 pixels", "3.png"]
     {
         assert!(report.contains(part), "{part} is not in\n{report}");
     }

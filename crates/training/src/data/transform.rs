@@ -34,13 +34,13 @@ pub struct Transform {
 pub(super) struct Original {
     pub(super) labels: LabelMap,
     pub(super) instances: Option<InstanceMap>,
-    pub(super) picture: RgbImage,
+    pub(super) image: RgbImage,
 }
 
 impl Transform {
     /// The sample of a pair. `random` decides where the crop lies and whether the sample is mirrored.
     pub(super) fn apply(&self, original: &Original, random: &mut impl Rng) -> Result<Sample, ShapeError> {
-        let scaled = self.scaled(original.picture.size());
+        let scaled = self.scaled(original.image.size());
         let left = random.random_range(0..=scaled.width - self.size.width);
         let top = random.random_range(0..=scaled.height - self.size.height);
         let window = Window { left, top, size: self.size, mirrored: random.random_bool(0.5) && self.flip };
@@ -51,11 +51,11 @@ impl Transform {
             let ids = window.cut(instances.resized(scaled).ids(), scaled.width, 1);
             InstanceMap::new(width, height, ids).map(|instances| EdgeMap::of(&instances))
         });
-        let pixels = window.cut(original.picture.resized(scaled).pixels(), scaled.width, 3);
+        let pixels = window.cut(original.image.resized(scaled).pixels(), scaled.width, 3);
         Ok(Sample {
             labels: LabelMap::new(width, height, ids, labels.classes())?,
             edges: edges.transpose()?,
-            picture: RgbImage::new(width, height, pixels)?,
+            image: RgbImage::new(width, height, pixels)?,
         })
     }
 
@@ -74,7 +74,7 @@ impl Transform {
     }
 }
 
-/// A part of a map or picture, maybe mirrored.
+/// A part of a map or image, maybe mirrored.
 struct Window {
     left: usize,
     top: usize,
@@ -113,7 +113,7 @@ mod tests {
             instances: Some(
                 InstanceMap::new(width, height, columns.iter().map(|&c| u32::from(c / 4)).collect()).unwrap(),
             ),
-            picture: RgbImage::new(width, height, columns.iter().flat_map(|&c| [c; 3]).collect()).unwrap(),
+            image: RgbImage::new(width, height, columns.iter().flat_map(|&c| [c; 3]).collect()).unwrap(),
         }
     }
 
@@ -122,14 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn labels_edges_and_picture_stay_together_through_crop_and_flip() {
+    fn labels_edges_and_image_stay_together_through_crop_and_flip() {
         let transform = transform(Preprocess::ResizeAndCrop, 24, 16, 16);
         let mut random = ChaCha8Rng::seed_from_u64(1);
         let mut mirrored = 0;
         for _ in 0..40 {
             let sample = transform.apply(&original(24, 24), &mut random).unwrap();
             let row = &sample.labels.ids()[..16];
-            let colors: Vec<u8> = sample.picture.pixels()[..48].iter().step_by(3).copied().collect();
+            let colors: Vec<u8> = sample.image.pixels()[..48].iter().step_by(3).copied().collect();
             assert_eq!(row, colors);
             assert!(row.windows(2).all(|pair| pair[0].abs_diff(pair[1]) == 1));
             mirrored += usize::from(row[0] > row[1]);
@@ -154,6 +154,6 @@ mod tests {
         let sample = transform(Preprocess::ShortSide, 8, 16, 16)
             .apply(&original(20, 10), &mut ChaCha8Rng::seed_from_u64(2))
             .unwrap();
-        assert_eq!(sample.picture.size(), Size::new(16, 16));
+        assert_eq!(sample.image.size(), Size::new(16, 16));
     }
 }

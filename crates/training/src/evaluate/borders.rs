@@ -1,4 +1,4 @@
-//! Rims: whether a picture is brighter or darker just outside a thing's border than a little farther off. A network that
+//! Rims: whether an image is brighter or darker just outside a thing's border than a little farther off. A network that
 //! has learnt doubtful borders paints one around clouds, trees and mountains.
 
 use spadework_imaging::{LabelMap, RgbImage};
@@ -12,13 +12,13 @@ const LEAST: usize = 40;
 /// The mean, over things and what lies outside them, of how much brighter or darker the near pixels are than the far
 /// ones; in levels of a byte. `classes` are the things' ids. None where there is no border to look at.
 pub fn rims<'a>(
-    pictures: impl IntoIterator<Item = (&'a LabelMap, &'a RgbImage)>,
+    images: impl IntoIterator<Item = (&'a LabelMap, &'a RgbImage)>,
     classes: &[u8],
 ) -> Option<f64> {
     let (mut sum, mut count) = (0.0, 0u32);
-    for (labels, picture) in pictures {
+    for (labels, image) in images {
         for &class in classes {
-            for contrast in contrasts(labels, picture, class) {
+            for contrast in contrasts(labels, image, class) {
                 sum += contrast.abs();
                 count += 1;
             }
@@ -28,7 +28,7 @@ pub fn rims<'a>(
 }
 
 /// Of each class that lies outside `class`: the mean brightness near the border less that farther off.
-fn contrasts(labels: &LabelMap, picture: &RgbImage, class: u8) -> Vec<f64> {
+fn contrasts(labels: &LabelMap, image: &RgbImage, class: u8) -> Vec<f64> {
     let distances = distances(labels, class);
     let mut near = [(0.0, 0usize); 256];
     let mut far = [(0.0, 0usize); 256];
@@ -39,14 +39,14 @@ fn contrasts(labels: &LabelMap, picture: &RgbImage, class: u8) -> Vec<f64> {
             _ => continue,
         };
         let outside = &mut sums[usize::from(labels.ids()[i])];
-        *outside = (outside.0 + brightness(picture, i), outside.1 + 1);
+        *outside = (outside.0 + brightness(image, i), outside.1 + 1);
     }
     let both = near.iter().zip(&far).filter(|(near, far)| near.1 >= LEAST && far.1 >= LEAST);
     both.map(|(near, far)| near.0 / near.1 as f64 - far.0 / far.1 as f64).collect()
 }
 
-fn brightness(picture: &RgbImage, i: usize) -> f64 {
-    let pixel = &picture.pixels()[3 * i..3 * i + 3];
+fn brightness(image: &RgbImage, i: usize) -> f64 {
+    let pixel = &image.pixels()[3 * i..3 * i + 3];
     0.299 * f64::from(pixel[0]) + 0.587 * f64::from(pixel[1]) + 0.114 * f64::from(pixel[2])
 }
 
@@ -72,7 +72,7 @@ mod tests {
 
     const SIDE: usize = 64;
 
-    /// A square of class 1 in class 0, and a picture whose ring around it has `rim` more light.
+    /// A square of class 1 in class 0, and an image whose ring around it has `rim` more light.
     fn ringed(rim: u8) -> (LabelMap, RgbImage) {
         let inside = |x: usize, y: usize, by: usize| {
             (24 - by..40 + by).contains(&x) && (24 - by..40 + by).contains(&y)
@@ -91,15 +91,15 @@ mod tests {
     #[test]
     fn a_rim_is_what_the_ring_has_more_and_the_thing_itself_does_not_count() {
         for rim in [0, 20, 60] {
-            let (labels, picture) = ringed(rim);
-            let found = rims([(&labels, &picture)], &[1]).unwrap();
+            let (labels, image) = ringed(rim);
+            let found = rims([(&labels, &image)], &[1]).unwrap();
             assert!((found - f64::from(rim)).abs() < 0.12 * f64::from(rim) + 1e-9, "{found} of {rim}");
         }
     }
 
     #[test]
     fn without_the_class_there_is_nothing_to_measure() {
-        let (labels, picture) = ringed(20);
-        assert_eq!(rims([(&labels, &picture)], &[7]), None);
+        let (labels, image) = ringed(20);
+        assert_eq!(rims([(&labels, &image)], &[7]), None);
     }
 }

@@ -24,7 +24,7 @@ impl Features {
     /// When there are fewer than two, or they differ in length.
     pub fn new(rows: &[Vec<f32>]) -> anyhow::Result<Self> {
         let Some(first) = rows.first() else { bail!("there are no feature vectors") };
-        ensure!(rows.len() > 1, "one feature vector has no covariance; give more pictures");
+        ensure!(rows.len() > 1, "one feature vector has no covariance; give more images");
         ensure!(rows.iter().all(|row| row.len() == first.len()), "feature vectors differ in length");
         let value = |row: usize, column: usize| f64::from(rows[row][column]);
         Ok(Self(DMatrix::from_fn(rows.len(), first.len(), value)))

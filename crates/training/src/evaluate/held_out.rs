@@ -13,17 +13,17 @@ use crate::data::{Landscapes, Recipe, Sample, Source};
 
 /// A pair to measure on.
 pub struct HeldOut {
-    /// Mask and real picture.
+    /// Mask and real image.
     pub sample: Sample,
     /// The mask with its classes exchanged for one another, the control.
     pub shuffled: LabelMap,
-    /// Another real picture, of another mask.
+    /// Another real image, of another mask.
     pub other: RgbImage,
     /// What only a renderer knows.
     pub rendered: Option<Rendered>,
 }
 
-/// Real pictures that only a renderer can make.
+/// Real images that only a renderer can make.
 pub struct Rendered {
     /// The sample's mask in its mood, with another variation of it.
     pub same_mood: RgbImage,
@@ -61,8 +61,8 @@ impl HeldOut {
             mood: own,
         };
         let labels = landscape.labels();
-        let picture = in_moods.swap_remove(own);
-        let sample = Sample { labels, edges: None, picture };
+        let image = in_moods.swap_remove(own);
+        let sample = Sample { labels, edges: None, image };
         let shuffled = shuffled(&sample.labels, style);
         Self { shuffled, other: reference.paint(other.mood, other.style), sample, rendered: Some(rendered) }
     }
@@ -74,7 +74,7 @@ impl HeldOut {
     pub fn samples(source: &Arc<dyn Source>, from: u64, count: u64) -> anyhow::Result<Vec<Self>> {
         let held_out = (from..from + count).into_par_iter().map(|position| {
             let sample = source.sample(position)?;
-            let other = source.sample(position + count)?.picture;
+            let other = source.sample(position + count)?.image;
             Ok(Self { shuffled: shuffled(&sample.labels, position), sample, other, rendered: None })
         });
         held_out.collect()

@@ -25,17 +25,17 @@ const WAVES: [(&str, f64, f64); 7] = [
 pub struct Lattice(pub [f64; WAVES.len()]);
 
 impl Lattice {
-    /// The strengths in some pictures.
-    pub fn of<'a>(pictures: impl IntoIterator<Item = &'a RgbImage>) -> Self {
+    /// The strengths in some images.
+    pub fn of<'a>(images: impl IntoIterator<Item = &'a RgbImage>) -> Self {
         let window: Vec<f64> =
             (0..BLOCK).map(|i| 0.5 - 0.5 * (2.0 * PI * (i as f64 + 0.5) / BLOCK as f64).cos()).collect();
         let scale: f64 = window.iter().sum::<f64>().powi(2);
         let (mut energies, mut blocks) = ([0.0; WAVES.len()], 0u64);
-        for picture in pictures {
-            let (columns, rows) = (picture.width() / BLOCK, picture.height() / BLOCK);
+        for image in images {
+            let (columns, rows) = (image.width() / BLOCK, image.height() / BLOCK);
             for block in 0..columns * rows {
                 let corner = (block % columns * BLOCK, block / columns * BLOCK);
-                let light = light(picture, corner, &window);
+                let light = light(image, corner, &window);
                 for (energy, &(_, x, y)) in energies.iter_mut().zip(&WAVES) {
                     *energy += strength(&light, x, y) / scale.powi(2);
                 }
@@ -58,10 +58,10 @@ impl Lattice {
 }
 
 /// The brightness of a block's pixels less its mean, faded to its edges.
-fn light(picture: &RgbImage, (left, top): (usize, usize), window: &[f64]) -> Vec<f64> {
+fn light(image: &RgbImage, (left, top): (usize, usize), window: &[f64]) -> Vec<f64> {
     let at = |i: usize| {
-        let first = 3 * ((top + i / BLOCK) * picture.width() + left + i % BLOCK);
-        let pixel = &picture.pixels()[first..first + 3];
+        let first = 3 * ((top + i / BLOCK) * image.width() + left + i % BLOCK);
+        let pixel = &image.pixels()[first..first + 3];
         pixel.iter().map(|&byte| f64::from(byte)).sum::<f64>() / 3.0
     };
     let mean = (0..BLOCK * BLOCK).map(at).sum::<f64>() / (BLOCK * BLOCK) as f64;
@@ -85,7 +85,7 @@ mod tests {
 
     const SIDE: usize = 64;
 
-    fn picture(light: impl Fn(usize, usize) -> f64) -> RgbImage {
+    fn image(light: impl Fn(usize, usize) -> f64) -> RgbImage {
         let pixels = (0..SIDE * SIDE).flat_map(|i| [light(i % SIDE, i / SIDE).round() as u8; 3]).collect();
         RgbImage::new(SIDE, SIDE, pixels).unwrap()
     }
@@ -94,7 +94,7 @@ mod tests {
     fn each_wave_is_found_with_its_own_strength_and_in_no_other_place() {
         for (place, (name, x, y)) in WAVES.into_iter().enumerate() {
             let turn = |u: usize, v: usize| 2.0 * PI * (x * u as f64 + y * v as f64);
-            let found = Lattice::of([&picture(|u, v| 120.0 + 20.0 * turn(u, v).cos())]).0;
+            let found = Lattice::of([&image(|u, v| 120.0 + 20.0 * turn(u, v).cos())]).0;
             // A wave of half a turn has all its energy in one place, another one half of it in its mirror image.
             let expected = if name.ends_with("/2") { 20.0 } else { 10.0 };
             assert!((found[place] - expected).abs() < 0.5, "{name}: {found:?}");
@@ -104,12 +104,12 @@ mod tests {
     }
 
     #[test]
-    fn a_lattice_on_a_picture_is_told_from_the_picture() {
+    fn a_lattice_on_an_image_is_told_from_the_image() {
         let plain = |u: usize, v: usize| {
             120.0 + 40.0 * (u as f64 / 9.0).sin() * (v as f64 / 7.0).cos() + ((u * 7 + v * 13) % 5) as f64
         };
         let (clean, laid) =
-            (picture(plain), picture(|u, v| plain(u, v) + if (u + v) % 2 == 0 { 4.0 } else { -4.0 }));
+            (image(plain), image(|u, v| plain(u, v) + if (u + v) % 2 == 0 { 4.0 } else { -4.0 }));
         let (clean, laid) = (Lattice::of([&clean]), Lattice::of([&laid]));
         assert!(laid.farthest_from(&clean) > 2.0, "{laid:?} beside {clean:?}");
         assert_eq!(clean.farthest_from(&clean), 1.0);

@@ -1,20 +1,20 @@
-//! Colours of a picture seen from afar.
+//! Colours of an image seen from afar.
 
 use spadework_imaging::RgbImage;
 
 /// Pixels on a side of a block that becomes one colour.
 const BLOCK: usize = 8;
 
-/// A picture's mean colour in each block of 8×8, from -1 to 1.
+/// An image's mean colour in each block of 8×8, from -1 to 1.
 #[derive(Clone, Debug)]
 pub struct LowPass(Vec<f32>);
 
 impl LowPass {
-    /// The mean colours of `picture`; what does not fill a block is left out.
-    pub fn of(picture: &RgbImage) -> Self {
-        let (columns, rows) = (picture.width() / BLOCK, picture.height() / BLOCK);
+    /// The mean colours of `image`; what does not fill a block is left out.
+    pub fn of(image: &RgbImage) -> Self {
+        let (columns, rows) = (image.width() / BLOCK, image.height() / BLOCK);
         let mut sums = vec![0u32; 3 * columns * rows];
-        for (y, row) in picture.pixels().chunks_exact(3 * picture.width()).take(rows * BLOCK).enumerate() {
+        for (y, row) in image.pixels().chunks_exact(3 * image.width()).take(rows * BLOCK).enumerate() {
             for (x, pixel) in row.chunks_exact(3).take(columns * BLOCK).enumerate() {
                 let block = y / BLOCK * columns + x / BLOCK;
                 for (sum, &byte) in sums[3 * block..].iter_mut().zip(pixel) {
@@ -33,7 +33,7 @@ impl LowPass {
     }
 }
 
-/// The mean absolute difference of two pictures of one size, from 0 to 2 as colours go from -1 to 1.
+/// The mean absolute difference of two images of one size, from 0 to 2 as colours go from -1 to 1.
 pub fn difference(one: &RgbImage, other: &RgbImage) -> f64 {
     let sum: u64 = one.pixels().iter().zip(other.pixels()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
     sum as f64 / one.pixels().len() as f64 * 2.0 / 255.0
@@ -45,11 +45,11 @@ mod tests {
 
     #[test]
     fn texture_does_not_count_and_colour_does() {
-        let picture =
+        let image =
             |color: fn(usize) -> [u8; 3]| RgbImage::new(16, 16, (0..256).flat_map(color).collect()).unwrap();
-        let checks = picture(|i| [if (i + i / 16) % 2 == 0 { 0 } else { 200 }; 3]);
-        let gray = picture(|_| [100; 3]);
-        let bright = picture(|_| [151; 3]);
+        let checks = image(|i| [if (i + i / 16) % 2 == 0 { 0 } else { 200 }; 3]);
+        let gray = image(|_| [100; 3]);
+        let bright = image(|_| [151; 3]);
         assert!(LowPass::of(&checks).distance(&LowPass::of(&gray)) < 1e-6);
         assert!((LowPass::of(&bright).distance(&LowPass::of(&gray)) - 0.4).abs() < 1e-6);
         assert!((difference(&bright, &gray) - 0.4).abs() < 1e-9);

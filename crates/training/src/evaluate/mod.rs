@@ -1,4 +1,4 @@
-//! How good a model is, in numbers, each beside what real pictures reach and what a model that ignores its mask would.
+//! How good a model is, in numbers, each beside what real images reach and what a model that ignores its mask would.
 
 mod borders;
 mod confusion;
@@ -34,13 +34,13 @@ use spadework_imaging::{LabelMap, RgbImage};
 /// Draws the places of patches and the directions of projections, the same for all that is compared.
 const PATCH_SEED: u64 = 1;
 
-/// One model's pictures of every held-out mask.
+/// One model's images of every held-out mask.
 pub struct Paintings {
     /// With a latent from the prior.
     pub random: Vec<RgbImage>,
     /// With another latent.
     pub varied: Vec<RgbImage>,
-    /// In the style that the encoder sees in the mask's own picture.
+    /// In the style that the encoder sees in the mask's own image.
     pub reconstructed: Vec<RgbImage>,
     /// In the style of another landscape of the same mood.
     pub styled: Vec<RgbImage>,
@@ -64,7 +64,7 @@ impl Paintings {
             paintings.random.push(painter.paint(&plan, Style::Random, seed)?);
             paintings.varied.push(painter.paint(&plan, Style::Random, seed + 1)?);
             if painter.follows_styles() {
-                let own = Style::Of(&held_out.sample.picture);
+                let own = Style::Of(&held_out.sample.image);
                 paintings.reconstructed.push(painter.paint(&plan, own, seed)?);
                 if let Some(rendered) = &held_out.rendered {
                     paintings.styled.push(painter.paint(&plan, Style::Of(&rendered.reference), seed)?);
@@ -75,16 +75,16 @@ impl Paintings {
         Ok(paintings)
     }
 
-    /// The picture to show for a mask: in its own picture's style where the model follows styles.
+    /// The image to show for a mask: in its own image's style where the model follows styles.
     pub fn shown(&self, index: usize) -> &RgbImage {
         self.reconstructed.get(index).unwrap_or(&self.random[index])
     }
 
-    /// What real pictures look like where a model's would stand: those of other masks, and other renders of the same.
+    /// What real images look like where a model's would stand: those of other masks, and other renders of the same.
     pub fn real(held_out: &[HeldOut]) -> Self {
         let rendered = || held_out.iter().filter_map(|held_out| held_out.rendered.as_ref());
         Self {
-            random: held_out.iter().map(|held_out| held_out.sample.picture.clone()).collect(),
+            random: held_out.iter().map(|held_out| held_out.sample.image.clone()).collect(),
             varied: rendered().map(|rendered| rendered.any_mood.clone()).collect(),
             reconstructed: rendered().map(|rendered| rendered.same_mood.clone()).collect(),
             styled: rendered().map(|rendered| rendered.same_mood.clone()).collect(),
@@ -92,7 +92,7 @@ impl Paintings {
     }
 }
 
-/// What is the same for all models: the real pictures and what the segmenter makes of them.
+/// What is the same for all models: the real images and what the segmenter makes of them.
 pub struct Yardstick<'a> {
     held_out: &'a [HeldOut],
     segmenter: &'a Segmenter,
@@ -102,7 +102,7 @@ pub struct Yardstick<'a> {
 }
 
 impl<'a> Yardstick<'a> {
-    /// Looks at the real pictures of other masks, which distances are measured from. `bordered` are the classes whose
+    /// Looks at the real images of other masks, which distances are measured from. `bordered` are the classes whose
     /// borders are looked at for rims.
     ///
     /// # Errors
@@ -141,21 +141,21 @@ impl<'a> Yardstick<'a> {
 
     fn with_masks<'b>(
         &'b self,
-        pictures: &'b [RgbImage],
+        images: &'b [RgbImage],
     ) -> impl Iterator<Item = (&'b LabelMap, &'b RgbImage)> {
-        self.held_out.iter().map(|held_out| &held_out.sample.labels).zip(pictures)
+        self.held_out.iter().map(|held_out| &held_out.sample.labels).zip(images)
     }
 
     fn low_pass_distances(&self, paintings: &Paintings) -> impl Iterator<Item = f64> {
         let pairs = self.held_out.iter().zip(&paintings.reconstructed);
-        pairs.map(|(held_out, picture)| LowPass::of(picture).distance(&LowPass::of(&held_out.sample.picture)))
+        pairs.map(|(held_out, image)| LowPass::of(image).distance(&LowPass::of(&held_out.sample.image)))
     }
 
     /// 1 for each painting in a reference's style whose colours are nearest to the mask's in the reference's mood.
     fn style_hits(&self, paintings: &Paintings) -> impl Iterator<Item = f64> {
         let rendered = self.held_out.iter().filter_map(|held_out| held_out.rendered.as_ref());
-        rendered.zip(&paintings.styled).map(|(rendered, picture)| {
-            let colors = LowPass::of(picture);
+        rendered.zip(&paintings.styled).map(|(rendered, image)| {
+            let colors = LowPass::of(image);
             let distances: Vec<f64> = rendered.moods.iter().map(|mood| colors.distance(mood)).collect();
             let own = distances[rendered.mood];
             f64::from(u8::from(distances.iter().all(|distance| own <= *distance)))

@@ -1,4 +1,4 @@
-//! A model directory's pictures, made by the engine.
+//! A model directory's images, made by the engine.
 
 use std::{path::Path, sync::Arc};
 
@@ -24,12 +24,12 @@ pub struct Painter {
     engine: Engine,
 }
 
-/// Where a picture's latent comes from.
+/// Where an image's latent comes from.
 #[derive(Clone, Copy, Debug)]
 pub enum Style<'a> {
-    /// The prior, drawn from the picture's seed.
+    /// The prior, drawn from the image's seed.
     Random,
-    /// The mean that the encoder finds for a picture.
+    /// The mean that the encoder finds for an image.
     Of(&'a RgbImage),
 }
 
@@ -47,12 +47,12 @@ impl Painter {
         Ok(Self { name, planner: Planner::new(architecture), config: model.config, engine })
     }
 
-    /// Whether it follows a style picture.
+    /// Whether it follows a style image.
     pub fn follows_styles(&self) -> bool {
         self.config.architecture.encoder.is_some()
     }
 
-    /// Plans a mask, for as many pictures as are wanted.
+    /// Plans a mask, for as many images as are wanted.
     ///
     /// # Errors
     /// When the mask does not fit the model.
@@ -60,21 +60,21 @@ impl Painter {
         Ok(Arc::new(self.planner.plan_edges(labels, edges.cloned())?))
     }
 
-    /// A picture of a planned mask.
+    /// An image of a planned mask.
     ///
     /// # Errors
     /// When the network cannot be run.
     pub fn paint(&mut self, plan: &Arc<Plan>, style: Style<'_>, seed: u64) -> anyhow::Result<RgbImage> {
         let architecture = &self.config.architecture;
         let z = match style {
-            Style::Of(picture) => self.engine.encode_style(&[picture])?.into_iter().next().map(|p| p.mu),
+            Style::Of(image) => self.engine.encode_style(&[image])?.into_iter().next().map(|p| p.mu),
             Style::Random => architecture.z_dim.map(|z_dim| normals(seed, LATENT, z_dim)),
         };
         let noise = (NOISE..)
             .zip(architecture.noise_planes())
             .map(|(stream, grid)| normals(seed, stream, grid.width * grid.height));
         let input = Input { plan: plan.clone(), z, noise: noise.collect() };
-        self.engine.generate(&[input])?.pop().context("the engine made no picture")
+        self.engine.generate(&[input])?.pop().context("the engine made no image")
     }
 }
 

@@ -1,4 +1,4 @@
-//! The Laplacian pyramid (Burt and Adelson, 1983): a picture as details of ever coarser scales.
+//! The Laplacian pyramid (Burt and Adelson, 1983): an image as details of ever coarser scales.
 
 /// One level: row-major planes, channel by channel.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,7 +15,7 @@ pub struct Level {
 const FILTER: [f32; 5] = [1.0 / 16.0, 4.0 / 16.0, 6.0 / 16.0, 4.0 / 16.0, 1.0 / 16.0];
 
 impl Level {
-    /// A picture's bytes (row-major R, G, B) as planes from 0 to 255.
+    /// An image's bytes (row-major R, G, B) as planes from 0 to 255.
     pub fn of_pixels(width: usize, height: usize, pixels: &[u8]) -> Self {
         let plane = |channel: usize| pixels.iter().skip(channel).step_by(3).map(|&byte| f32::from(byte));
         Self { width, height, values: (0..3).flat_map(plane).collect() }
@@ -66,8 +66,8 @@ impl Level {
 }
 
 /// The details of each scale down to a side of `smallest`, finest first; the last level is what is left.
-pub fn laplacian(picture: Level, smallest: usize) -> Vec<Level> {
-    let mut levels = vec![picture];
+pub fn laplacian(image: Level, smallest: usize) -> Vec<Level> {
+    let mut levels = vec![image];
     while let Some(finest) = levels.last()
         && finest.width.min(finest.height) >= 2 * smallest
     {

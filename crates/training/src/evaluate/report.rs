@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use super::lattice::Lattice;
 
-/// What is measured of one set of pictures. What cannot be measured is absent: a model without an encoder reconstructs
+/// What is measured of one set of images. What cannot be measured is absent: a model without an encoder reconstructs
 /// nothing, and only a renderer knows moods.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Measures {
-    /// Sliced Wasserstein distance of Laplacian patches, ×1000, from real pictures of other masks.
+    /// Sliced Wasserstein distance of Laplacian patches, ×1000, from real images of other masks.
     pub sliced_wasserstein: f64,
     /// Fréchet distance in the segmenter's features, from the same.
     pub frechet: f64,
@@ -18,13 +18,13 @@ pub struct Measures {
     pub kernel: f64,
     /// Mean intersection over union of what the segmenter sees with what the mask asks for.
     pub mean_iou: f64,
-    /// Mean difference of two pictures of one mask, colours from -1 to 1.
+    /// Mean difference of two images of one mask, colours from -1 to 1.
     pub diversity: Option<f64>,
-    /// L1 of 8× down-sampled pictures in the style of the mask's own picture, colours from -1 to 1.
+    /// L1 of 8× down-sampled images in the style of the mask's own image, colours from -1 to 1.
     pub low_pass_l1: Option<f64>,
-    /// Share of pictures in a reference's style that are nearest to the reference's mood.
+    /// Share of images in a reference's style that are nearest to the reference's mood.
     pub style_fidelity: Option<f64>,
-    /// How much brighter or darker pictures are just outside clouds, trees and mountains than farther off, in levels of a
+    /// How much brighter or darker images are just outside clouds, trees and mountains than farther off, in levels of a
     /// byte.
     pub rims: Option<f64>,
     /// Light that alternates from pixel to pixel or over four pixels, in levels of a byte.
@@ -36,15 +36,15 @@ pub struct Measures {
 pub struct ModelReport {
     /// Its folder's name.
     pub name: String,
-    /// Of its pictures.
+    /// Of its images.
     pub measures: Measures,
-    /// Its mean intersection over union as a share of what real pictures reach.
+    /// Its mean intersection over union as a share of what real images reach.
     pub relative_iou: f64,
-    /// Its rims as a share of the real pictures'.
+    /// Its rims as a share of the real images'.
     pub relative_rims: Option<f64>,
-    /// Of its lattice's waves the one that differs most from the real pictures', as a share of theirs.
+    /// Of its lattice's waves the one that differs most from the real images', as a share of theirs.
     pub farthest_wave: f64,
-    /// Of its pictures of masks whose classes were exchanged: what a model that ignores its mask might reach.
+    /// Of its images of masks whose classes were exchanged: what a model that ignores its mask might reach.
     pub shuffled: Measures,
 }
 
@@ -55,7 +55,7 @@ pub struct SetReport {
     pub masks: &'static str,
     /// How many.
     pub count: usize,
-    /// Of real pictures: the floor of distances, the ceiling of the rest.
+    /// Of real images: the floor of distances, the ceiling of the rest.
     pub real: Measures,
     /// Of each model's.
     pub models: Vec<ModelReport>,
@@ -87,7 +87,7 @@ const ROWS: [Row; 9] = [
     ("lattice, mean wave (as real)", |m| Some(m.lattice.mean())),
 ];
 
-/// A row of shares of what real pictures have.
+/// A row of shares of what real images have.
 type ShareRow = (&'static str, fn(&ModelReport) -> Option<f64>);
 
 const SHARES: [ShareRow; 3] = [

@@ -1,5 +1,5 @@
-//! A small network that says what pictures show. Trained on real pairs, it measures whether generated pictures show what
-//! their masks ask for, and its features tell sets of pictures apart.
+//! A small network that says what images show. Trained on real pairs, it measures whether generated images show what
+//! their masks ask for, and its features tell sets of images apart.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,7 +17,7 @@ use crate::{
 };
 use spadework_autograd::{Backend, Conv, conv2d, upsample_twice};
 
-/// Pixels on a side of a cell that gets one label: it looks at pictures in squares of 4×4.
+/// Pixels on a side of a cell that gets one label: it looks at images in squares of 4×4.
 pub const CELL: usize = 4;
 /// Channels of the features that distances are measured in.
 pub(super) const FEATURES: usize = 128;
@@ -47,11 +47,11 @@ pub struct Segmenter {
     classes: usize,
 }
 
-/// What it says of some pictures.
+/// What it says of some images.
 pub struct Opinion {
-    /// A class for each cell, row-major, for each picture.
+    /// A class for each cell, row-major, for each image.
     pub labels: Vec<Vec<u8>>,
-    /// The mean of the coarsest channels, for each picture.
+    /// The mean of the coarsest channels, for each image.
     pub features: Vec<Vec<f32>>,
 }
 
@@ -96,10 +96,10 @@ impl Segmenter {
     }
 
     fn step(&self, adam: &mut Adam, batch: &[Sample], rate: f64) -> Result<f32> {
-        let pictures: Vec<&RgbImage> = batch.iter().map(|sample| &sample.picture).collect();
+        let images: Vec<&RgbImage> = batch.iter().map(|sample| &sample.image).collect();
         let targets: Vec<u32> =
             batch.iter().flat_map(|sample| cells(&sample.labels)).map(u32::from).collect();
-        let (logits, _) = self.forward(&squares(&pictures)?)?;
+        let (logits, _) = self.forward(&squares(&images)?)?;
         let (cells, classes) = (targets.len(), self.classes);
         let targets = Tensor::from_vec(targets, (cells, 1), &Device::Cpu)?;
         let scores = log_softmax(&logits.reshape((cells, classes))?, D::Minus1)?;
@@ -127,13 +127,13 @@ impl Segmenter {
         Ok((conv("classes", &up, 1, 1.0)?, features))
     }
 
-    /// What it says of `pictures`, which are of one size.
+    /// What it says of `images`, which are of one size.
     ///
     /// # Errors
     /// When the network cannot be run.
-    pub fn look(&self, pictures: &[RgbImage]) -> Result<Opinion> {
+    pub fn look(&self, images: &[RgbImage]) -> Result<Opinion> {
         let mut opinion = Opinion { labels: Vec::new(), features: Vec::new() };
-        for batch in pictures.chunks(BATCH) {
+        for batch in images.chunks(BATCH) {
             let (logits, features) = self.forward(&squares(&batch.iter().collect::<Vec<_>>())?)?;
             let labels = logits.argmax(D::Minus1)?.flatten_from(1)?.to_dtype(DType::U8)?;
             opinion.labels.extend(labels.to_vec2::<u8>()?);
@@ -153,14 +153,14 @@ pub fn cells(labels: &LabelMap) -> Vec<u8> {
     labels.resized(Size::new(labels.width() / CELL, labels.height() / CELL)).into_ids()
 }
 
-/// Pictures (N, H, W, 3), each square of 4×4 pixels as one cell's channels, from -1 to 1.
-fn squares(pictures: &[&RgbImage]) -> Result<Tensor> {
-    let (width, height) = pictures.first().map_or((0, 0), |picture| (picture.width(), picture.height()));
-    let bytes = pictures.iter().flat_map(|picture| picture.pixels());
+/// Images (N, H, W, 3), each square of 4×4 pixels as one cell's channels, from -1 to 1.
+fn squares(images: &[&RgbImage]) -> Result<Tensor> {
+    let (width, height) = images.first().map_or((0, 0), |image| (image.width(), image.height()));
+    let bytes = images.iter().flat_map(|image| image.pixels());
     let values: Vec<f32> = bytes.map(|&byte| f32::from(byte) / 127.5 - 1.0).collect();
     let (rows, columns) = (height / CELL, width / CELL);
-    Tensor::from_vec(values, (pictures.len(), rows, CELL, columns, CELL * 3), &Device::Cpu)?
+    Tensor::from_vec(values, (images.len(), rows, CELL, columns, CELL * 3), &Device::Cpu)?
         .transpose(2, 3)?
         .contiguous()?
-        .reshape((pictures.len(), rows, columns, CELL * CELL * 3))
+        .reshape((images.len(), rows, columns, CELL * CELL * 3))
 }

@@ -1,11 +1,11 @@
-//! Pictures side by side.
+//! Images side by side.
 
 use spadework_imaging::{LabelMap, RgbImage, ShapeError};
 
-/// Pixels between pictures.
+/// Pixels between images.
 const GAP: usize = 4;
 
-/// Rows of pictures of one size, on white.
+/// Rows of images of one size, on white.
 ///
 /// # Errors
 /// When there are none.
@@ -14,10 +14,10 @@ pub fn contact_sheet(rows: &[Vec<RgbImage>]) -> Result<RgbImage, ShapeError> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let (width, height) = (columns * (cell.0 + GAP), rows.len() * (cell.1 + GAP));
     let mut pixels = vec![255; 3 * width * height];
-    for (row, pictures) in rows.iter().enumerate() {
-        for (column, picture) in pictures.iter().enumerate() {
+    for (row, images) in rows.iter().enumerate() {
+        for (column, image) in images.iter().enumerate() {
             let (left, top) = (column * (cell.0 + GAP), row * (cell.1 + GAP));
-            for (y, line) in picture.pixels().chunks_exact(3 * picture.width()).enumerate() {
+            for (y, line) in image.pixels().chunks_exact(3 * image.width()).enumerate() {
                 let start = 3 * ((top + y) * width + left);
                 pixels[start..start + line.len()].copy_from_slice(line);
             }

@@ -1,5 +1,5 @@
 //! Sliced Wasserstein distance of Laplacian patches (Karras et al. 2018, section 5): how far the textures of two sets
-//! of pictures are apart, scale by scale. It needs no network.
+//! of images are apart, scale by scale. It needs no network.
 
 use candle_core::{Device, Result, Tensor};
 use rand::{RngExt as _, SeedableRng as _};
@@ -12,7 +12,7 @@ use super::pyramid::{Level, laplacian};
 
 /// Pixels on a side of a patch.
 const PATCH: usize = 7;
-/// Patches taken from each level of a picture.
+/// Patches taken from each level of an image.
 const PATCHES: usize = 64;
 /// Directions that patches are projected on.
 const DIRECTIONS: usize = 256;
@@ -21,21 +21,21 @@ const COARSEST: usize = 16;
 /// Numbers in a patch.
 const LENGTH: usize = 3 * PATCH * PATCH;
 
-/// Patches of some pictures: for each level (patches, numbers), normalised channel by channel.
+/// Patches of some images: for each level (patches, numbers), normalised channel by channel.
 pub struct Patches(Vec<Tensor>);
 
 impl Patches {
-    /// Patches of `pictures`, which are of one size, at places drawn from `seed`.
+    /// Patches of `images`, which are of one size, at places drawn from `seed`.
     ///
     /// # Errors
     /// When a tensor cannot be made.
-    pub fn of(pictures: &[RgbImage], seed: u64) -> Result<Self> {
-        let cut: Vec<Vec<Vec<f32>>> = (pictures.iter().enumerate().collect::<Vec<_>>().par_iter())
-            .map(|(index, picture)| {
+    pub fn of(images: &[RgbImage], seed: u64) -> Result<Self> {
+        let cut: Vec<Vec<Vec<f32>>> = (images.iter().enumerate().collect::<Vec<_>>().par_iter())
+            .map(|(index, image)| {
                 let mut random = ChaCha8Rng::seed_from_u64(seed);
                 random.set_stream(*index as u64);
-                let picture = Level::of_pixels(picture.width(), picture.height(), picture.pixels());
-                laplacian(picture, COARSEST).iter().map(|level| cut(level, &mut random)).collect()
+                let image = Level::of_pixels(image.width(), image.height(), image.pixels());
+                laplacian(image, COARSEST).iter().map(|level| cut(level, &mut random)).collect()
             })
             .collect();
         let levels = cut.first().map_or(0, Vec::len);

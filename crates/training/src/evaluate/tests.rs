@@ -1,5 +1,5 @@
 //! The measures beside numbers that numpy and scipy computed (`tests/reference/make_evaluation_fixtures.py`), and the
-//! whole evaluation on pictures whose order of merit is known.
+//! whole evaluation on images whose order of merit is known.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ struct Fixtures {
     kernel: f64,
     directions: Vec<f32>,
     sliced: f64,
-    picture: Vec<u8>,
+    image: Vec<u8>,
     levels: Vec<Vec<f32>>,
 }
 
@@ -55,7 +55,7 @@ fn the_sliced_distance_is_scipy_s() {
 #[test]
 fn the_pyramid_is_numpy_s() {
     let f = fixtures();
-    let levels = laplacian(Level::of_pixels(16, 12, &f.picture), 6);
+    let levels = laplacian(Level::of_pixels(16, 12, &f.image), 6);
     assert_eq!(levels.len(), f.levels.len());
     for (level, expected) in levels.iter().zip(&f.levels) {
         assert_eq!(level.values.len(), expected.len());
@@ -92,23 +92,23 @@ impl Source for Pieces {
     /// Of one landscape after the other, each time from the next place in it.
     fn sample(&self, position: u64) -> anyhow::Result<Sample> {
         let (landscape, place) = (position as usize % self.0.len(), position as usize / self.0.len());
-        let Sample { labels, picture, .. } = &self.0[landscape];
+        let Sample { labels, image, .. } = &self.0[landscape];
         let (left, top) = (place % 4 * Self::SIDE, (landscape + place) % 4 * Self::SIDE);
         let row = |y: usize| y * labels.width() + left..y * labels.width() + left + Self::SIDE;
         let rows = (top..top + Self::SIDE).map(row);
         let ids = rows.clone().flat_map(|row| labels.ids()[row].iter().copied()).collect();
-        let pixels = rows.flat_map(|row| picture.pixels()[3 * row.start..3 * row.end].iter().copied());
+        let pixels = rows.flat_map(|row| image.pixels()[3 * row.start..3 * row.end].iter().copied());
         Ok(Sample {
             labels: LabelMap::new(Self::SIDE, Self::SIDE, ids, labels.classes())?,
             edges: None,
-            picture: RgbImage::new(Self::SIDE, Self::SIDE, pixels.collect())?,
+            image: RgbImage::new(Self::SIDE, Self::SIDE, pixels.collect())?,
         })
     }
 }
 
-/// Real pictures of the asked masks, of other masks, and grey ones must come out in that order.
+/// Real images of the asked masks, of other masks, and grey ones must come out in that order.
 #[test]
-fn better_pictures_measure_better() {
+fn better_images_measure_better() {
     const COUNT: u64 = 6;
     const STEPS: u64 = 12;
     let held_out = HeldOut::landscapes(5, COUNT, false);

@@ -52,11 +52,11 @@ fn forward(
     draws: &Draws,
 ) -> Result<()> {
     let z = match (encoder, &draws.eps) {
-        (Some(encoder), Some(eps)) => Some(trainer.posterior(encoder, &batch.pictures)?.sample(eps)?),
+        (Some(encoder), Some(eps)) => Some(trainer.posterior(encoder, &batch.images)?.sample(eps)?),
         (_, eps) => eps.clone(),
     };
     let masks = (&batch.labels, batch.edges.as_ref());
-    trainer.pictures(generator, Mode::Frozen, masks, z.as_ref(), &draws.noise).map(drop)
+    trainer.images(generator, Mode::Frozen, masks, z.as_ref(), &draws.noise).map(drop)
 }
 
 fn add(sums: &mut BTreeMap<String, Tensor>, generator: &Variables) -> Result<()> {

@@ -1,4 +1,4 @@
-//! What is exported beside what was trained: one makes the pictures of the other.
+//! What is exported beside what was trained: one makes the images of the other.
 
 use candle_core::{DType, Device, Result, Tensor};
 use spadework_checkpoint::{CONFIG_VERSION, ModelConfig, WeightType, read_model, write_model};
@@ -32,11 +32,11 @@ fn networks(modulation: Modulation, encoder: EncoderArchitecture) -> Networks {
     }
 }
 
-/// A batch of masks, and everything that a picture of each is made from.
+/// A batch of masks, and everything that an image of each is made from.
 struct Batch {
     ids: Vec<u8>,
     edges: Vec<u8>,
-    pictures: Tensor,
+    images: Tensor,
     eps: Tensor,
     noise: Vec<Tensor>,
 }
@@ -51,7 +51,7 @@ impl Batch {
         Ok(Self {
             ids: cells().map(|(n, y, x)| ((y / 9 + n) % 3 + usize::from(x > 11 + y / 5)) as u8).collect(),
             edges: cells().map(|(n, y, x)| u8::from(y % 9 == n || x == 11 + y / 5)).collect(),
-            pictures: random(&[BATCH, 3, height, width], seed)?,
+            images: random(&[BATCH, 3, height, width], seed)?,
             eps: random(&[BATCH, 4], seed + 1)?,
             noise: planes
                 .map(|(seed, grid)| random(&[BATCH, 1, grid.height, grid.width], seed))
@@ -59,22 +59,22 @@ impl Batch {
         })
     }
 
-    /// The trainer's pictures, and the posterior of their latents.
+    /// The trainer's images, and the posterior of their latents.
     fn trained(&self, trainer: &Trainer, averaged: &Averaged, mode: Mode) -> Result<(Tensor, Posterior)> {
         let Grid { height, width } = trainer.networks().architecture.mask;
         let masks = |ids: &[u8]| Tensor::from_slice(ids, (BATCH, height, width), &Device::Cpu);
         let (labels, edges) = (masks(&self.ids)?, masks(&self.edges)?);
-        let posterior = trainer.posterior(averaged.encoder.as_ref().unwrap(), &self.pictures)?;
+        let posterior = trainer.posterior(averaged.encoder.as_ref().unwrap(), &self.images)?;
         let z = posterior.sample(&self.eps)?;
         let masks = (&labels, Some(&edges));
-        Ok((trainer.pictures(&averaged.generator, mode, masks, Some(&z), &self.noise)?, posterior))
+        Ok((trainer.images(&averaged.generator, mode, masks, Some(&z), &self.noise)?, posterior))
     }
 
     /// The same of a model that has been read.
     fn served(&self, model: &spadework_checkpoint::Model) -> Result<(Tensor, Posterior)> {
         let architecture = &model.config.architecture;
         let encoder = spadework_model::Encoder::new(model.encoder.as_ref().unwrap(), architecture)?;
-        let posterior = encoder.forward(&self.pictures)?;
+        let posterior = encoder.forward(&self.images)?;
         let masks = LabelBatch { ids: &self.ids, edges: Some(&self.edges) };
         let input = spadework_model::GeneratorInput {
             semantics: &one_hot(architecture, masks, DType::F32, &Device::Cpu)?,
@@ -104,7 +104,7 @@ fn largest(x: &Tensor) -> Result<f64> {
 }
 
 #[test]
-fn an_exported_model_makes_the_pictures_of_the_trained_one() -> anyhow::Result<()> {
+fn an_exported_model_makes_the_images_of_the_trained_one() -> anyhow::Result<()> {
     for (modulation, encoder) in [
         (Modulation::PerLayer, EncoderArchitecture::Published { width: 2 }),
         (Modulation::Shared, EncoderArchitecture::Color { width: 2 }),
@@ -139,7 +139,7 @@ fn an_exported_model_makes_the_pictures_of_the_trained_one() -> anyhow::Result<(
         let (trained, posterior) = batch.trained(&trainer, &averaged, Mode::Evaluate)?;
         let (served, read) = batch.served(&read_model(&directory)?)?;
         let contrast = largest(&trained.broadcast_sub(&trained.mean_keepdim((2, 3))?)?)?;
-        assert!(contrast > 0.05, "{modulation:?}: pictures of one colour, {contrast}, would show nothing");
+        assert!(contrast > 0.05, "{modulation:?}: images of one colour, {contrast}, would show nothing");
         for (what, trained, served) in [
             ("pictures", &trained, &served),
             ("mu", &posterior.mu, &read.mu),

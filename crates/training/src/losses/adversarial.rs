@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor, bail};
 
 use crate::{networks::Features, objective::GanMode};
 
-/// What the generator minimises, from the discriminator's features of its pictures.
+/// What the generator minimises, from the discriminator's features of its images.
 ///
 /// # Errors
 /// When there is no scale.
@@ -15,7 +15,7 @@ pub fn generator_loss(mode: GanMode, fake: &Features) -> Result<Tensor> {
     })
 }
 
-/// What the discriminator minimises: the losses on fake and on real pictures.
+/// What the discriminator minimises: the losses on fake and on real images.
 ///
 /// # Errors
 /// When there is no scale.

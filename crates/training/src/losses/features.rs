@@ -1,4 +1,4 @@
-//! Distances between pictures and between their features.
+//! Distances between images and between their features.
 
 use candle_core::{Result, Tensor, bail};
 
@@ -9,7 +9,7 @@ use crate::networks::{Features, Perceptual};
 /// Side of the squares whose means [`low_resolution`] compares.
 const SQUARE: usize = 8;
 
-/// L1 between the discriminator's maps of fake and real pictures, without the decisions: the sum over maps, the mean
+/// L1 between the discriminator's maps of fake and real images, without the decisions: the sum over maps, the mean
 /// over scales.
 ///
 /// # Errors
@@ -26,7 +26,7 @@ pub fn feature_matching(backend: &Backend, fake: &Features, real: &Features) -> 
     Tensor::stack(&distances, 0)?.sum_all()? / fake.len() as f64
 }
 
-/// L1 between a frozen network's features of fake and real pictures, (N, H, W, 3) both, left in [-1, 1] as published.
+/// L1 between a frozen network's features of fake and real images, (N, H, W, 3) both, left in [-1, 1] as published.
 ///
 /// # Errors
 /// When sizes differ.
@@ -37,7 +37,7 @@ pub fn perceptual(backend: &Backend, network: &Perceptual, fake: &Tensor, real: 
     Tensor::stack(&distances.collect::<Result<Vec<_>>>()?, 0)?.sum_all()
 }
 
-/// L1 between the means of 8×8 squares of fake and real pictures, (N, H, W, 3) both.
+/// L1 between the means of 8×8 squares of fake and real images, (N, H, W, 3) both.
 ///
 /// # Errors
 /// When the sides are not multiples of 8.
@@ -45,12 +45,12 @@ pub fn low_resolution(backend: &Backend, fake: &Tensor, real: &Tensor) -> Result
     backend.mean_distance(&squares(fake)?, &squares(&real.detach())?)
 }
 
-fn squares(pictures: &Tensor) -> Result<Tensor> {
-    let (n, h, w, c) = pictures.dims4()?;
+fn squares(images: &Tensor) -> Result<Tensor> {
+    let (n, h, w, c) = images.dims4()?;
     if !h.is_multiple_of(SQUARE) || !w.is_multiple_of(SQUARE) {
-        bail!("pictures of {h}x{w} have no whole {SQUARE}x{SQUARE} squares")
+        bail!("images of {h}x{w} have no whole {SQUARE}x{SQUARE} squares")
     }
-    pictures
+    images
         .reshape((n, h / SQUARE, SQUARE, w / SQUARE, SQUARE * c))?
         .mean(2)?
         .reshape((n, h / SQUARE, w / SQUARE, SQUARE, c))?

@@ -84,7 +84,7 @@ fn the_perceptual_loss_has_the_gradients_of_finite_differences() {
         let dtype = x[0].dtype();
         let vgg = &networks[usize::from(dtype == DType::F32)];
         let shown = (fake.to_dtype(dtype)? + x[0].matmul(&directions.to_dtype(dtype)?)?)?;
-        let picture = |row: &Tensor| row.reshape((1, SIDE, SIDE, 3));
-        perceptual(&Backend::Cpu, vgg, &picture(&shown)?, &picture(&real.to_dtype(dtype)?)?)? * 1e4
+        let image = |row: &Tensor| row.reshape((1, SIDE, SIDE, 3));
+        perceptual(&Backend::Cpu, vgg, &image(&shown)?, &image(&real.to_dtype(dtype)?)?)? * 1e4
     });
 }

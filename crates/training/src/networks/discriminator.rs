@@ -25,8 +25,8 @@ pub type Features = Vec<Vec<Tensor>>;
 
 /// The discriminator in one pass over one batch of masks: its weights, and what it makes of the masks alone.
 ///
-/// The first conv reads masks and pictures side by side. It is linear, so the masks' share is computed once for all
-/// pictures that are shown with them.
+/// The first conv reads masks and images side by side. It is linear, so the masks' share is computed once for all
+/// images that are shown with them.
 pub struct Condition<'a> {
     discriminator: &'a MultiscaleDiscriminator,
     pass: Pass<'a>,
@@ -34,8 +34,8 @@ pub struct Condition<'a> {
 }
 
 struct Scale {
-    masks: Tensor,   // (N, H', W', width), with the bias
-    picture: Tensor, // the first conv's weight for the picture, (width, 3, 4, 4)
+    masks: Tensor, // (N, H', W', width), with the bias
+    image: Tensor, // the first conv's weight for the image, (width, 3, 4, 4)
     weights: Vec<Tensor>,
 }
 
@@ -88,24 +88,24 @@ impl MultiscaleDiscriminator {
             let first = |start, count| weights[0].narrow(1, start, count)?.contiguous();
             let conv = Conv { padding: PADDING, stride: layers[0].2, slope: 1.0 };
             let masks = pass.backend.conv2d(&semantics, &first(0, self.semantic_nc)?, Some(&bias), conv)?;
-            scales.push(Scale { masks, picture: first(self.semantic_nc, 3)?, weights });
+            scales.push(Scale { masks, image: first(self.semantic_nc, 3)?, weights });
         }
         Ok(Condition { discriminator: self, pass, scales })
     }
 
-    /// Whether a picture's features depend on the other pictures of its pass.
-    fn mixes_pictures(&self) -> bool {
+    /// Whether an image's features depend on the other images of its pass.
+    fn mixes_images(&self) -> bool {
         matches!(self.specification.norm.norm, Normalisation::Batch | Normalisation::SyncBatch)
     }
 }
 
 impl Condition<'_> {
-    /// Features of fake and of real pictures, each (N, H, W, 3), as of one batch.
+    /// Features of fake and of real images, each (N, H, W, 3), as of one batch.
     ///
     /// # Errors
     /// When sizes do not agree.
     pub fn features(&self, fake: &Tensor, real: &Tensor) -> Result<(Features, Features)> {
-        if !self.discriminator.mixes_pictures() {
+        if !self.discriminator.mixes_images() {
             return Ok((self.run(fake)?, self.run(real)?));
         }
         let half = |map: &Tensor, index: usize| map.narrow(0, index * (map.dim(0)? / 2), map.dim(0)? / 2);
@@ -117,22 +117,22 @@ impl Condition<'_> {
         Ok((part(0)?, part(1)?))
     }
 
-    fn run(&self, pictures: &Tensor) -> Result<Features> {
-        let mut pictures = pictures.clone();
+    fn run(&self, images: &Tensor) -> Result<Features> {
+        let mut images = images.clone();
         let mut features = Features::new();
         for (index, scale) in self.scales.iter().enumerate() {
             if index > 0 {
-                pictures = self.pass.backend.average_pool(&pictures)?;
+                images = self.pass.backend.average_pool(&images)?;
             }
-            features.push(self.run_scale(index, scale, &pictures)?);
+            features.push(self.run_scale(index, scale, &images)?);
         }
         Ok(features)
     }
 
-    fn run_scale(&self, index: usize, scale: &Scale, pictures: &Tensor) -> Result<Vec<Tensor>> {
+    fn run_scale(&self, index: usize, scale: &Scale, images: &Tensor) -> Result<Vec<Tensor>> {
         let layers = self.discriminator.layers(index);
         let conv = Conv { padding: PADDING, stride: layers[0].2, slope: 1.0 };
-        let shown = self.pass.backend.conv2d(pictures, &scale.picture, None, conv)?;
+        let shown = self.pass.backend.conv2d(images, &scale.image, None, conv)?;
         let masks = if shown.dim(0)? == scale.masks.dim(0)? {
             scale.masks.clone()
         } else {

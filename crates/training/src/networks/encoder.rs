@@ -42,16 +42,16 @@ impl Encoder {
         }
     }
 
-    /// Pictures (N, 3, H, W) in [-1, 1] to the posterior of `z`. No gradient flows to the pictures.
+    /// Images (N, 3, H, W) in [-1, 1] to the posterior of `z`. No gradient flows to the images.
     ///
     /// # Errors
     /// When a parameter is missing.
-    pub fn forward(&self, pass: Pass<'_>, pictures: &Tensor) -> Result<Posterior> {
-        let (_, colours, h, w) = pictures.dims4()?;
+    pub fn forward(&self, pass: Pass<'_>, images: &Tensor) -> Result<Posterior> {
+        let (_, colours, h, w) = images.dims4()?;
         if colours != 3 {
-            bail!("the encoder takes pictures (N, 3, H, W), not {:?}", pictures.dims())
+            bail!("the encoder takes images (N, 3, H, W), not {:?}", images.dims())
         }
-        let mut x = pictures.detach();
+        let mut x = images.detach();
         if (h, w) != (SIDE, SIDE) {
             x = x.contiguous()?.upsample_bilinear2d(SIDE, SIDE, false)?;
         }

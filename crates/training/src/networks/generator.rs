@@ -18,7 +18,7 @@ pub struct Generator {
     spectral: bool,
 }
 
-/// What a batch's pictures are made from, besides the parameters.
+/// What a batch's images are made from, besides the parameters.
 #[derive(Clone, Copy)]
 pub struct Inputs<'a> {
     /// The masks, at every resolution, from [`Neighbourhoods::of_batch`].
@@ -37,7 +37,7 @@ impl Generator {
         Self { architecture: architecture.clone(), spectral }
     }
 
-    /// Pictures (N, H, W, 3) in [-1, 1].
+    /// Images (N, H, W, 3) in [-1, 1].
     ///
     /// # Errors
     /// When inputs do not fit the architecture, or a parameter is missing.
@@ -210,7 +210,7 @@ impl Block<'_> {
     fn moments(&self, names: &[&str], x: &Tensor, repeats: usize) -> Result<Vec<Arc<Moments>>> {
         let norm = self.generator.architecture.norm;
         if norm == Norm::Instance {
-            let moments = Arc::new(self.pass.backend.moments(x, Span::Picture)?);
+            let moments = Arc::new(self.pass.backend.moments(x, Span::Image)?);
             return Ok(vec![moments; names.len()]);
         }
         let names: Vec<String> =

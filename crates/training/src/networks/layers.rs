@@ -45,7 +45,7 @@ impl ConvLayer<'_> {
         }
         let x = pass.backend.conv2d(x, weight, None, Conv { slope: 1.0, ..self.conv })?;
         if self.norm.norm == Normalisation::Instance {
-            let moments = Arc::new(pass.backend.moments(&x, Span::Picture)?);
+            let moments = Arc::new(pass.backend.moments(&x, Span::Image)?);
             return pass.backend.normalize(&x, moments, activate);
         }
         let (name, channels) = (format!("{}.1", self.name), &self.shape[..1]);

@@ -1,4 +1,4 @@
-//! The frozen network in whose features the perceptual loss compares pictures.
+//! The frozen network in whose features the perceptual loss compares images.
 
 use candle_core::{Result, Tensor};
 
@@ -17,14 +17,14 @@ pub enum Perceptual {
 const VGG: [f64; 5] = [1.0 / 32.0, 1.0 / 16.0, 1.0 / 8.0, 1.0 / 4.0, 1.0];
 
 impl Perceptual {
-    /// The features of pictures (N, H, W, 3) in [-1, 1].
+    /// The features of images (N, H, W, 3) in [-1, 1].
     ///
     /// # Errors
     /// When the network cannot be run on them.
-    pub fn features(&self, pictures: &Tensor) -> Result<Vec<Tensor>> {
+    pub fn features(&self, images: &Tensor) -> Result<Vec<Tensor>> {
         match self {
-            Self::Vgg(network) => network.features(pictures),
-            Self::Scene(network) => network.features(pictures),
+            Self::Vgg(network) => network.features(images),
+            Self::Scene(network) => network.features(images),
         }
     }
 

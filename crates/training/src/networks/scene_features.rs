@@ -1,5 +1,5 @@
 //! A small network whose features the perceptual loss compares where VGG19's weights cannot be had. It has learnt what a
-//! renderer knows of its pictures: class, substance, direction, distance and light (`spadework-train features`).
+//! renderer knows of its images: class, substance, direction, distance and light (`spadework-train features`).
 
 use std::collections::BTreeMap;
 
@@ -64,12 +64,12 @@ impl SceneFeatures {
         Ok(Self { convs: convs.collect::<Result<_>>()?, weights, backend: backend.clone() })
     }
 
-    /// The features of pictures (N, H, W, 3) in [-1, 1], the finest first.
+    /// The features of images (N, H, W, 3) in [-1, 1], the finest first.
     ///
     /// # Errors
     /// When the network cannot be run.
-    pub fn features(&self, pictures: &Tensor) -> Result<Vec<Tensor>> {
-        features(pictures, |x, index, conv| {
+    pub fn features(&self, images: &Tensor) -> Result<Vec<Tensor>> {
+        features(images, |x, index, conv| {
             let (weight, bias) = &self.convs[index];
             self.backend.conv2d(x, weight, Some(bias), conv)
         })
@@ -83,10 +83,10 @@ impl SceneFeatures {
 
 /// The features, with `conv` for the conv of an index.
 pub(crate) fn features(
-    pictures: &Tensor,
+    images: &Tensor,
     apply: impl Fn(&Tensor, usize, Conv) -> Result<Tensor>,
 ) -> Result<Vec<Tensor>> {
-    let mut x = pictures.clone();
+    let mut x = images.clone();
     let mut features = Vec::new();
     for (index, (name, _, _, stride)) in CONVS.iter().enumerate() {
         x = apply(&x, index, Conv { padding: 1, stride: *stride, slope: SLOPE })?;

@@ -38,7 +38,7 @@ impl Default for ConvNorm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Discriminator {
-    /// Number of scales, each seeing pictures of half the size (`num_D`).
+    /// Number of scales, each seeing images of half the size (`num_D`).
     pub scales: usize,
     /// Convs before the last one (`n_layers_D`).
     pub layers: usize,

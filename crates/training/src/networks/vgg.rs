@@ -54,12 +54,12 @@ impl Vgg19 {
         Ok(Self { convs: convs.collect::<Result<_>>()?, backend: backend.clone() })
     }
 
-    /// relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1 of pictures (N, H, W, 3).
+    /// relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1 of images (N, H, W, 3).
     ///
     /// # Errors
     /// Where the tensor is not in the memory of a CPU.
-    pub fn features(&self, pictures: &Tensor) -> Result<Vec<Tensor>> {
-        let mut x = pictures.clone();
+    pub fn features(&self, images: &Tensor) -> Result<Vec<Tensor>> {
+        let mut x = images.clone();
         let mut features = Vec::new();
         for ((weight, bias), &(index, ..)) in self.convs.iter().zip(&CONVS) {
             let pooled = POOLED.contains(&index);

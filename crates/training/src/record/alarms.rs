@@ -12,7 +12,7 @@ const SHARE: f64 = 0.02;
 const WON: f64 = 0.05;
 /// Above this the discriminator is no longer winning.
 const RECOVERED: f64 = 0.2;
-/// Two pictures of one mask that differ by less than this, as a mean over bytes, look the same.
+/// Two images of one mask that differ by less than this, as a mean over bytes, look the same.
 const ALIKE: f64 = 0.5;
 
 /// Watches over the steps of a run.
@@ -32,9 +32,9 @@ pub enum Alarm {
         /// The mean of its loss.
         loss: f64,
     },
-    /// Latents hardly change the picture.
+    /// Latents hardly change the image.
     DiversityCollapsed {
-        /// Mean difference of two pictures of one mask, in levels of a byte.
+        /// Mean difference of two images of one mask, in levels of a byte.
         difference: f64,
     },
 }
@@ -59,7 +59,7 @@ impl std::fmt::Display for Alarm {
             ),
             Self::DiversityCollapsed { difference } => write!(
                 f,
-                "latents hardly change the picture any more (two of one mask differ by {difference:.2} of 255 levels): \
+                "latents hardly change the image any more (two of one mask differ by {difference:.2} of 255 levels): \
                  lower --lambda-kld, or --lambda-feat"
             ),
         }
@@ -82,7 +82,7 @@ impl Alarms {
         raised.then_some(Alarm::DiscriminatorWins { loss: self.discriminator_loss })
     }
 
-    /// Looks at the mean difference between two pictures of one mask.
+    /// Looks at the mean difference between two images of one mask.
     pub fn diversity(&mut self, difference: f64) -> Option<Alarm> {
         let raised = !self.alike && difference < ALIKE;
         self.alike = difference < ALIKE;
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_that_look_alike_are_told_once() {
+    fn images_that_look_alike_are_told_once() {
         let mut alarms = Alarms::default();
         assert_eq!(alarms.diversity(12.0), None);
         assert_eq!(alarms.diversity(0.2), Some(Alarm::DiversityCollapsed { difference: 0.2 }));

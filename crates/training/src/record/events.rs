@@ -1,7 +1,7 @@
 //! TensorBoard event files: records of protocol buffers, each with masked CRC-32C checksums around its bytes.
 //!
 //! The format is that of TensorFlow's `record_writer.h` and `event.proto`. Only what is written here is known here:
-//! scalars and PNG pictures.
+//! scalars and PNG images.
 
 use std::{
     fs::File,
@@ -16,7 +16,7 @@ pub struct EventFile {
 
 /// A PNG with the size that its header says.
 #[derive(Clone, Copy, Debug)]
-pub struct EncodedPicture<'a> {
+pub struct EncodedImage<'a> {
     /// Columns.
     pub width: usize,
     /// Rows.
@@ -52,22 +52,16 @@ impl EventFile {
         self.event(seconds, step, &summary)
     }
 
-    /// Writes a picture.
+    /// Writes an image.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn picture(
-        &mut self,
-        seconds: f64,
-        step: u64,
-        tag: &str,
-        picture: EncodedPicture<'_>,
-    ) -> io::Result<()> {
-        let mut image = Message::default();
-        image.varint(1, picture.height as u64).varint(2, picture.width as u64);
-        image.varint(3, 3).bytes(4, picture.png); // three channels: RGB
+    pub fn image(&mut self, seconds: f64, step: u64, tag: &str, image: EncodedImage<'_>) -> io::Result<()> {
+        let mut message = Message::default();
+        message.varint(1, image.height as u64).varint(2, image.width as u64);
+        message.varint(3, 3).bytes(4, image.png); // three channels: RGB
         let mut entry = Message::default();
-        entry.bytes(1, tag.as_bytes()).message(4, &image);
+        entry.bytes(1, tag.as_bytes()).message(4, &message);
         let mut summary = Message::default();
         summary.message(1, &entry);
         self.event(seconds, step, &summary)
@@ -175,8 +169,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut events = EventFile::create(folder.path(), 1.5).unwrap();
         events.scalars(1.5, 300, &[("GAN".to_owned(), 0.25)]).unwrap();
-        let picture = EncodedPicture { width: 3, height: 2, png: b"png" };
-        events.picture(1.5, 300, "preview", picture).unwrap();
+        let image = EncodedImage { width: 3, height: 2, png: b"png" };
+        events.image(1.5, 300, "preview", image).unwrap();
         let written =
             std::fs::read(folder.path().join("events.out.tfevents.0000000001.spadework.0")).unwrap();
         let hexadecimal: String = written.iter().map(|byte| format!("{byte:02x}")).collect();

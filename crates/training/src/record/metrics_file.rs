@@ -18,7 +18,7 @@ pub struct Line {
     pub samples: u64,
     /// Time spent in training.
     pub seconds: f64,
-    /// Everything else by name: mean losses, rates, pictures a second, alarms.
+    /// Everything else by name: mean losses, rates, images a second, alarms.
     #[serde(flatten)]
     pub values: Map<String, Value>,
 }

@@ -12,7 +12,7 @@ mod textfile;
 mod window;
 
 pub use alarms::{Alarm, Alarms};
-pub use events::{EncodedPicture, EventFile};
+pub use events::{EncodedImage, EventFile};
 pub use every::{Every, Timer};
 pub use metrics_file::{Line, MetricsFile};
 pub use preview::{Preview, PreviewModel, preview};

@@ -1,4 +1,4 @@
-//! Previews: for some samples the mask, the real picture, its reconstruction, and two pictures of other latents, as a
+//! Previews: for some samples the mask, the real image, its reconstruction, and two images of other latents, as a
 //! served model would make them for masks that come without instances: a network with an edge plane sees none.
 
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub struct PreviewModel<'a> {
     pub labels: &'a [LabelConfig],
     /// What the latents are a function of.
     pub seed: u64,
-    /// Threads that make the pictures; 0 is one for each core.
+    /// Threads that make the images; 0 is one for each core.
     pub threads: usize,
 }
 
@@ -36,7 +36,7 @@ pub struct PreviewModel<'a> {
 pub struct Preview {
     /// A row for each sample.
     pub grid: RgbImage,
-    /// Mean difference of the two pictures of one mask, in levels of a byte; for a model with a latent.
+    /// Mean difference of the two images of one mask, in levels of a byte; for a model with a latent.
     pub diversity: Option<f64>,
 }
 
@@ -50,21 +50,21 @@ pub fn preview(model: PreviewModel<'_>, samples: &[Sample]) -> anyhow::Result<Pr
     let mut rows = Vec::with_capacity(samples.len());
     let mut differences = Vec::new();
     for (index, sample) in samples.iter().enumerate() {
-        let pictures = pictures(model, &mut engine, sample, index as u64)?;
-        if let [.., one, other] = &pictures[..] {
+        let images = images(model, &mut engine, sample, index as u64)?;
+        if let [.., one, other] = &images[..] {
             differences.push(difference(one, other));
         }
-        let mask = colored(&sample.labels, model.labels)?.resized(sample.picture.size());
-        rows.push([vec![mask, sample.picture.clone()], pictures].concat());
+        let mask = colored(&sample.labels, model.labels)?.resized(sample.image.size());
+        rows.push([vec![mask, sample.image.clone()], images].concat());
     }
     let diversity =
         (!differences.is_empty()).then(|| differences.iter().sum::<f64>() / differences.len() as f64);
     Ok(Preview { grid: tiled(&rows)?, diversity })
 }
 
-/// The reconstruction, if there is an encoder, and one picture for each of two latents; without a latent, one picture.
+/// The reconstruction, if there is an encoder, and one image for each of two latents; without a latent, one image.
 /// All have the same noise, so that what differs is the latent's doing.
-fn pictures(
+fn images(
     model: PreviewModel<'_>,
     engine: &mut Engine,
     sample: &Sample,
@@ -78,7 +78,7 @@ fn pictures(
     let mut latents = Vec::new();
     if model.encoder.is_some() {
         latents
-            .extend(engine.encode_style(&[&sample.picture])?.into_iter().map(|posterior| Some(posterior.mu)));
+            .extend(engine.encode_style(&[&sample.image])?.into_iter().map(|posterior| Some(posterior.mu)));
     }
     match shared.map(|draws| draws.eps) {
         [Some(one), Some(other)] => latents.extend([Some(numbers(&one)?), Some(numbers(&other)?)]),
@@ -117,7 +117,7 @@ fn plain_color(id: u8) -> [u8; 3] {
     [channel(0), channel(1), channel(2)]
 }
 
-/// Pictures of one size beside and below one another.
+/// Images of one size beside and below one another.
 fn tiled(rows: &[Vec<RgbImage>]) -> anyhow::Result<RgbImage> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let size = rows.iter().flatten().next().map(RgbImage::size);
@@ -125,8 +125,8 @@ fn tiled(rows: &[Vec<RgbImage>]) -> anyhow::Result<RgbImage> {
     let mut pixels = Vec::with_capacity(3 * size.width * size.height * columns * rows.len());
     for row in rows {
         for y in 0..size.height {
-            for picture in row {
-                pixels.extend(&picture.pixels()[3 * y * size.width..3 * (y + 1) * size.width]);
+            for image in row {
+                pixels.extend(&image.pixels()[3 * y * size.width..3 * (y + 1) * size.width]);
             }
         }
     }

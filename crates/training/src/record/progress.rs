@@ -88,7 +88,7 @@ impl Pace {
     fn describe(&self, now: Instant) -> String {
         let Some(rate) = self.rate(now) else { return String::new() };
         let left = Duration::from_secs((self.total.saturating_sub(self.done) as f64 / rate) as u64);
-        format!("{rate:.1} pictures/s, {} left", humantime::format_duration(left))
+        format!("{rate:.1} images/s, {} left", humantime::format_duration(left))
     }
 }
 
@@ -100,7 +100,7 @@ mod tests {
     fn the_time_that_is_left_is_told_from_this_process_s_own_pace() {
         let started = Instant::now();
         let pace = Pace { first: 1000, done: 1040, total: 1440, started };
-        assert_eq!(pace.describe(started + Duration::from_secs(10)), "4.0 pictures/s, 1m 40s left");
+        assert_eq!(pace.describe(started + Duration::from_secs(10)), "4.0 images/s, 1m 40s left");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use spadework_metrics::TrainingAlarm;
 
 use super::{
     alarms::{Alarm, Alarms},
-    events::{EncodedPicture, EventFile},
+    events::{EncodedImage, EventFile},
     losses::is_loss,
     metrics_file::{Line, MetricsFile},
     preview::{PreviewModel, preview},
@@ -154,8 +154,8 @@ impl Record {
         let png = encode_png(&made.grid)?;
         let path = self.folder.preview(position.step);
         fs::write(&path, &png).with_context(|| format!("write {}", path.display()))?;
-        let picture = EncodedPicture { width: made.grid.width(), height: made.grid.height(), png: &png };
-        self.events.picture(now(), position.step, "preview", picture).context("write the event file")?;
+        let image = EncodedImage { width: made.grid.width(), height: made.grid.height(), png: &png };
+        self.events.image(now(), position.step, "preview", image).context("write the event file")?;
         let Some(diversity) = made.diversity else { return Ok(()) };
         let values = [("diversity".to_owned(), diversity as f32)];
         self.events.scalars(now(), position.step, &values).context("write the event file")?;

@@ -14,8 +14,8 @@ pub enum Kind {
     Gradient,
     /// A buffer after the step.
     Buffer,
-    /// The pictures that the generator made.
-    Picture,
+    /// The images that the generator made.
+    Image,
 }
 
 /// One comparison.
@@ -38,7 +38,7 @@ impl Kind {
             Self::Loss => 1e-4,
             Self::Gradient => 1e-3,
             Self::Buffer => 1e-4,
-            Self::Picture => 1e-4,
+            Self::Image => 1e-4,
         }
     }
 
@@ -48,7 +48,7 @@ impl Kind {
             Self::Loss => "loss",
             Self::Gradient => "gradient",
             Self::Buffer => "buffer",
-            Self::Picture => "picture",
+            Self::Image => "picture",
         }
     }
 }

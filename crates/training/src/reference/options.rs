@@ -114,7 +114,7 @@ impl Options {
             }
         }
         if self.output_nc != 3 {
-            return Err(Mistake::error(format!("`output_nc` is {}; pictures have 3", self.output_nc)));
+            return Err(Mistake::error(format!("`output_nc` is {}; images have 3", self.output_nc)));
         }
         let mut architecture = Architecture::published(&PublishedOptions {
             label_nc: self.label_nc,

@@ -108,7 +108,7 @@ impl ReferenceStep {
         }
         self.compare_buffers("after.D.", &trainer.state.discriminator, &mut deviations)?;
         if let Some(fake) = self.tensors.get("fake") {
-            let compared = Deviation::between(Kind::Picture, "fake", &generator.pictures, fake, 0.0)?;
+            let compared = Deviation::between(Kind::Image, "fake", &generator.images, fake, 0.0)?;
             deviations.push(compared);
         }
         self.check_all_compared(&deviations)?;
@@ -146,7 +146,7 @@ impl ReferenceStep {
         Ok(Batch {
             labels: Tensor::from_vec(ids, labels.shape(), &Device::Cpu)?,
             edges: if architecture.instance_edges { Some(self.edges()?) } else { None },
-            pictures: self.get("image")?.to_dtype(DType::F32)?.to_device(device)?,
+            images: self.get("image")?.to_dtype(DType::F32)?.to_device(device)?,
         })
     }
 
@@ -155,8 +155,8 @@ impl ReferenceStep {
         let (_, height, width) = instances.dims3().context("instance maps")?;
         let ids = instances.flatten_all()?.to_dtype(DType::I64)?.to_vec1::<i64>()?;
         let mut edges = Vec::with_capacity(ids.len());
-        for picture in ids.chunks_exact(height * width) {
-            let ids = picture.iter().map(|id| *id as u32).collect(); // only equality matters
+        for image in ids.chunks_exact(height * width) {
+            let ids = image.iter().map(|id| *id as u32).collect(); // only equality matters
             edges.extend_from_slice(EdgeMap::of(&InstanceMap::new(width, height, ids)?).edges());
         }
         Ok(Tensor::from_vec(edges, instances.shape(), &Device::Cpu)?)

@@ -47,7 +47,7 @@ fn sample(position: u64) -> Sample {
     let ids: Vec<u8> = (0..32 * 64u64).map(|i| ((i * (position + 3) / 50) % 3) as u8).collect();
     let pixels = ids.iter().flat_map(|id| [60 * id + 10 * position as u8; 3]).collect();
     let labels = LabelMap::new(64, 32, ids, 3).unwrap();
-    Sample { labels, edges: None, picture: RgbImage::new(64, 32, pixels).unwrap() }
+    Sample { labels, edges: None, image: RgbImage::new(64, 32, pixels).unwrap() }
 }
 
 /// What one process of `group` has after both steps: losses and gradients, averaged over the group.

@@ -40,7 +40,7 @@ pub struct RunConfig {
     pub perceptual: Option<PathBuf>,
     /// The labels, for what is exported.
     pub labels: Vec<LabelConfig>,
-    /// Where label maps and pictures come from.
+    /// Where label maps and images come from.
     pub data: DataArgs,
     /// How weights move.
     pub optimization: Optimization,
@@ -65,7 +65,7 @@ pub struct Optimization {
     pub betas: Betas,
     /// The rates' course.
     pub schedule: Schedule,
-    /// Pictures of a step, over all processes.
+    /// Images of a step, over all processes.
     pub batch: usize,
     /// Parts that a process's share of a batch is computed in.
     pub accumulate: usize,
@@ -147,7 +147,7 @@ impl Optimization {
         self.freeze_statistics > 0.0 && step as f64 >= total * (1.0 - self.freeze_statistics)
     }
 
-    /// Pictures that one process computes at a time, if they divide evenly.
+    /// Images that one process computes at a time, if they divide evenly.
     pub fn part(&self, world: usize) -> Option<usize> {
         let parts = world * self.accumulate;
         (parts > 0 && self.batch.is_multiple_of(parts)).then(|| self.batch / parts).filter(|part| *part > 0)

@@ -113,7 +113,7 @@ impl Feed {
     }
 }
 
-/// Samples of one size as tensors, the pictures on `device`.
+/// Samples of one size as tensors, the images on `device`.
 ///
 /// # Errors
 /// When they differ in size, or there is none.
@@ -127,12 +127,12 @@ pub fn batch_of(samples: &[Sample], device: &Device) -> candle_core::Result<Batc
         .map(|sample| sample.edges.as_ref().map(|edges| edges.edges().iter().copied()))
         .collect::<Option<Vec<_>>>()
         .map(|maps| maps.into_iter().flatten().collect());
-    let pictures = samples.iter().flat_map(|sample| planes(sample.picture.pixels())).collect();
-    let size = first.picture.size();
+    let images = samples.iter().flat_map(|sample| planes(sample.image.pixels())).collect();
+    let size = first.image.size();
     Ok(Batch {
         labels: Tensor::from_vec(labels, shape, &Device::Cpu)?,
         edges: edges.map(|edges| Tensor::from_vec(edges, shape, &Device::Cpu)).transpose()?,
-        pictures: Tensor::from_vec(pictures, (n, 3, size.height, size.width), device)?,
+        images: Tensor::from_vec(images, (n, 3, size.height, size.width), device)?,
     })
 }
 
@@ -170,17 +170,17 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_planes_from_minus_one_to_one() {
+    fn images_are_planes_from_minus_one_to_one() {
         let sample = Sample {
             labels: LabelMap::new(2, 1, vec![3, 1], 4).unwrap(),
             edges: None,
-            picture: RgbImage::new(2, 1, vec![0, 255, 51, 255, 0, 204]).unwrap(),
+            image: RgbImage::new(2, 1, vec![0, 255, 51, 255, 0, 204]).unwrap(),
         };
         let batch = batch_of(&[sample], &Device::Cpu).unwrap();
         assert_eq!(batch.labels.to_vec3::<u8>().unwrap(), [[[3, 1]]]);
-        let pictures = batch.pictures.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let images = batch.images.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let expected = [-1.0, 1.0, 1.0, -1.0, -0.6, 0.6];
-        assert!(pictures.iter().zip(expected).all(|(x, y)| (x - y).abs() < 1e-6), "{pictures:?}");
+        assert!(images.iter().zip(expected).all(|(x, y)| (x - y).abs() < 1e-6), "{images:?}");
         assert!(batch.edges.is_none());
     }
 }

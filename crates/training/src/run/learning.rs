@@ -53,7 +53,7 @@ pub trait Learner {
 /// A part of a batch with everything random for it.
 #[derive(Clone, Debug)]
 pub struct Part {
-    /// Label maps and pictures.
+    /// Label maps and images.
     pub batch: Batch,
     /// For the generator's step.
     pub generator: Draws,

@@ -13,7 +13,7 @@ use crate::{
 
 const F32: u64 = 4;
 /// Tensors of a residual block's size that are alive for its gradient, for each channel that enters or leaves. With it the
-/// estimate for the landscape network at four pictures is 0.95 GB, and so is the peak of the process.
+/// estimate for the landscape network at four images is 0.95 GB, and so is the peak of the process.
 const COPIES: f64 = 4.0;
 
 /// Bytes by what they are for.
@@ -32,12 +32,12 @@ impl MemoryEstimate {
     }
 }
 
-/// What `networks` need for parts of `part` pictures.
+/// What `networks` need for parts of `part` images.
 pub fn estimate(networks: &Networks, state: &State, part: usize) -> MemoryEstimate {
     let averaged = bytes(&state.generator) + state.encoder.as_ref().map_or(0, bytes);
     let weights = 5 * averaged + 4 * bytes(&state.discriminator);
     let generator = generator_cells(&networks.architecture) as f64 * COPIES;
-    // The real picture and the fake go through the discriminator side by side.
+    // The real image and the fake go through the discriminator side by side.
     let discriminator =
         2.0 * discriminator_cells(&networks.architecture, &networks.discriminator) as f64 * COPIES / 2.0;
     let activations = ((generator + discriminator) * part as f64) as u64 * F32;
@@ -59,12 +59,12 @@ fn generator_cells(architecture: &Architecture) -> usize {
 
 /// Channels times cells of each layer of each scale.
 fn discriminator_cells(architecture: &Architecture, discriminator: &Discriminator) -> usize {
-    let picture = architecture.picture();
+    let image = architecture.picture();
     let scale = |scale: usize| {
         let layer = |layer: usize| {
             let halvings = scale + (layer + 1).min(discriminator.layers - 1);
             let width = (discriminator.width << layer).min(512);
-            ((picture.height >> halvings) + 1) * ((picture.width >> halvings) + 1) * width
+            ((image.height >> halvings) + 1) * ((image.width >> halvings) + 1) * width
         };
         (0..discriminator.layers).map(layer).sum::<usize>()
     };

@@ -17,7 +17,7 @@ pub enum Use {
     Generator = 1,
     /// The fake of the discriminator's step.
     Discriminator = 2,
-    /// Pictures that are shown.
+    /// Images that are shown.
     Preview = 3,
     /// Statistics that are estimated again.
     Statistics = 4,
@@ -103,9 +103,9 @@ pub(crate) mod tests {
         }
     }
 
-    fn values(draws: &Draws, picture: usize) -> Vec<f32> {
-        let latent = draws.eps.as_ref().unwrap().get(picture).unwrap();
-        let planes = draws.noise.iter().map(|plane| plane.get(picture).unwrap());
+    fn values(draws: &Draws, image: usize) -> Vec<f32> {
+        let latent = draws.eps.as_ref().unwrap().get(image).unwrap();
+        let planes = draws.noise.iter().map(|plane| plane.get(image).unwrap());
         let all = [latent].into_iter().chain(planes);
         all.flat_map(|tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap()).collect()
     }

@@ -117,7 +117,7 @@ pub fn shown(source: &dyn Source) -> anyhow::Result<Vec<Sample>> {
 fn tell_memory(config: &RunConfig, learner: &impl Learner, part: usize, device: &Device) {
     let estimate = memory::estimate(&config.networks, learner.state(), part);
     eprintln!(
-        "about {} of memory: {} for weights and their moments, {} for the gradients of {part} pictures at a time",
+        "about {} of memory: {} for weights and their moments, {} for the gradients of {part} images at a time",
         memory::readable(estimate.total()),
         memory::readable(estimate.weights),
         memory::readable(estimate.activations),

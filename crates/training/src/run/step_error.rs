@@ -15,7 +15,7 @@ pub enum StepError {
     Compute(#[source] candle_core::Error),
     /// The device has too little memory.
     #[error(
-        "the device has no memory left for a step: compute fewer pictures at a time, with a smaller `--batch` or, for the same \
+        "the device has no memory left for a step: compute fewer images at a time, with a smaller `--batch` or, for the same \
          batch in parts, a larger `--accumulate`"
     )]
     OutOfMemory(#[source] candle_core::Error),

@@ -27,7 +27,7 @@ use crate::{
 };
 use spadework_autograd::Backend;
 
-/// Weights that move towards the mean of the pictures, shaken by the draws.
+/// Weights that move towards the mean of the images, shaken by the draws.
 struct Toy {
     state: State,
     poison_at: Option<u64>,
@@ -46,7 +46,7 @@ impl Toy {
 
     fn gradients(&self, network: &Variables, batch: &Batch, draws: &Draws) -> TensorResult<(f32, Gradients)> {
         let shaken = draws.eps.as_ref().map_or(Ok(0.0), |eps| eps.mean_all()?.to_scalar::<f32>())?;
-        let target = batch.pictures.mean_all()?.to_scalar::<f32>()? + 0.1 * shaken;
+        let target = batch.images.mean_all()?.to_scalar::<f32>()? + 0.1 * shaken;
         let distance = network.parameters["w"].affine(1.0, f64::from(-target))?;
         let loss = distance.sqr()?.mean_all()?.to_scalar::<f32>()?;
         Ok((loss, BTreeMap::from([("w".to_owned(), distance.affine(0.5, 0.0)?)])))
@@ -79,7 +79,7 @@ impl Learner for Toy {
     fn freeze_statistics(&mut self, _frozen: bool) {}
 }
 
-/// Pictures of one grey, which their position chooses; one of them may be damaged.
+/// Images of one grey, which their position chooses; one of them may be damaged.
 struct Greys {
     damaged: Option<u64>,
 }
@@ -93,7 +93,7 @@ impl Source for Greys {
         anyhow::ensure!(Some(position) != self.damaged, "images/{position}.png is damaged");
         let grey = (position * 37 % 251) as u8;
         let labels = LabelMap::new(32, 32, vec![0; 32 * 32], 2)?;
-        Ok(Sample { labels, edges: None, picture: RgbImage::new(32, 32, vec![grey; 3 * 32 * 32])? })
+        Ok(Sample { labels, edges: None, image: RgbImage::new(32, 32, vec![grey; 3 * 32 * 32])? })
     }
 }
 
@@ -245,7 +245,7 @@ fn whoever_watches_the_metrics_learns_that_a_number_that_is_none_ended_the_run()
 }
 
 #[test]
-fn a_damaged_picture_is_named_and_the_last_checkpoint_is_intact() {
+fn a_damaged_image_is_named_and_the_last_checkpoint_is_intact() {
     let folder = tempfile::tempdir().unwrap();
     let error = go(&mut start(folder.path(), 12, Toy::new(), Greys { damaged: Some(22) })).unwrap_err();
     assert!(format!("{error:#}").contains("samples of step 6: images/22.png is damaged"), "{error:#}");

@@ -68,11 +68,11 @@ fn batch(networks: &Networks, device: &Device) -> (Batch, Draws) {
     let edges = (0..2 * h * w).map(cell).map(|(n, y, x)| u8::from(y % 9 == n || x == 11 + y / 5)).collect();
     let map = |values: Vec<u8>| Tensor::from_vec(values, (2, h, w), &Device::Cpu).unwrap();
     let there = |x: Tensor| x.to_dtype(DType::F32).unwrap().to_device(device).unwrap();
-    let pictures = there(numbers(&[2, 3, h, w], 1));
+    let images = there(numbers(&[2, 3, h, w], 1));
     let noise = architecture.noise_planes().into_iter().zip(10..);
     let noise = noise.map(|(grid, seed)| there(numbers(&[2, 1, grid.height, grid.width], seed))).collect();
     let eps = architecture.z_dim.map(|z_dim| there(numbers(&[2, z_dim], 2)));
-    (Batch { labels: map(labels), edges: Some(map(edges)), pictures }, Draws { eps, noise })
+    (Batch { labels: map(labels), edges: Some(map(edges)), images }, Draws { eps, noise })
 }
 
 /// Losses, then gradients and buffers by name, after both steps; all on the CPU.
@@ -96,7 +96,7 @@ fn run(networks: &Networks, objective: Objective, backend: &Backend) -> (Losses,
     take("discriminator", &discriminator.discriminator);
     take("generator after", &trainer.state.generator.tensors());
     take("discriminator after", &trainer.state.discriminator.tensors());
-    take("pictures", &BTreeMap::from([("fake".to_owned(), generator.pictures)]));
+    take("pictures", &BTreeMap::from([("fake".to_owned(), generator.images)]));
     (losses, tensors)
 }
 

@@ -102,13 +102,13 @@ fn every_operator_does_what_candle_s_does() {
             let table = product(&fast);
             agree(&what("product"), &table, &product(&candle));
 
-            for (side, pictures) in [(16, 3), (8, 3)] {
-                let x = on(&device, 6, &[pictures, side, side, channels], dtype);
+            for (side, images) in [(16, 3), (8, 3)] {
+                let x = on(&device, 6, &[images, side, side, channels], dtype);
                 let modulation = ModulateArgs {
-                    ids: &indices(&device, 7, &[pictures, 16, 16], 700),
+                    ids: &indices(&device, 7, &[images, 16, 16], 700),
                     table: &table,
                     bias: &on(&device, 8, &[2, channels], DType::F32),
-                    normalise: &on(&device, 9, &[pictures, 2, channels], DType::F32),
+                    normalise: &on(&device, 9, &[images, 2, channels], DType::F32),
                     activate: true,
                 };
                 let y = fast.modulate(&x, &modulation).unwrap();
@@ -140,19 +140,19 @@ fn every_operator_does_what_candle_s_does() {
             let x = on(&device, 12, &[2, 16, 16, channels], dtype);
             let weight = (on(&device, 13, &[9, channels, 4], DType::F32) / channels as f64).unwrap();
             let to_image = ToImage { weight, bias: on(&device, 14, &[3], DType::F32) };
-            let picture = |operators: &dyn Operators| {
+            let image = |operators: &dyn Operators| {
                 let out = operators.blank(&[2, 16, 16, 3], DType::F32).unwrap();
-                operators.picture(&x, &to_image, &out).unwrap();
+                operators.image(&x, &to_image, &out).unwrap();
                 out
             };
-            agree(&what("picture"), &picture(&fast), &picture(&candle));
+            agree(&what("picture"), &image(&fast), &image(&candle));
         }
     }
 }
 
 #[test]
 #[ignore = "needs a CUDA device"]
-fn every_architecture_makes_the_processor_s_pictures() {
+fn every_architecture_makes_the_processor_s_images() {
     for (index, (name, architecture)) in networks().into_iter().enumerate() {
         let tensors = weights(&architecture, index as u64);
         let inputs = inputs(&architecture, 3);
@@ -162,8 +162,8 @@ fn every_architecture_makes_the_processor_s_pictures() {
             [(Precision::Highest, 90.0), (Precision::High, 55.0), (Precision::Medium, 35.0)]
         {
             let network = on_device(&architecture, &tensors, precision);
-            for (picture, expected) in network.generate_tensor(&inputs).unwrap().iter().zip(&expected) {
-                let (error, decibels) = (difference(picture, expected), psnr(picture, expected));
+            for (image, expected) in network.generate_tensor(&inputs).unwrap().iter().zip(&expected) {
+                let (error, decibels) = (difference(image, expected), psnr(image, expected));
                 println!("{name}, {precision}: largest difference {error:.1e}, {decibels:.1} dB");
                 assert!(precision != Precision::Highest || error <= TOLERANCE, "{name}: off by {error}");
                 assert!(decibels >= least, "{name}, {precision}: {decibels} dB");
@@ -174,7 +174,7 @@ fn every_architecture_makes_the_processor_s_pictures() {
 
 #[test]
 #[ignore = "needs a CUDA device"]
-fn candle_s_operators_on_the_device_make_the_same_pictures() {
+fn candle_s_operators_on_the_device_make_the_same_images() {
     let device = open(0).unwrap();
     for (index, (name, architecture)) in networks().into_iter().enumerate() {
         let tensors = weights(&architecture, index as u64);
@@ -183,9 +183,9 @@ fn candle_s_operators_on_the_device_make_the_same_pictures() {
         let operators = Box::new(CandleOperators { device: target.device.clone() });
         let judge = GpuGenerator::load(&architecture, &tensors, target, operators).unwrap();
         let fast = on_device(&architecture, &tensors, Precision::Highest);
-        let pictures = fast.generate_tensor(&inputs).unwrap();
-        for (picture, expected) in pictures.iter().zip(&judge.generate_tensor(&inputs).unwrap()) {
-            let error = difference(picture, expected);
+        let images = fast.generate_tensor(&inputs).unwrap();
+        for (image, expected) in images.iter().zip(&judge.generate_tensor(&inputs).unwrap()) {
+            let error = difference(image, expected);
             assert!(error <= TOLERANCE, "{name}: off by {error}");
         }
     }
@@ -193,7 +193,7 @@ fn candle_s_operators_on_the_device_make_the_same_pictures() {
 
 #[test]
 #[ignore = "needs a CUDA device"]
-fn a_picture_does_not_depend_on_its_batchmates_to_the_last_bit() {
+fn an_image_does_not_depend_on_its_batchmates_to_the_last_bit() {
     for (index, (name, architecture)) in networks().into_iter().enumerate() {
         let tensors = weights(&architecture, index as u64);
         let inputs = inputs(&architecture, 8);
@@ -203,8 +203,8 @@ fn a_picture_does_not_depend_on_its_batchmates_to_the_last_bit() {
             for size in [2, 3, 4, 8] {
                 let mut batch = inputs[..size].to_vec();
                 batch.reverse();
-                let pictures = network.generate(&batch).unwrap();
-                let differing = pictures[size - 1].iter().zip(&expected).filter(|(a, b)| a != b).count();
+                let images = network.generate(&batch).unwrap();
+                let differing = images[size - 1].iter().zip(&expected).filter(|(a, b)| a != b).count();
                 assert_eq!(differing, 0, "{name}, {precision}, batch of {size}: bytes that differ");
             }
         }
@@ -241,8 +241,8 @@ fn take_turns(
         let begun = networks[which].begin(&batches[batch], &after).unwrap().unwrap();
         after = begun.event();
         if let Some((before, which, batch)) = running.replace((begun, which, batch)) {
-            let (pictures, ran) = before.finish().unwrap();
-            assert!(pictures == expected[which][batch], "turn {turn}");
+            let (images, ran) = before.finish().unwrap();
+            assert!(images == expected[which][batch], "turn {turn}");
             assert!(ran > Duration::ZERO, "turn {turn}");
             sum += ran;
         }
@@ -282,8 +282,8 @@ fn the_end_of_a_batch_is_waited_for_on_another_thread_while_the_next_begins() {
         });
         let next = network.begin(&inputs, &running.event()).unwrap().unwrap();
         assert!(waiting.join().unwrap(), "turn {turn}");
-        let (pictures, _) = std::mem::replace(&mut running, next).finish().unwrap();
-        assert!(pictures == expected, "turn {turn}");
+        let (images, _) = std::mem::replace(&mut running, next).finish().unwrap();
+        assert!(images == expected, "turn {turn}");
     }
 }
 

@@ -93,21 +93,21 @@ impl Operators for CudaOperators {
     }
 
     fn modulate(&self, x: &Tensor, modulation: &ModulateArgs<'_>) -> Result<Tensor> {
-        let (pictures, height, width) = modulation.ids.dims3()?;
-        let out = self.empty((pictures, height, width, x.dim(3)?))?;
+        let (images, height, width) = modulation.ids.dims3()?;
+        let out = self.empty((images, height, width, x.dim(3)?))?;
         self.kernels.launch(&generator::modulate(x, modulation, &out)?)?;
         Ok(out)
     }
 
     fn conv(&self, x: &Tensor, conv: &ConvWeights, onto: Option<&Tensor>) -> Result<Tensor> {
-        let (pictures, height, width, input) = x.dims4()?;
+        let (images, height, width, input) = x.dims4()?;
         let (output, kernel, ..) = conv.weight.dims4()?;
         // cuDNN adds a map of the output's size only.
         let fits = onto.filter(|onto| onto.dims()[1] == height);
         let (y, added) = if kernel == 1 {
-            let cells = x.reshape((pictures * height * width, input))?;
+            let cells = x.reshape((images * height * width, input))?;
             let y = self.gemm.run(&cells, &conv.weight.reshape((output, input))?, true)?;
-            (y.reshape((pictures, height, width, output))?, Added::Nothing)
+            (y.reshape((images, height, width, output))?, Added::Nothing)
         } else {
             match self.convs.run(x, &conv.weight, conv.rounded_bias.as_ref(), fits)? {
                 Some(done) => done,
@@ -132,13 +132,13 @@ impl Operators for CudaOperators {
         Ok(x)
     }
 
-    fn picture(&self, x: &Tensor, conv: &ToImage, out: &Tensor) -> Result<()> {
+    fn image(&self, x: &Tensor, conv: &ToImage, out: &Tensor) -> Result<()> {
         self.kernels.launch(&generator::to_image(x, &conv.weight, &conv.bias, out)?)
     }
 
-    fn download(&self, pictures: &Tensor) -> Result<Box<dyn Download>> {
+    fn download(&self, images: &Tensor) -> Result<Box<dyn Download>> {
         let Some(started) = self.started.borrow_mut().take() else { bail!("a download ends a batch") };
-        self.staging.borrow_mut().download(&self.device, pictures, started)
+        self.staging.borrow_mut().download(&self.device, images, started)
     }
 
     fn capture(&self, tensors: Vec<Tensor>, work: &mut dyn FnMut() -> Result<()>) -> Result<Box<dyn Graph>> {

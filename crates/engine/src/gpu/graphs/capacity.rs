@@ -1,28 +1,28 @@
 //! How much a batch needs of the memory that graphs work on, and how that memory grows.
 
-/// Pictures, and rows of tables at each resolution.
+/// Images, and rows of tables at each resolution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Capacity {
-    pub(super) pictures: usize,
+    pub(super) images: usize,
     pub(super) rows: Vec<usize>,
 }
 
 impl Capacity {
     /// Whether a batch that needs `need` finds it.
     pub(super) fn holds(&self, need: &Self) -> bool {
-        self.pictures >= need.pictures && self.rows.iter().zip(&need.rows).all(|(has, needs)| has >= needs)
+        self.images >= need.images && self.rows.iter().zip(&need.rows).all(|(has, needs)| has >= needs)
     }
 
     /// Capacity for `need` as well, in powers of two, so that few batches make it grow; but no more rows than `cells`, those
-    /// of a picture at each resolution, can tell apart.
+    /// of an image at each resolution, can tell apart.
     pub(super) fn grown(before: Option<&Self>, need: &Self, cells: &[usize]) -> Self {
         let most = |before: usize, need: usize| before.max(need.next_power_of_two());
-        let pictures = most(before.map_or(0, |before| before.pictures), need.pictures);
+        let images = most(before.map_or(0, |before| before.images), need.images);
         let rows = need.rows.iter().zip(cells).enumerate();
         let rows = rows.map(|(index, (&rows, cells))| {
-            most(before.map_or(0, |before| before.rows[index]), rows).min(pictures * cells)
+            most(before.map_or(0, |before| before.rows[index]), rows).min(images * cells)
         });
-        Self { pictures, rows: rows.collect() }
+        Self { images, rows: rows.collect() }
     }
 }
 
@@ -32,8 +32,8 @@ mod tests {
 
     const CELLS: [usize; 2] = [12, 48];
 
-    fn capacity(pictures: usize, rows: [usize; 2]) -> Capacity {
-        Capacity { pictures, rows: rows.to_vec() }
+    fn capacity(images: usize, rows: [usize; 2]) -> Capacity {
+        Capacity { images, rows: rows.to_vec() }
     }
 
     #[test]
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_of_more_pictures_or_rows_finds_no_room() {
+    fn a_batch_of_more_images_or_rows_finds_no_room() {
         let has = capacity(2, [8, 16]);
         assert!(has.holds(&capacity(2, [8, 16])) && has.holds(&capacity(1, [1, 1])));
         assert!(

@@ -6,7 +6,7 @@ use spadework_model::Grid;
 use super::capacity::Capacity;
 use crate::gpu::{batch::Batch, operators::Operators};
 
-/// What a network's tensors are like, but for the number of pictures and rows.
+/// What a network's tensors are like, but for the number of images and rows.
 pub(super) struct Shapes {
     /// The type that the network computes in.
     pub(super) dtype: DType,
@@ -18,8 +18,8 @@ pub(super) struct Shapes {
     pub(super) blocks: Vec<(usize, Vec<usize>)>,
     /// The noise planes of each block, or none.
     pub(super) noise: Vec<Grid>,
-    /// The picture's size.
-    pub(super) picture: Grid,
+    /// The image's size.
+    pub(super) image: Grid,
 }
 
 /// Memory for all batches that find capacity.
@@ -37,7 +37,7 @@ impl Shapes {
 
 impl Memory {
     pub(super) fn new(operators: &dyn Operators, shapes: &Shapes, capacity: Capacity) -> Result<Self> {
-        let n = capacity.pictures;
+        let n = capacity.images;
         let planes = |grids: &[Grid], dtype: DType| -> Result<Vec<Tensor>> {
             grids.iter().map(|grid| operators.blank(&[n, grid.height, grid.width], dtype)).collect()
         };
@@ -48,13 +48,13 @@ impl Memory {
                 .collect()
         });
         let (start, channels) = shapes.start;
-        let Grid { height, width } = shapes.picture;
+        let Grid { height, width } = shapes.image;
         let all = Batch {
             x: operators.blank(&[n, start.height, start.width, channels], shapes.dtype)?,
             ids: planes(&shapes.levels, DType::U32)?,
             tables: tables.collect::<Result<_>>()?,
             noise: planes(&shapes.noise, DType::F32)?,
-            pictures: operators.blank(&[n, height, width, 3], DType::U8)?,
+            images: operators.blank(&[n, height, width, 3], DType::U8)?,
         };
         Ok(Self { capacity, all })
     }
@@ -63,16 +63,16 @@ impl Memory {
         &self.capacity
     }
 
-    /// The part of a batch of so many pictures.
-    pub(super) fn of(&self, pictures: usize) -> Result<Batch> {
-        let first = |tensor: &Tensor| tensor.narrow(0, 0, pictures);
+    /// The part of a batch of so many images.
+    pub(super) fn of(&self, images: usize) -> Result<Batch> {
+        let first = |tensor: &Tensor| tensor.narrow(0, 0, images);
         let all = &self.all;
         Ok(Batch {
             x: first(&all.x)?,
             ids: all.ids.iter().map(first).collect::<Result<_>>()?,
             tables: all.tables.clone(),
             noise: all.noise.iter().map(first).collect::<Result<_>>()?,
-            pictures: first(&all.pictures)?,
+            images: first(&all.images)?,
         })
     }
 }

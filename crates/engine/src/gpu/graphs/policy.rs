@@ -1,4 +1,4 @@
-//! Which batches run as graphs. Decides by the number of pictures alone; knows nothing of devices.
+//! Which batches run as graphs. Decides by the number of images alone; knows nothing of devices.
 
 /// What to do with a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(super) struct GraphCache<G> {
     sizes: Vec<(usize, State<G>)>,
     /// Graphs that are kept at most.
     most: usize,
-    /// Batches of more pictures run plainly.
+    /// Batches of more images run plainly.
     largest: usize,
 }
 
@@ -39,33 +39,33 @@ impl<G> GraphCache<G> {
         Self { sizes: Vec::new(), most, largest: usize::MAX }
     }
 
-    /// What to do with a batch of so many pictures: the first of a size runs plainly.
-    pub(super) fn step(&mut self, pictures: usize) -> Step {
-        let allowed = pictures <= self.largest;
-        match self.use_now(pictures) {
+    /// What to do with a batch of so many images: the first of a size runs plainly.
+    pub(super) fn step(&mut self, images: usize) -> Step {
+        let allowed = images <= self.largest;
+        match self.use_now(images) {
             Some(State::Warm | State::Kept(_)) if allowed => Step::AsGraph,
             _ => Step::Plainly,
         }
     }
 
-    /// A batch of so many pictures has run.
-    pub(super) fn ran(&mut self, pictures: usize) {
-        if self.use_now(pictures).is_none() {
-            self.sizes.push((pictures, State::Warm));
+    /// A batch of so many images has run.
+    pub(super) fn ran(&mut self, images: usize) {
+        if self.use_now(images).is_none() {
+            self.sizes.push((images, State::Warm));
         }
     }
 
-    /// The graph of batches of so many pictures.
-    pub(super) fn graph(&self, pictures: usize) -> Option<&G> {
+    /// The graph of batches of so many images.
+    pub(super) fn graph(&self, images: usize) -> Option<&G> {
         self.sizes.iter().find_map(|(size, state)| match state {
-            State::Kept(graph) if *size == pictures => Some(graph),
+            State::Kept(graph) if *size == images => Some(graph),
             _ => None,
         })
     }
 
     /// Keeps a graph. Drops another one where that is one too many.
-    pub(super) fn keep(&mut self, pictures: usize, graph: G) {
-        self.set(pictures, State::Kept(graph));
+    pub(super) fn keep(&mut self, images: usize, graph: G) {
+        self.set(images, State::Kept(graph));
         if self.kept() > self.most
             && let Some((_, oldest)) = self.sizes.iter_mut().find(|(_, state)| state.is_kept())
         {
@@ -78,9 +78,9 @@ impl<G> GraphCache<G> {
         self.sizes.iter().filter(|(_, state)| state.is_kept()).count()
     }
 
-    /// Runs batches of so many pictures plainly from now on.
-    pub(super) fn refuse(&mut self, pictures: usize) {
-        self.set(pictures, State::Refused);
+    /// Runs batches of so many images plainly from now on.
+    pub(super) fn refuse(&mut self, images: usize) {
+        self.set(images, State::Refused);
     }
 
     /// Drops all graphs: what they work on has moved. They are captured again when their sizes come.
@@ -92,20 +92,20 @@ impl<G> GraphCache<G> {
         }
     }
 
-    /// Runs batches of more than `largest` pictures plainly from now on. Answers whether that is new.
+    /// Runs batches of more than `largest` images plainly from now on. Answers whether that is new.
     pub(super) fn lower_to(&mut self, largest: usize) -> bool {
         let lower = largest < self.largest;
         self.largest = self.largest.min(largest);
         lower
     }
 
-    fn set(&mut self, pictures: usize, state: State<G>) {
-        self.sizes.retain(|(size, _)| *size != pictures);
-        self.sizes.push((pictures, state));
+    fn set(&mut self, images: usize, state: State<G>) {
+        self.sizes.retain(|(size, _)| *size != images);
+        self.sizes.push((images, state));
     }
 
-    fn use_now(&mut self, pictures: usize) -> Option<&State<G>> {
-        let index = self.sizes.iter().position(|(size, _)| *size == pictures)?;
+    fn use_now(&mut self, images: usize) -> Option<&State<G>> {
+        let index = self.sizes.iter().position(|(size, _)| *size == images)?;
         let used = self.sizes.remove(index);
         self.sizes.push(used);
         self.sizes.last().map(|(_, state)| state)

@@ -34,7 +34,7 @@ pub(super) struct FakeDevice {
     pub(super) trims: AtomicUsize,
     /// Captures that fail from now on.
     pub(super) failing: AtomicUsize,
-    /// The bytes that a batch's pictures may have; 0 is no bound.
+    /// The bytes that a batch's images may have; 0 is no bound.
     pub(super) capacity: AtomicUsize,
 }
 
@@ -67,7 +67,7 @@ impl Recorder {
     }
 }
 
-/// A tensor of numbers that would show in every picture.
+/// A tensor of numbers that would show in every image.
 fn garbage(shape: &[usize], dtype: DType) -> Result<Tensor> {
     match dtype {
         DType::U8 => Tensor::full(173u8, shape, &Device::Cpu),
@@ -129,15 +129,15 @@ impl Operators for Recorder {
         self.make(move || CANDLE.add_noise(x.clone(), &plane, &weight))
     }
 
-    fn picture(&self, x: &Tensor, conv: &ToImage, out: &Tensor) -> Result<()> {
-        let Some(steps) = &mut *self.tape.borrow_mut() else { return CANDLE.picture(x, conv, out) };
+    fn image(&self, x: &Tensor, conv: &ToImage, out: &Tensor) -> Result<()> {
+        let Some(steps) = &mut *self.tape.borrow_mut() else { return CANDLE.image(x, conv, out) };
         let (x, conv, out) = (x.clone(), conv.clone(), out.clone());
-        steps.push(Box::new(move || CANDLE.picture(&x, &conv, &out)));
+        steps.push(Box::new(move || CANDLE.image(&x, &conv, &out)));
         Ok(())
     }
 
-    fn download(&self, pictures: &Tensor) -> Result<Box<dyn Download>> {
-        CANDLE.download(pictures)
+    fn download(&self, images: &Tensor) -> Result<Box<dyn Download>> {
+        CANDLE.download(images)
     }
 
     fn capture(&self, _: Vec<Tensor>, work: &mut dyn FnMut() -> Result<()>) -> Result<Box<dyn Graph>> {

@@ -40,7 +40,7 @@ fn small_ones() -> (GpuGenerator, GpuGenerator, Arc<FakeDevice>) {
     (plain(&small(), &tensors, DType::F32), graphs.unwrap(), device)
 }
 
-/// `count` pictures, no two of them alike.
+/// `count` images, no two of them alike.
 fn inputs(architecture: &Architecture, seed: u64, count: u64) -> Vec<Input> {
     (0..count).map(|index| input(architecture, 100 * seed + index)).collect()
 }
@@ -148,9 +148,9 @@ fn a_size_that_cannot_be_captured_runs_plainly_and_is_told_once() {
 #[test]
 fn what_has_no_room_as_a_graph_is_made_without_and_smaller_batches_as_graphs() {
     let (plain, graphs, device) = small_ones();
-    let picture = small().picture();
-    let bytes = 3 * picture.height * picture.width;
-    device.capacity.store(3 * bytes, Relaxed); // three pictures have capacity, but not the four that memory is made for
+    let image = small().picture();
+    let bytes = 3 * image.height * image.width;
+    device.capacity.store(3 * bytes, Relaxed); // three images have capacity, but not the four that memory is made for
     let three = inputs(&small(), 1, 3);
     let mut warnings = Vec::new();
     for size in [2, 2, 3, 3, 3, 2, 2] {

@@ -1,4 +1,4 @@
-//! A batch in two stages: all that depends on the masks first, then work that depends on the number of pictures alone.
+//! A batch in two stages: all that depends on the masks first, then work that depends on the number of images alone.
 
 use candle_core::{Result, bail};
 use spadework_model::Grid;
@@ -37,8 +37,8 @@ impl Network {
         Ok(())
     }
 
-    /// All that is left to do for the pictures of a prepared batch. It can be captured: its work depends on the number of
-    /// pictures alone.
+    /// All that is left to do for the images of a prepared batch. It can be captured: its work depends on the number of
+    /// images alone.
     pub(in crate::gpu) fn work(&self, batch: &Batch) -> Result<()> {
         let operators = &*self.operators;
         let mut x = batch.x.clone();
@@ -51,7 +51,7 @@ impl Network {
             };
             x = block.run(operators, ids, &mut table, &x, batch.noise.get(index))?;
         }
-        operators.picture(&x, &self.to_image, &batch.pictures)
+        operators.image(&x, &self.to_image, &batch.images)
     }
 
     /// A batch's levels at every resolution.

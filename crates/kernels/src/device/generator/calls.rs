@@ -95,13 +95,13 @@ pub struct ModulateArgs<'a> {
 /// When shapes or types do not agree.
 pub fn modulate<'a>(x: &'a Tensor, modulation: &ModulateArgs<'a>, out: &'a Tensor) -> Result<Call<'a>> {
     let ModulateArgs { ids, table, bias, normalise, activate } = *modulation;
-    let ((pictures, height, width), channels) = (ids.dims3()?, x.dim(3)?);
-    let shift = halvings(x, [pictures, height, width])?;
+    let ((images, height, width), channels) = (ids.dims3()?, x.dim(3)?);
+    let shift = halvings(x, [images, height, width])?;
     let statistics = normalise.dim(0)?;
-    if statistics != 1 && statistics != pictures {
-        bail!("{statistics} pictures' statistics do not normalise {pictures} pictures")
+    if statistics != 1 && statistics != images {
+        bail!("{statistics} images' statistics do not normalise {images} images")
     }
-    expect(ids, DType::U32, &[pictures, height, width])?;
+    expect(ids, DType::U32, &[images, height, width])?;
     let rows = table.dim(0)?;
     if rows == 0 {
         bail!("a table has rows")
@@ -110,9 +110,9 @@ pub fn modulate<'a>(x: &'a Tensor, modulation: &ModulateArgs<'a>, out: &'a Tenso
     expect(table, x.dtype(), &[rows, 2 * channels])?;
     expect(bias, DType::F32, &[2, channels])?;
     expect(normalise, DType::F32, &[statistics, 2, channels])?;
-    expect(out, x.dtype(), &[pictures, height, width, channels])?;
+    expect(out, x.dtype(), &[images, height, width, channels])?;
     let (at_once, groups) = at_once(x, channels);
-    let cells = pictures * height * width;
+    let cells = images * height * width;
     let stride = cells.div_ceil(CELLS);
     Ok(Call {
         name: "modulate",
@@ -149,8 +149,8 @@ pub fn add<'a>(
     onto: Option<&'a Tensor>,
     noise: Option<[&'a Tensor; 2]>,
 ) -> Result<Call<'a>> {
-    let (pictures, height, width, channels) = x.dims4()?;
-    let shift = onto.map_or(Ok(0), |onto| halvings(onto, [pictures, height, width]))?;
+    let (images, height, width, channels) = x.dims4()?;
+    let shift = onto.map_or(Ok(0), |onto| halvings(onto, [images, height, width]))?;
     if let Some(onto) = onto {
         let (n, h, w, _) = onto.dims4()?;
         expect(onto, x.dtype(), &[n, h, w, channels])?;
@@ -159,11 +159,11 @@ pub fn add<'a>(
         expect(bias, DType::F32, &[channels])?;
     }
     if let Some([plane, weight]) = noise {
-        expect(plane, DType::F32, &[pictures, height, width])?;
+        expect(plane, DType::F32, &[images, height, width])?;
         expect(weight, DType::F32, &[channels])?;
     }
     let (at_once, groups) = at_once(x, channels);
-    let cells = pictures * height * width;
+    let cells = images * height * width;
     expect(x, real(x)?, x.dims())?;
     Ok(Call {
         name: "add",
@@ -195,7 +195,7 @@ pub fn to_image<'a>(
     bias: &'a Tensor,
     out: &'a Tensor,
 ) -> Result<Call<'a>> {
-    let (pictures, height, width, channels) = x.dims4()?;
+    let (images, height, width, channels) = x.dims4()?;
     expect(x, real(x)?, x.dims())?;
     expect(weight, DType::F32, &[9, channels, 4])?;
     expect(bias, DType::F32, &[3])?;
@@ -203,9 +203,9 @@ pub fn to_image<'a>(
         DType::U8 => (Null, Memory(out)),
         _ => (Memory(out), Null),
     };
-    expect(out, if matches!(reals, Null) { DType::U8 } else { DType::F32 }, &[pictures, height, width, 3])?;
+    expect(out, if matches!(reals, Null) { DType::U8 } else { DType::F32 }, &[images, height, width, 3])?;
     let (at_once, groups) = at_once(x, channels);
-    let cells = pictures * height * width;
+    let cells = images * height * width;
     Ok(Call {
         name: "picture",
         at_once,
@@ -232,15 +232,15 @@ fn at_once(tensor: &Tensor, channels: usize) -> (usize, usize) {
 }
 
 /// How often `x` (N, h, w, C) is half as large as (N, height, width): never or once.
-fn halvings(x: &Tensor, [pictures, height, width]: [usize; 3]) -> Result<u32> {
+fn halvings(x: &Tensor, [images, height, width]: [usize; 3]) -> Result<u32> {
     let (n, h, w, _) = x.dims4()?;
     match (h, w) {
-        _ if n != pictures => {}
+        _ if n != images => {}
         same if same == (height, width) => return Ok(0),
         (h, w) if (2 * h, 2 * w) == (height, width) => return Ok(1),
         _ => {}
     }
-    bail!("a map {:?} is neither {pictures}×{height}×{width} nor half of it", x.shape())
+    bail!("a map {:?} is neither {images}×{height}×{width} nor half of it", x.shape())
 }
 
 /// A network's type, f32 or bf16.

@@ -20,9 +20,9 @@ pub struct Convolution {
 impl Convolution {
     /// The output's shape (N, H', W', out).
     pub fn output_shape(&self) -> [usize; 4] {
-        let [pictures, height, width, _] = self.input;
+        let [images, height, width, _] = self.input;
         let size = |size: usize| (size + 2 * self.padding - self.kernel) / self.stride + 1;
-        [pictures, size(height), size(width), self.output]
+        [images, size(height), size(width), self.output]
     }
 
     /// The weight's shape (out, k, k, in).

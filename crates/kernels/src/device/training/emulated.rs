@@ -83,9 +83,9 @@ impl Backend for Emulated {
 /// Calls `add` with the places in input, weight and output of every product that a conv is a sum of.
 fn each_product(conv: &Convolution, mut add: impl FnMut(usize, usize, usize)) {
     let [_, height, width, input] = conv.input;
-    let [pictures, out_height, out_width, output] = conv.output_shape();
+    let [images, out_height, out_width, output] = conv.output_shape();
     let Convolution { kernel, padding, stride, .. } = *conv;
-    for n in 0..pictures {
+    for n in 0..images {
         for (y, x) in (0..out_height).flat_map(|y| (0..out_width).map(move |x| (y, x))) {
             for (ky, kx) in (0..kernel).flat_map(|ky| (0..kernel).map(move |kx| (ky, kx))) {
                 let inside = |at: usize, size: usize| at.checked_sub(padding).filter(|at| *at < size);

@@ -37,17 +37,17 @@ pub struct LayerSums {
 
 /// A layer's sizes, once they are known to agree.
 struct Sizes {
-    pictures: usize,
+    images: usize,
     height: usize, // of the output
     width: usize,
     channels: usize,
     shift: u32,
-    per_picture: u32,
+    per_image: u32,
 }
 
 impl Layer<'_> {
     fn sizes(&self, x: &Tensor) -> Result<Sizes> {
-        let (pictures, h, w, channels) = x.dims4()?;
+        let (images, h, w, channels) = x.dims4()?;
         expect_f32(x)?;
         let [height, width] = self.table.map_or([h, w], |(_, mask)| mask.size);
         let shift = match (h, w) {
@@ -56,17 +56,17 @@ impl Layer<'_> {
             _ => bail!("a map of {h}x{w} is not modulated at {height}x{width}"),
         };
         let rows = self.statistics.dim(0)?;
-        if rows != 1 && rows != pictures {
-            bail!("{rows} pictures' statistics do not normalise {pictures} pictures")
+        if rows != 1 && rows != images {
+            bail!("{rows} images' statistics do not normalise {images} images")
         }
         expect(self.statistics, DType::F32, &[rows, 3, channels])?;
         if let Some((table, mask)) = self.table {
             expect(table, DType::F32, &[mask.rows, 2 * channels])?;
-            if mask.pictures != pictures {
-                bail!("masks of {} pictures were given for {pictures}", mask.pictures)
+            if mask.images != images {
+                bail!("masks of {} images were given for {images}", mask.images)
             }
         }
-        Ok(Sizes { pictures, height, width, channels, shift, per_picture: u32::from(rows > 1) })
+        Ok(Sizes { images, height, width, channels, shift, per_image: u32::from(rows > 1) })
     }
 
     fn table(&self) -> Option<&Tensor> {
@@ -80,7 +80,7 @@ impl Layer<'_> {
 
 impl Sizes {
     fn output(&self) -> [usize; 4] {
-        [self.pictures, self.height, self.width, self.channels]
+        [self.images, self.height, self.width, self.channels]
     }
 
     /// `items`, then what most kernels are told next.
@@ -91,7 +91,7 @@ impl Sizes {
             number(self.height)?,
             number(self.width)?,
             Number(self.shift),
-            Number(self.per_picture),
+            Number(self.per_image),
             Float(slope),
         ])
     }
@@ -105,7 +105,7 @@ impl TrainingOperators {
     pub fn modulate(&self, x: &Tensor, layer: &Layer<'_>) -> Result<Tensor> {
         let sizes = layer.sizes(x)?;
         let out = self.empty(&sizes.output())?;
-        let cells = sizes.pictures * sizes.height * sizes.width;
+        let cells = sizes.images * sizes.height * sizes.width;
         let mut arguments = sizes.arguments(cells, layer.slope)?;
         arguments.extend([Memory(x), memory(layer.ids()), memory(layer.table()), Memory(layer.statistics)]);
         self.run("modulate", cells * sizes.channels, arguments, &out)?;
@@ -122,9 +122,9 @@ impl TrainingOperators {
         expect(dy, DType::F32, &sizes.output())?;
         let (c, rows) = (sizes.channels, layer.statistics.dim(0)?);
         let Some((table, mask)) = layer.table else {
-            let (parts, mut arguments) = parts_of_map([sizes.pictures, sizes.height * sizes.width, c])?;
+            let (parts, mut arguments) = parts_of_map([sizes.images, sizes.height * sizes.width, c])?;
             let out = self.backend.empty(&[parts, 2, c], DType::F64)?;
-            arguments.extend([Number(sizes.per_picture), Float(layer.slope)]);
+            arguments.extend([Number(sizes.per_image), Float(layer.slope)]);
             arguments.extend([x, y, dy, layer.statistics].map(Memory));
             self.run("normalize_parts", parts * c, arguments, &out)?;
             return Ok(LayerSums { segments: None, owed: total(&out, rows)? });
@@ -137,8 +137,7 @@ impl TrainingOperators {
         let parts = mask.part_count();
         let out = self.backend.empty(&[parts, 2, c], DType::F64)?;
         let mut arguments = vec![number(parts)?, number(c)?];
-        arguments
-            .extend([&mask.picture_parts, &mask.by_picture, &mask.segment, table, &segments].map(Memory));
+        arguments.extend([&mask.image_parts, &mask.by_image, &mask.segment, table, &segments].map(Memory));
         self.run("owed_parts", parts * c, arguments, &out)?;
         Ok(LayerSums { segments: Some(segments), owed: total(&out, rows)? })
     }

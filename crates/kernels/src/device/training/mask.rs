@@ -6,14 +6,14 @@ use super::{operators::TrainingOperators, sums::Sums};
 use crate::Grouped;
 use crate::device::NO_ROW;
 
-/// Parts that a picture's segments are summed up in.
+/// Parts that an image's segments are summed up in.
 const PARTS: usize = 256;
 
 /// What a mask consists of, in host memory. `spadework_training::ops::Neighbourhoods` says how it is found.
 #[derive(Clone, Copy, Debug)]
 pub struct MaskLists<'a> {
-    /// How many pictures.
-    pub pictures: usize,
+    /// How many images.
+    pub images: usize,
     /// Their cells' rows and columns.
     pub size: [usize; 2],
     /// Cells of a patch.
@@ -28,15 +28,15 @@ pub struct MaskLists<'a> {
     pub taps: &'a [u32],
     /// How many patches there are.
     pub patches: usize,
-    /// All cells, by neighbourhood and, within, by picture.
+    /// All cells, by neighbourhood and, within, by image.
     pub cells: &'a [u32],
-    /// Stretches of `cells`, by neighbourhood: neighbourhood, picture, start, end.
+    /// Stretches of `cells`, by neighbourhood: neighbourhood, image, start, end.
     pub segments: &'a [[u32; 4]],
 }
 
 /// The masks on the device.
 pub struct Mask {
-    pub(super) pictures: usize,
+    pub(super) images: usize,
     pub(super) size: [usize; 2],
     pub(super) area: usize,
     pub(super) columns: usize,
@@ -56,9 +56,9 @@ pub struct Mask {
     pub(super) segment: Tensor,
     /// Segments of every neighbourhood.
     pub(super) segments_of: Sums,
-    /// Segments by picture, and where the parts of each picture's begin.
-    pub(super) by_picture: Tensor,
-    pub(super) picture_parts: Tensor,
+    /// Segments by image, and where the parts of each image's begin.
+    pub(super) by_image: Tensor,
+    pub(super) image_parts: Tensor,
 }
 
 impl std::fmt::Debug for Mask {
@@ -74,7 +74,7 @@ impl Mask {
     /// When a list names what is not there.
     pub fn new(operators: &TrainingOperators, lists: &MaskLists<'_>) -> Result<Self> {
         lists.check()?;
-        let MaskLists { pictures, size, area, columns, patches, .. } = *lists;
+        let MaskLists { images, size, area, columns, patches, .. } = *lists;
         let rows = lists.taps.len() / area;
         let sums =
             |grouped: &Grouped, rows| Sums::new(operators, &grouped.starts, Some(&grouped.items), rows);
@@ -89,12 +89,12 @@ impl Mask {
         let by_product = Grouped::new(products, pairs.map(|(row, product)| (product, row)));
         let numbered = (0..).zip(lists.segments);
         let by_id = Grouped::new(rows, numbered.clone().map(|(index, segment)| (segment[0], index)));
-        let by_picture = Grouped::new(pictures, numbered.map(|(index, segment)| (segment[1], index)));
-        let starts = &by_picture.starts;
-        let picture_parts = starts.windows(2).flat_map(|two| even_parts(two[0], two[1]));
-        let picture_parts = picture_parts.chain(starts.last().copied()).collect();
+        let by_image = Grouped::new(images, numbered.map(|(index, segment)| (segment[1], index)));
+        let starts = &by_image.starts;
+        let image_parts = starts.windows(2).flat_map(|two| even_parts(two[0], two[1]));
+        let image_parts = image_parts.chain(starts.last().copied()).collect();
         Ok(Self {
-            pictures,
+            images,
             size,
             area,
             columns,
@@ -109,14 +109,14 @@ impl Mask {
             segments: lists.segments.len(),
             segment: operators.upload(lists.segments.concat())?,
             segments_of: sums(&by_id, lists.segments.len())?,
-            by_picture: operators.upload(by_picture.items)?,
-            picture_parts: operators.upload(picture_parts)?,
+            by_image: operators.upload(by_image.items)?,
+            image_parts: operators.upload(image_parts)?,
         })
     }
 
     /// Parts that the segments are summed up in.
     pub(super) fn part_count(&self) -> usize {
-        self.pictures * PARTS
+        self.images * PARTS
     }
 }
 
@@ -129,7 +129,7 @@ fn even_parts(start: u32, end: u32) -> impl Iterator<Item = u32> {
 impl MaskLists<'_> {
     /// Every index is one of something that is there: the kernels rely on it.
     fn check(&self) -> Result<()> {
-        let cells = self.pictures * self.size[0] * self.size[1];
+        let cells = self.images * self.size[0] * self.size[1];
         let rows = self.taps.len() / self.area.max(1);
         let below = |list: &[u32], bound: usize| list.iter().all(|index| (*index as usize) < bound);
         let whole = self.area > 0
@@ -137,9 +137,9 @@ impl MaskLists<'_> {
             && self.ids.len() == cells
             && self.cells.len() == cells
             && u32::try_from(self.patches * self.area).is_ok();
-        let segment = |&[id, picture, start, end]: &[u32; 4]| {
+        let segment = |&[id, image, start, end]: &[u32; 4]| {
             (id as usize) < rows
-                && (picture as usize) < self.pictures
+                && (image as usize) < self.images
                 && start <= end
                 && end as usize <= self.cells.len()
         };

@@ -123,17 +123,17 @@ impl TrainingOperators {
         Ok(out)
     }
 
-    /// Sums and sums of squares of `x` (N, H, W, C), of each picture or of all: (N or 1, 2, C) in f64.
+    /// Sums and sums of squares of `x` (N, H, W, C), of each image or of all: (N or 1, 2, C) in f64.
     ///
     /// # Errors
     /// When `x` is no f32 map in one piece.
-    pub fn moment_sums(&self, x: &Tensor, per_picture: bool) -> Result<Tensor> {
+    pub fn moment_sums(&self, x: &Tensor, per_image: bool) -> Result<Tensor> {
         let (n, h, w, c) = x.dims4()?;
         expect_f32(x)?;
         let (parts, arguments) = parts_of_map([n, h * w, c])?;
         let out = self.backend.empty(&[parts, 2, c], DType::F64)?;
         self.run("moment_parts", parts * c, [arguments, vec![Memory(x)]].concat(), &out)?;
-        total(&out, if per_picture { n } else { 1 })
+        total(&out, if per_image { n } else { 1 })
     }
 
     /// Mean, `1 / √(variance + ε)` and variance, (rows, 3, C), from sums over `count` cells each.
@@ -201,9 +201,9 @@ impl TrainingOperators {
 
 /// How many parts the cells of a map are summed up in, and what their kernels are told.
 pub(super) fn parts_of_map(
-    [pictures, cells, channels]: [usize; 3],
+    [images, cells, channels]: [usize; 3],
 ) -> Result<(usize, Vec<crate::device::call::Argument<'static>>)> {
-    let parts = pictures * cells.div_ceil(CELLS);
+    let parts = images * cells.div_ceil(CELLS);
     Ok((parts, vec![number(parts)?, number(channels)?, number(cells)?, number(CELLS)?]))
 }
 

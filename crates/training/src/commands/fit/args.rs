@@ -9,7 +9,7 @@ use crate::{
     compute::DeviceArgs, data::DataArgs, networks::Initialisation, objective::GanMode, record::Every,
 };
 
-/// Train a generator from label maps and pictures
+/// Train a generator from label maps and images
 #[derive(Clone, Debug, Args)]
 pub struct FitArgs {
     /// The new folder of the run
@@ -72,10 +72,10 @@ pub struct NetworkArgs {
     /// Whether the network sees the edges of instances
     #[arg(long, env = "SPADEWORK_TRAIN_INSTANCE_EDGES", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub instance_edges: Option<bool>,
-    /// Width of pictures
+    /// Width of images
     #[arg(long, env = "SPADEWORK_TRAIN_CROP_SIZE", value_name = "PIXELS")]
     pub crop_size: Option<usize>,
-    /// Width over height of pictures
+    /// Width over height of images
     #[arg(long, env = "SPADEWORK_TRAIN_ASPECT_RATIO", value_name = "RATIO")]
     pub aspect_ratio: Option<f64>,
     /// How often the latent grid is doubled: normal (5), more (6) or most (7)
@@ -158,7 +158,7 @@ pub struct ObjectiveArgs {
     /// Weight of the KL divergence of the encoder's posterior
     #[arg(long, env = "SPADEWORK_TRAIN_LAMBDA_KLD", value_name = "WEIGHT")]
     pub lambda_kld: Option<f64>,
-    /// How the KL divergence is reduced: `sum` over a process's part of the batch, as published, or a number of pictures N: the
+    /// How the KL divergence is reduced: `sum` over a process's part of the batch, as published, or a number of images N: the
     /// mean over groups of N of a group's sum
     #[arg(long, env = "SPADEWORK_TRAIN_KL_REDUCTION", value_name = "sum|N")]
     pub kl_reduction: Option<String>,
@@ -201,7 +201,7 @@ pub struct OptimizationArgs {
     /// The share of the run after which the rate falls, with --samples
     #[arg(long, env = "SPADEWORK_TRAIN_DECAY_FROM", value_name = "SHARE", default_value_t = 0.6)]
     pub decay_from: f64,
-    /// Pictures of a step, over all processes
+    /// Images of a step, over all processes
     #[arg(long, env = "SPADEWORK_TRAIN_BATCH", value_name = "N", default_value_t = 4)]
     pub batch: usize,
     /// Parts in which a process computes its share of a batch, to save memory; batch norm sees a part at a time

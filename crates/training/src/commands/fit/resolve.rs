@@ -207,7 +207,7 @@ fn resize(architecture: &mut Architecture, args: &NetworkArgs, mistakes: &mut Mi
     architecture.mask = Grid { height: grid.height * cell, width: grid.width * cell };
     architecture.grid = grid;
     mistakes.unless(aspect > 0.0 && architecture.mask == Grid { height: rows, width: crop }, || {
-        format!("pictures of {crop}x{rows} pixels do not divide into cells of {cell}; choose --crop-size and --aspect-ratio so that they do")
+        format!("images of {crop}x{rows} pixels do not divide into cells of {cell}; choose --crop-size and --aspect-ratio so that they do")
     });
 }
 
@@ -223,7 +223,7 @@ fn objective(
         Some(("sum", _)) => KlReduction::Sum,
         Some((_, Ok(groups))) if groups > 0 => KlReduction::Groups(groups),
         Some((text, _)) => {
-            mistakes.0.push(format!("--kl-reduction is `{text}`; give `sum` or a number of pictures"));
+            mistakes.0.push(format!("--kl-reduction is `{text}`; give `sum` or a number of images"));
             return None;
         }
     };
@@ -267,7 +267,7 @@ fn objective(
     }
     let Grid { height, width } = networks.architecture.picture();
     mistakes.unless(objective.low_resolution == 0.0 || (height % 8 == 0 && width % 8 == 0), || {
-        "--lambda-l1 pools pictures by 8, and their sides are no multiples of 8".to_owned()
+        "--lambda-l1 pools images by 8, and their sides are no multiples of 8".to_owned()
     });
     Some(objective)
 }

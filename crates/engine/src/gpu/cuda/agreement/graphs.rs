@@ -29,7 +29,7 @@ fn compare(what: &str, plain: &GpuGenerator, graphs: &GpuGenerator, inputs: &[In
     let (expected, found) = (plain.generate(inputs).unwrap(), graphs.generate(inputs).unwrap());
     for (place, (expected, found)) in expected.iter().zip(&found).enumerate() {
         let differing = expected.iter().zip(found).filter(|(a, b)| a != b).count();
-        assert_eq!(differing, 0, "{what}: bytes that differ in picture {place} of {}", inputs.len());
+        assert_eq!(differing, 0, "{what}: bytes that differ in image {place} of {}", inputs.len());
     }
 }
 
@@ -134,7 +134,7 @@ fn graphs_on_two_threads_do_not_disturb_one_another() {
 
 #[test]
 #[ignore = "needs a CUDA device"]
-fn a_full_device_takes_graphs_away_and_no_picture_changes() {
+fn a_full_device_takes_graphs_away_and_no_image_changes() {
     let (architecture, plain, graphs) = wide(7, Precision::Highest);
     let batches: Vec<Vec<Input>> =
         [16, 5, 1].iter().map(|&size| (0..size).map(|seed| noisy(&architecture, seed)).collect()).collect();
@@ -152,8 +152,8 @@ fn a_full_device_takes_graphs_away_and_no_picture_changes() {
     while !filling.is_empty() {
         for (batch, expected) in batches.iter().zip(&expected) {
             match graphs.generate(batch) {
-                Ok(pictures) => {
-                    assert!(pictures == *expected, "with {} blocks taken", filling.len());
+                Ok(images) => {
+                    assert!(images == *expected, "with {} blocks taken", filling.len());
                     made += 1;
                 }
                 Err(error) => assert!(error.is_out_of_memory() && !error.is_device_lost(), "{error:?}"),
