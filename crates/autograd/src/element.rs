@@ -3,14 +3,16 @@
 use std::sync::LazyLock;
 
 use candle_core::WithDType;
-use spadework_kernels::cpu::{self, Instructions, Isa, OUTER_ROWS, Panel, Store, add_outer, multiply_panel};
+use spadework_kernels::cpu::{
+    self, Instructions, Isa, OUTER_ROWS, Panel, StoreMode, add_outer, multiply_panel,
+};
 
 /// The best instruction set of this processor.
 static ISA: LazyLock<Isa> = LazyLock::new(|| Instructions::choose(None).isa);
 
 /// Rows of A: row r is the concatenation of `values[starts[r] + piece..][..length]` over the pieces.
 #[derive(Clone, Copy)]
-pub(super) struct Rows<'a, T> {
+pub(super) struct MapRows<'a, T> {
     pub(super) values: &'a [T],
     pub(super) starts: &'a [usize],
     pub(super) pieces: &'a [usize],
@@ -22,7 +24,7 @@ pub(super) struct Columns<'a, T> {
     pub(super) values: &'a mut [T],
     pub(super) width: usize,
     pub(super) stride: usize,
-    pub(super) store: Store,
+    pub(super) store: StoreMode,
 }
 
 /// Cells of two matrices, in runs: see [`cpu::Outer`].
@@ -38,15 +40,15 @@ pub(super) struct Outer<'a, T> {
 /// f32, by the kernels for processors, and f64, by plain loops: what derivatives are checked in.
 pub(super) trait Element: WithDType {
     /// `out[r] = rows[r] · panel` (or `+=`).
-    fn multiply(rows: Rows<'_, Self>, panel: &[Self], out: Columns<'_, Self>);
+    fn multiply(rows: MapRows<'_, Self>, panel: &[Self], out: Columns<'_, Self>);
 
     /// `tile[i][c] += Σ A[cell][i] · B[cell][c]` for [`OUTER_ROWS`] rows.
     fn add_outer(outer: Outer<'_, Self>, tile: &mut [Self]);
 }
 
 impl Element for f32 {
-    fn multiply(rows: Rows<'_, Self>, panel: &[Self], out: Columns<'_, Self>) {
-        let Rows { values, starts, pieces, length } = rows;
+    fn multiply(rows: MapRows<'_, Self>, panel: &[Self], out: Columns<'_, Self>) {
+        let MapRows { values, starts, pieces, length } = rows;
         let Columns { values: sums, width, stride, store } = out;
         let rows = cpu::Rows { values, starts, pieces, length };
         multiply_panel(*ISA, rows, Panel { values: panel }, width, store, sums, stride);
@@ -59,10 +61,10 @@ impl Element for f32 {
 }
 
 impl Element for f64 {
-    fn multiply(rows: Rows<'_, Self>, panel: &[Self], out: Columns<'_, Self>) {
+    fn multiply(rows: MapRows<'_, Self>, panel: &[Self], out: Columns<'_, Self>) {
         for (r, &start) in rows.starts.iter().enumerate() {
             let sums = &mut out.values[r * out.stride..][..out.width];
-            if out.store == Store::Replace {
+            if out.store == StoreMode::Replace {
                 sums.fill(0.0);
             }
             let row = rows.pieces.iter().flat_map(|piece| &rows.values[start + piece..][..rows.length]);

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
-use spadework_kernels::cpu::{BLOCK, NARROW, Store};
+use spadework_kernels::cpu::{BLOCK, NARROW, StoreMode};
 
-use super::element::{Columns, Element, Rows};
+use super::element::{Columns, Element, MapRows};
 
 /// Rows of each group that are packed together.
 const AT_ONCE: usize = 16;
@@ -75,7 +75,7 @@ impl<T: Element> Panels<T> {
     }
 
     /// `out[r][..n] = rows[r] · self`, with `stride` elements from one row of `out` to the next.
-    pub(super) fn multiply(&self, rows: Rows<'_, T>, store: Store, out: &mut [T], stride: usize) {
+    pub(super) fn multiply(&self, rows: MapRows<'_, T>, store: StoreMode, out: &mut [T], stride: usize) {
         let mut tail = Vec::new();
         for (index, panel) in self.values.chunks_exact((self.depth * self.width).max(1)).enumerate() {
             let start = index * self.width;
@@ -85,35 +85,42 @@ impl<T: Element> Panels<T> {
                 continue;
             }
             tail.resize(rows.starts.len() * self.width, T::zero());
-            self.multiply_panel(rows, panel, Store::Replace, &mut tail, self.width);
+            self.multiply_panel(rows, panel, StoreMode::Replace, &mut tail, self.width);
             for (r, sums) in tail.chunks_exact(self.width).enumerate() {
                 let out = &mut out[r * stride + start..][..columns];
                 match store {
-                    Store::Replace => out.copy_from_slice(&sums[..columns]),
-                    Store::Add => out.iter_mut().zip(sums).for_each(|(out, sum)| *out += *sum),
+                    StoreMode::Replace => out.copy_from_slice(&sums[..columns]),
+                    StoreMode::Add => out.iter_mut().zip(sums).for_each(|(out, sum)| *out += *sum),
                 }
             }
         }
     }
 
-    fn multiply_panel(&self, rows: Rows<'_, T>, panel: &[T], store: Store, out: &mut [T], stride: usize) {
+    fn multiply_panel(
+        &self,
+        rows: MapRows<'_, T>,
+        panel: &[T],
+        store: StoreMode,
+        out: &mut [T],
+        stride: usize,
+    ) {
         let at_once = (DEPTH / rows.length.max(1)).max(1);
         for (index, pieces) in rows.pieces.chunks(at_once).enumerate() {
             let start = index * at_once * rows.length * self.width;
             let part = &panel[start..start + pieces.len() * rows.length * self.width];
-            let store = if index == 0 { store } else { Store::Add };
+            let store = if index == 0 { store } else { StoreMode::Add };
             let columns = Columns { values: &mut *out, width: self.width, stride, store };
-            T::multiply(Rows { pieces, ..rows }, part, columns);
+            T::multiply(MapRows { pieces, ..rows }, part, columns);
         }
     }
 }
 
 /// `a · b` for all rows of `a`, each as long as `b` is deep.
-pub(super) fn multiply_rows<T: Element>(a: &[T], b: &Panels<T>, store: Store, out: &mut [T]) {
+pub(super) fn multiply_rows<T: Element>(a: &[T], b: &Panels<T>, store: StoreMode, out: &mut [T]) {
     const ROWS: usize = 240;
     let (depth, columns) = (b.depth, b.columns);
     out.par_chunks_mut(ROWS * columns).zip(a.par_chunks(ROWS * depth)).for_each(|(out, a)| {
         let starts: Vec<usize> = (0..a.len() / depth).map(|row| row * depth).collect();
-        b.multiply(Rows { values: a, starts: &starts, pieces: &[0], length: depth }, store, out, columns);
+        b.multiply(MapRows { values: a, starts: &starts, pieces: &[0], length: depth }, store, out, columns);
     });
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 use spadework_engine::plan::NO_PATCH;
-use spadework_kernels::cpu::Store;
+use spadework_kernels::cpu::StoreMode;
 
 use super::{
     conv::{ConvGeometry, outer_sums, sum_columns},
@@ -196,7 +196,7 @@ impl Table {
             let matrix =
                 Matrix { values: weight, groups: &[tap], rows: width, row: *area, column: width * area };
             let panels = Panels::new(columns, matrix);
-            multiply_rows(hidden, &panels, Store::Replace, &mut products);
+            multiply_rows(hidden, &panels, StoreMode::Replace, &mut products);
             let rows = table.par_chunks_mut(columns).zip(taps.par_chunks(*area));
             rows.with_min_len(32).for_each(|(row, taps)| {
                 let patch = taps[tap];
@@ -235,7 +235,7 @@ impl Table {
             let matrix =
                 Matrix { values: weight, groups: &[tap], rows: columns, row: width * area, column: area };
             let panels = Panels::new(width, matrix);
-            multiply_rows(&sums, &panels, Store::Add, &mut dh);
+            multiply_rows(&sums, &panels, StoreMode::Add, &mut dh);
             let products = outer_sums(&ConvGeometry::product(patches, width, columns), hidden, &sums); // (2C, hidden)
             dw.par_chunks_mut(area)
                 .zip(&products)

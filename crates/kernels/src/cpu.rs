@@ -8,8 +8,8 @@ mod self_check;
 
 pub use buffer::Buffer;
 pub use gemm::{
-    Bf16, Element, OUTER_ROWS, Outer, PackedMatrix, Pair, Panel, Rows, Store, add_outer, bf16_remainder,
-    elements, multiply, multiply_panel, prefetch,
+    Bf16, Bf16Pair, Element, OUTER_ROWS, Outer, PackedMatrix, Panel, Rows, StoreMode, add_outer,
+    bf16_remainder, elements, multiply, multiply_panel, prefetch,
 };
 pub use instruction_set::InstructionSet;
 pub use isa::{BLOCK, Isa, NARROW, mul_add};

@@ -1,9 +1,9 @@
-//! Numbers for tests: they look random and are always the same.
+//! Values for tests: they look random and are always the same.
 
 /// A sequence that its seed decides.
-pub struct Numbers(pub u64);
+pub struct TestNumbers(pub u64);
 
-impl Numbers {
+impl TestNumbers {
     fn step(&mut self) -> u64 {
         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         self.0

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    distributed::{Group, Place},
+    distributed::{Group, RankPlacement},
     outcome::Mistake,
 };
 use spadework_autograd::Backend;
@@ -101,7 +101,7 @@ impl From<DeviceChoice> for String {
 pub fn open(
     device: DeviceChoice,
     precision: Precision,
-    place: &Place,
+    place: &RankPlacement,
     variable: impl Fn(&str) -> Option<String>,
 ) -> anyhow::Result<Backend> {
     let device = match device {
@@ -131,7 +131,7 @@ fn automatic() -> DeviceChoice {
 }
 
 /// The number of this process among those of its machine; where it sees one device alone, that one's.
-fn local_rank(place: &Place, variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<usize> {
+fn local_rank(place: &RankPlacement, variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<usize> {
     match variable("LOCAL_RANK").as_deref().map(str::parse) {
         Some(Ok(rank)) => Ok(rank),
         Some(Err(_)) => Err(Mistake::error("LOCAL_RANK is no number")),
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     fn opened(device: &str, precision: Precision, world: usize, local: Option<&str>) -> Result<(), String> {
-        let place = Place { world, ..Place::alone() };
+        let place = RankPlacement { world, ..RankPlacement::alone() };
         let variable = |name: &str| local.filter(|_| name == "LOCAL_RANK").map(str::to_owned);
         let opened = open(device.parse().unwrap(), precision, &place, variable);
         opened.map(drop).map_err(|error| error.to_string())

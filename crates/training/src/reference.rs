@@ -10,6 +10,6 @@ mod step;
 
 #[cfg(test)]
 pub(crate) use deviation::norm;
-pub use deviation::{Deviation, Kind};
+pub use deviation::{Deviation, DeviationKind};
 pub use options::Options;
 pub use step::ReferenceStep;

@@ -15,7 +15,7 @@ pub struct Variables {
 
 /// The tensors of all networks that are trained.
 #[derive(Clone, Debug, Default)]
-pub struct State {
+pub struct TrainingState {
     /// The generator's.
     pub generator: Variables,
     /// The style encoder's, where there is one.

@@ -9,7 +9,7 @@ use crate::{
     losses,
     networks::{Encoder, Generator, Inputs, Mode, MultiscaleDiscriminator, Networks, Pass, Perceptual},
     objective::Objective,
-    state::{State, Variables},
+    state::{TrainingState, Variables},
 };
 use spadework_autograd::{Backend, Collective, Neighbourhoods};
 
@@ -66,7 +66,7 @@ pub struct DiscriminatorStep {
 /// Networks, objective and state: everything but an optimiser, a clock and random numbers.
 pub struct Trainer {
     /// What the steps move on, and what an optimiser changes.
-    pub state: State,
+    pub state: TrainingState,
     networks: Networks,
     objective: Objective,
     generator: Generator,
@@ -95,7 +95,7 @@ impl Trainer {
     pub fn new(
         networks: Networks,
         objective: Objective,
-        state: State,
+        state: TrainingState,
         perceptual: Option<Perceptual>,
         collective: Option<Arc<dyn Collective>>,
         backend: Backend,

@@ -1,11 +1,11 @@
 //! The forward direction.
 
 use rayon::prelude::*;
-use spadework_kernels::cpu::Store;
+use spadework_kernels::cpu::StoreMode;
 
 use super::{
     super::{
-        element::{Element, Rows},
+        element::{Element, MapRows},
         lanes::{update, vectorized},
         panels::{Matrix, Panels},
     },
@@ -35,8 +35,8 @@ pub(super) fn convolve<T: Element>(
             .map(|cell| (cell / out_width * width + cell % out_width) * geometry.stride * input)
             .collect();
         let pieces: Vec<usize> = (0..kernel).map(|row| row * width * input).collect();
-        let rows = Rows { values: tile, starts: &starts, pieces: &pieces, length: kernel * input };
-        panels.multiply(rows, Store::Replace, out, output);
+        let rows = MapRows { values: tile, starts: &starts, pieces: &pieces, length: kernel * input };
+        panels.multiply(rows, StoreMode::Replace, out, output);
         vectorized!(finish(out, bias, slope));
     });
     out

@@ -1,11 +1,11 @@
 //! The gradient of the input: for each phase of the stride, a conv of the output's gradient with that phase's taps.
 
 use rayon::prelude::*;
-use spadework_kernels::cpu::Store;
+use spadework_kernels::cpu::StoreMode;
 
 use super::{
     super::{
-        element::{Element, Rows},
+        element::{Element, MapRows},
         panels::{Matrix, Panels},
     },
     geometry::{Geometry, row_groups, rows_at_once, split_rows},
@@ -119,7 +119,7 @@ impl<'a> Window<'a> {
             }
         }
         let pieces: Vec<usize> = (0..phase.rows).map(|row| row * self.width * output).collect();
-        let rows = Rows { values: tile, starts: &starts, pieces: &pieces, length: phase.columns * output };
-        phase.panels.multiply(rows, Store::Replace, dx, stride * input);
+        let rows = MapRows { values: tile, starts: &starts, pieces: &pieces, length: phase.columns * output };
+        phase.panels.multiply(rows, StoreMode::Replace, dx, stride * input);
     }
 }

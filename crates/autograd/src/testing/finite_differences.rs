@@ -1,7 +1,7 @@
 //! A function's gradient beside finite differences in f64, and its f32 values beside its f64 values.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use spadework_kernels::testing::Numbers;
+use spadework_kernels::testing::TestNumbers;
 
 /// Error of central differences at this step, relative to the gradient or to 1.
 const DIFFERENCES: f64 = 1e-6;
@@ -10,12 +10,12 @@ const STEP: f64 = 1e-5;
 /// What f32 leaves of an f64 result, relative to its largest value.
 const SINGLE: f64 = 1e-5;
 
-/// Numbers that differ from each other and from zero, f64.
+/// Elements that differ from each other and from zero, f64.
 ///
 /// # Panics
 /// Never: there are as many as the shape has.
 pub fn numbers(shape: &[usize], seed: u64) -> Tensor {
-    let mut numbers = Numbers(seed.wrapping_add(0x9e37_79b9_7f4a_7c15));
+    let mut numbers = TestNumbers(seed.wrapping_add(0x9e37_79b9_7f4a_7c15));
     let values: Vec<f64> = (0..shape.iter().product()).map(|_| numbers.precise()).collect();
     Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
 }

@@ -16,7 +16,7 @@ use super::{
     winograd::Winograd,
 };
 use crate::EngineError;
-use spadework_kernels::cpu::{BLOCK, Buffer, Isa, Pair, bf16_remainder};
+use spadework_kernels::cpu::{BLOCK, Bf16Pair, Buffer, Isa, bf16_remainder};
 
 /// A packed conv.
 #[derive(Debug)]
@@ -29,11 +29,11 @@ pub(super) struct PackedConv {
 #[derive(Debug)]
 enum Products {
     Direct(Direct<f32>),
-    DirectBf16(Direct<Pair>),
+    DirectBf16(Direct<Bf16Pair>),
     /// `x·w` as `high(x)·high(w) + low(x)·high(w) + high(x)·low(w)`.
     ThreeBf16 {
-        high: Direct<Pair>,
-        low: Direct<Pair>,
+        high: Direct<Bf16Pair>,
+        low: Direct<Bf16Pair>,
     },
     Winograd(Winograd),
 }
@@ -78,7 +78,7 @@ impl PackedConv {
         Self { products, bias: padded }
     }
 
-    /// Numbers of working memory that [`run`](Self::run) is best given for a map of `grid`.
+    /// Elements of working memory that [`run`](Self::run) is best given for a map of `grid`.
     pub(super) fn held_len(&self, grid: Grid, threads: usize) -> usize {
         match &self.products {
             Products::Direct(conv) => conv.held_len(grid, 1, threads),

@@ -9,7 +9,9 @@ use super::{
     features::{blocks, cells},
     source::{Source, bordered_row},
 };
-use spadework_kernels::cpu::{BLOCK, Element, PackedMatrix, Rows, Store, bf16_remainder, elements, multiply};
+use spadework_kernels::cpu::{
+    BLOCK, Element, PackedMatrix, Rows, StoreMode, bf16_remainder, elements, multiply,
+};
 
 /// Cells that one task computes: enough to reuse a panel that lies in the first-level cache.
 const CELLS: usize = 256;
@@ -46,7 +48,7 @@ impl<E: Element> Direct<E> {
         Self { instructions, kernel, input_blocks, weights }
     }
 
-    /// Numbers of working memory that [`run`](Self::run) is best given for a map of `grid` and so many inputs.
+    /// Elements of working memory that [`run`](Self::run) is best given for a map of `grid` and so many inputs.
     pub(super) fn held_len(&self, grid: Grid, inputs: usize, threads: usize) -> usize {
         let (line_len, more) = (inputs * self.line_len(grid), self.kernel - 1);
         let rows = (HELD * threads / line_len).saturating_sub(more).clamp(1, grid.height);
@@ -88,11 +90,11 @@ impl<E: Element> Direct<E> {
                 parts.map(move |(part, out)| (block, part * CELLS, out))
             });
             tasks.for_each(|(block, cell, out)| {
-                let mut store = if epilogue.keeps_output() { Store::Add } else { Store::Replace };
+                let mut store = if epilogue.keeps_output() { StoreMode::Add } else { StoreMode::Replace };
                 for (conv, operand) in terms {
                     let input = if *operand == Operand::Number { high } else { low };
                     conv.accumulate(block, cell, (input, lines), grid, store, out);
-                    store = Store::Add;
+                    store = StoreMode::Add;
                 }
                 epilogue.add(block, top * grid.width + cell, out.as_chunks_mut().0);
             });
@@ -133,7 +135,7 @@ impl<E: Element> Direct<E> {
         first: usize,
         (input, lines): (&[E], usize),
         grid: Grid,
-        mut store: Store,
+        mut store: StoreMode,
         out: &mut [f32],
     ) {
         let cell_len = elements::<E>(BLOCK);
@@ -153,7 +155,7 @@ impl<E: Element> Direct<E> {
             let rows = Rows { values, starts: &starts, pieces: &pieces, length: self.kernel * cell_len };
             let panel = panel.rows(index * depth..end * depth);
             multiply(self.instructions, rows, panel, store, out, BLOCK);
-            store = Store::Add;
+            store = StoreMode::Add;
         }
     }
 }

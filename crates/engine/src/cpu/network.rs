@@ -140,7 +140,7 @@ fn sizes(
     }
 }
 
-/// Numbers in `channels` channels of `grid`.
+/// Elements in `channels` channels of `grid`.
 fn padded(channels: usize, grid: Grid) -> usize {
     blocks(channels) * cells(grid) * BLOCK
 }

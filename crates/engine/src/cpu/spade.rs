@@ -33,7 +33,7 @@ use crate::{
     predictor::Predictor,
 };
 use spadework_kernels::cpu::{
-    BLOCK, Buffer, Element, Isa, PackedMatrix, Pair, Rows, Store, elements, multiply,
+    BLOCK, Bf16Pair, Buffer, Element, Isa, PackedMatrix, Rows, StoreMode, elements, multiply,
 };
 
 /// A tile's rows in one block.
@@ -54,7 +54,7 @@ pub(super) struct Spade {
 #[derive(Debug)]
 enum Second {
     F32(TapProducts<f32>),
-    Bf16(TapProducts<Pair>),
+    Bf16(TapProducts<Bf16Pair>),
     /// `[block][scale | beta][32]` output channels, tiles of cells at a time.
     Tiles {
         conv: SeparateTiles,
@@ -335,7 +335,14 @@ impl<E: Element> TapProducts<E> {
         for (tap, products) in products.chunks_exact_mut(starts.len() * ROW).enumerate() {
             for half in 0..2 {
                 let panel = self.weights.panel((block * self.taps + tap) * 2 + half);
-                multiply(self.instructions, rows, panel, Store::Replace, &mut products[half * BLOCK..], ROW);
+                multiply(
+                    self.instructions,
+                    rows,
+                    panel,
+                    StoreMode::Replace,
+                    &mut products[half * BLOCK..],
+                    ROW,
+                );
             }
         }
     }
@@ -381,7 +388,7 @@ mod tests {
     use crate::{
         cpu::{row_cache::RowCache, tiles::Tiles},
         plan::{codes::CodeMap, level::Level},
-        testing::fixtures::{Numbers, small, weights},
+        testing::fixtures::{TestNumbers, small, weights},
     };
     use spadework_kernels::cpu::Instructions;
 
@@ -391,7 +398,7 @@ mod tests {
     fn table(architecture: &Architecture, level: &Level, in_tiles: bool, mean: f64) -> (Vec<f32>, Vec<u32>) {
         let tensors = weights(architecture, 5);
         let part = Prefixed::root(&tensors).part("head_0").part("norm_0").part("mlp_shared.0");
-        let mut numbers = Numbers(7);
+        let mut numbers = TestNumbers(7);
         let size = CHANNELS * architecture.hidden * KERNEL * KERNEL;
         let predictor = Weights {
             hidden: Arc::new(first_conv(architecture)(&part).unwrap()),

@@ -1,6 +1,6 @@
 //! Where each layer's modulation table is, and how large it may grow.
 
-use spadework_kernels::cpu::{BLOCK, Buffer, Pair};
+use spadework_kernels::cpu::{BLOCK, Bf16Pair, Buffer};
 use spadework_model::{Architecture, Grid};
 
 use super::{policy::Policy, scratch::Scratch, tiles};
@@ -63,7 +63,7 @@ pub(super) struct TableIndex {
 pub(super) struct TableMemory {
     /// Hidden vectors of patches, in f32 or in bf16.
     pub(super) hidden: Buffer<f32>,
-    pub(super) hidden_bf16: Buffer<Pair>,
+    pub(super) hidden_bf16: Buffer<Bf16Pair>,
     /// What tiles read of them, transformed.
     pub(super) transformed: Buffer<f32>,
     /// Each thread's products.

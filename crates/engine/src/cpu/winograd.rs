@@ -23,13 +23,13 @@ use spadework_kernels::cpu::{BLOCK, Isa};
 pub(super) use tile::Tile;
 use transforms::{InputRow, OutputRow};
 
-/// Numbers between one place of all tiles and the next, beyond their own: so they do not share a cache set.
+/// Elements between one place of all tiles and the next, beyond their own: so they do not share a cache set.
 const SKEW: usize = 16;
 
 /// Tiles that one task multiplies: weights are read and transformed once for all of them.
 const GROUP: usize = 128;
 
-/// Numbers of transformed input that are held at once for each thread, so that they stay in the last-level cache.
+/// Elements of transformed input that are held at once for each thread, so that they stay in the last-level cache.
 const HELD: usize = 512 << 10;
 
 /// A packed 3×3 conv.
@@ -48,7 +48,7 @@ impl Winograd {
         Self { isa, tile, input_blocks: blocks(channels.0), kernels }
     }
 
-    /// Numbers of working memory that [`run`](Self::run) is best given for a map of `grid`.
+    /// Elements of working memory that [`run`](Self::run) is best given for a map of `grid`.
     pub(super) fn held_len(&self, grid: Grid, threads: usize) -> usize {
         let groups = Groups::new(self, grid);
         groups.input_len * (HELD * threads / groups.input_len).clamp(1, groups.count)
@@ -163,7 +163,7 @@ struct Groups {
     /// Cells of output in a group.
     cells: usize,
     layout: Layout,
-    /// Numbers of transformed input, a block after the other.
+    /// Elements of transformed input, a block after the other.
     input_len: usize,
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Parts {
     pub(super) scratch: Scratch,
 }
 
-/// Numbers that each part of a workspace holds.
+/// Elements that each part of a workspace holds.
 pub(super) struct WorkspaceSizes {
     /// The widest feature map between blocks.
     pub(super) map: usize,

@@ -7,7 +7,7 @@ use crate::{
     Input,
     gpu::{CandleOperators, ConvWeights, GpuGenerator, Lookup, Operators, Target, ToImage},
     reference::PlainGenerator,
-    testing::fixtures::{Numbers, architectures, difference, input, weights},
+    testing::fixtures::{TestNumbers, architectures, difference, input, weights},
 };
 use spadework_kernels::device::{
     Download, Event,
@@ -90,13 +90,13 @@ impl Operators for Emulated {
 
 /// A tensor of made-up numbers in `dtype`.
 fn made_up(seed: u64, shape: &[usize], dtype: DType) -> Tensor {
-    let values = Numbers(seed).take(shape.iter().product());
+    let values = TestNumbers(seed).take(shape.iter().product());
     Tensor::from_vec(values, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
 }
 
 /// Made-up whole numbers below `bound`.
 fn indices(seed: u64, shape: &[usize], bound: usize) -> Tensor {
-    let mut numbers = Numbers(seed);
+    let mut numbers = TestNumbers(seed);
     let values: Vec<u32> = (0..shape.iter().product()).map(|_| numbers.below(bound) as u32).collect();
     Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
 }

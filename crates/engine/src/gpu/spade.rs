@@ -93,7 +93,7 @@ impl Spade {
         Ok(memory)
     }
 
-    /// Numbers in a row of its table, 2·C.
+    /// Elements in a row of its table, 2·C.
     pub(super) fn columns(&self) -> usize {
         self.second.dims()[1]
     }

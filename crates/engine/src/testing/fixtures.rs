@@ -7,13 +7,13 @@ use candle_core::{Device, Result, Tensor};
 use spadework_imaging::{InstanceMap, LabelMap};
 use spadework_model::{Architecture, Generator, Grid, Modulation, Norm, Parameters, Tensors, Upsampling};
 
-pub(crate) use spadework_kernels::testing::Numbers;
+pub(crate) use spadework_kernels::testing::TestNumbers;
 
 use crate::{Input, Planner};
 
 /// Makes up every parameter that is asked for, scaled so that activations keep their size.
 struct MadeUp {
-    numbers: RefCell<Numbers>,
+    numbers: RefCell<TestNumbers>,
     tensors: RefCell<Tensors>,
 }
 
@@ -36,13 +36,13 @@ impl Parameters for MadeUp {
 }
 
 pub(crate) fn weights(architecture: &Architecture, seed: u64) -> Tensors {
-    let made_up = MadeUp { numbers: RefCell::new(Numbers(seed)), tensors: RefCell::default() };
+    let made_up = MadeUp { numbers: RefCell::new(TestNumbers(seed)), tensors: RefCell::default() };
     Generator::new(&made_up, architecture).unwrap();
     made_up.tensors.into_inner()
 }
 
 pub(crate) fn input(architecture: &Architecture, seed: u64) -> Input {
-    let mut numbers = Numbers(seed);
+    let mut numbers = TestNumbers(seed);
     let Grid { height, width } = architecture.mask;
     // A few rectangles on a background: large areas, straight and ragged borders.
     let mut ids = vec![0; height * width];
@@ -61,13 +61,18 @@ pub(crate) fn input(architecture: &Architecture, seed: u64) -> Input {
 
 /// An input of a mask in which hardly any neighbourhood comes twice.
 pub(crate) fn noisy(architecture: &Architecture, seed: u64) -> Input {
-    let mut numbers = Numbers(seed);
+    let mut numbers = TestNumbers(seed);
     let cells = architecture.mask.height * architecture.mask.width;
     let ids = (0..cells).map(|_| numbers.below(architecture.label_planes()) as u8).collect();
     planned(architecture, numbers, ids, vec![0; cells])
 }
 
-fn planned(architecture: &Architecture, mut numbers: Numbers, ids: Vec<u8>, instances: Vec<u32>) -> Input {
+fn planned(
+    architecture: &Architecture,
+    mut numbers: TestNumbers,
+    ids: Vec<u8>,
+    instances: Vec<u32>,
+) -> Input {
     let Grid { height, width } = architecture.mask;
     let labels = LabelMap::new(width, height, ids, architecture.label_planes()).unwrap();
     let instances = InstanceMap::new(width, height, instances).unwrap();

@@ -13,7 +13,7 @@ mod outer;
 mod panels;
 
 pub use bf16::Bf16;
-pub use element::{Element, Pair, bf16_remainder, elements};
+pub use element::{Bf16Pair, Element, bf16_remainder, elements};
 pub use micro::prefetch;
 pub use outer::{OUTER_ROWS, Outer, add_outer};
 pub use panels::{PackedMatrix, Panel};
@@ -22,7 +22,7 @@ use super::isa::{BLOCK, NARROW};
 
 /// What every element can do and only this module may call.
 mod sealed {
-    use super::micro::Job;
+    use super::micro::PanelJob;
 
     /// An element whose rows a kernel multiplies by a panel.
     pub trait Multiply: Sized {
@@ -32,8 +32,8 @@ mod sealed {
         /// [`multiply`](super::multiply), whose bounds have been checked.
         ///
         /// # Safety
-        /// As for [`Job`].
-        unsafe fn multiply(kernel: Self::Kernel, job: Job<'_, Self>);
+        /// As for [`PanelJob`].
+        unsafe fn multiply(kernel: Self::Kernel, job: PanelJob<'_, Self>);
     }
 }
 
@@ -73,7 +73,7 @@ fn rows_fit(rows: usize, stride: usize, width: usize, len: usize) -> bool {
 
 /// What happens to the sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Store {
+pub enum StoreMode {
     /// They replace what is there.
     Replace,
     /// They are added to what is there.
@@ -88,7 +88,7 @@ pub fn multiply<E: Element>(
     kernel: E::Kernel,
     rows: Rows<'_, E>,
     panel: Panel<'_, E>,
-    store: Store,
+    store: StoreMode,
     out: &mut [f32],
     stride: usize,
 ) {
@@ -104,7 +104,7 @@ pub fn multiply_panel<E: Element>(
     rows: Rows<'_, E>,
     panel: Panel<'_, E>,
     width: usize,
-    store: Store,
+    store: StoreMode,
     out: &mut [f32],
     stride: usize,
 ) {
@@ -116,7 +116,7 @@ pub fn multiply_panel<E: Element>(
     assert!(rows_fit(rows.starts.len(), stride, width, out.len()), "the result does not fit");
     let elements = rows.pieces.len().checked_mul(rows.length).and_then(|depth| depth.checked_mul(width));
     assert_eq!(elements, Some(panel.values.len()), "rows and panel differ in depth");
-    let job = micro::Job {
+    let job = micro::PanelJob {
         values: rows.values.as_ptr(),
         starts: rows.starts,
         pieces: rows.pieces,
@@ -125,7 +125,7 @@ pub fn multiply_panel<E: Element>(
         width,
         out: out.as_mut_ptr(),
         stride,
-        add: store == Store::Add,
+        add: store == StoreMode::Add,
     };
     // SAFETY: the assertions above are the job's conditions.
     unsafe { E::multiply(kernel, job) }
@@ -135,7 +135,7 @@ pub fn multiply_panel<E: Element>(
 pub(super) fn multiply_naive<E: Element>(
     rows: Rows<'_, E>,
     panel: Panel<'_, E>,
-    store: Store,
+    store: StoreMode,
     out: &mut [f32],
     stride: usize,
 ) {
@@ -148,7 +148,7 @@ pub(super) fn multiply_naive<E: Element>(
                 })
                 .sum();
             let cell = &mut out[r * stride + c];
-            *cell = if store == Store::Add { *cell + sum as f32 } else { sum as f32 };
+            *cell = if store == StoreMode::Add { *cell + sum as f32 } else { sum as f32 };
         }
     }
 }
@@ -157,11 +157,11 @@ pub(super) fn multiply_naive<E: Element>(
 mod tests {
     use super::*;
     use crate::cpu::isa::Isa;
-    use crate::testing::Numbers;
+    use crate::testing::TestNumbers;
     use proptest::prelude::*;
 
     fn values(seed: u64, len: usize) -> Vec<f32> {
-        Numbers(seed).take(len)
+        TestNumbers(seed).take(len)
     }
 
     fn matrix<E: Element>(seed: u64, len: usize) -> Vec<E> {
@@ -200,7 +200,7 @@ mod tests {
         kernel: E::Kernel,
         shape: Shape,
         seed: u64,
-        store: Store,
+        store: StoreMode,
     ) -> Result<(), TestCaseError> {
         let Shape { rows: m, length, columns: n, .. } = shape;
         let k = length * shape.pieces;
@@ -234,11 +234,11 @@ mod tests {
         let matrix = PackedMatrix::<E>::new(k * E::NUMBERS, BLOCK, |k, column| b[k * BLOCK + column]);
         let rows = Rows { values: &a[..], starts: &starts, pieces: &[0], length: k };
         let mut together = vec![0.0; m * BLOCK];
-        multiply(kernel, rows, matrix.panel(0), Store::Replace, &mut together, BLOCK);
+        multiply(kernel, rows, matrix.panel(0), StoreMode::Replace, &mut together, BLOCK);
         for (row, start) in starts.iter().enumerate() {
             let mut alone = [0.0; BLOCK];
             let rows = Rows { starts: &[*start], ..rows };
-            multiply(kernel, rows, matrix.panel(0), Store::Replace, &mut alone, BLOCK);
+            multiply(kernel, rows, matrix.panel(0), StoreMode::Replace, &mut alone, BLOCK);
             prop_assert_eq!(&alone[..], &together[row * BLOCK..][..BLOCK]);
         }
         Ok(())
@@ -251,7 +251,7 @@ mod tests {
             let rows = Rows { values: &values[..], starts, pieces, length };
             let multiply = || {
                 let mut out = [0.0; 2 * BLOCK];
-                multiply(Isa::Portable, rows, Panel { values: &panel }, Store::Replace, &mut out, stride);
+                multiply(Isa::Portable, rows, Panel { values: &panel }, StoreMode::Replace, &mut out, stride);
             };
             std::panic::catch_unwind(multiply).is_err()
         };
@@ -268,13 +268,13 @@ mod tests {
         fn every_instruction_set_multiplies_like_the_naive_loop(
             (shape, lines) in (shape(false), shape(true)),
             seed in any::<u64>(),
-            store in prop::sample::select(vec![Store::Replace, Store::Add]),
+            store in prop::sample::select(vec![StoreMode::Replace, StoreMode::Add]),
         ) {
             for isa in Isa::available() {
                 multiplies_like_the_naive_loop::<f32>(isa, shape, seed, store)?;
             }
             for kernel in Bf16::available() {
-                multiplies_like_the_naive_loop::<Pair>(kernel, lines, seed, store)?;
+                multiplies_like_the_naive_loop::<Bf16Pair>(kernel, lines, seed, store)?;
             }
         }
 
@@ -287,8 +287,8 @@ mod tests {
             let rows = Rows { values: &a[..], starts: &starts, pieces: &[0], length: k };
             for isa in Isa::available() {
                 let (mut all, mut some) = (vec![0.0; m * BLOCK], vec![0.0; m * NARROW]);
-                multiply(isa, rows, Panel { values: &wide }, Store::Replace, &mut all, BLOCK);
-                multiply_panel(isa, rows, Panel { values: &narrow }, NARROW, Store::Replace, &mut some, NARROW);
+                multiply(isa, rows, Panel { values: &wide }, StoreMode::Replace, &mut all, BLOCK);
+                multiply_panel(isa, rows, Panel { values: &narrow }, NARROW, StoreMode::Replace, &mut some, NARROW);
                 for (all, some) in all.chunks_exact(BLOCK).zip(some.chunks_exact(NARROW)) {
                     prop_assert_eq!(&all[..NARROW], some);
                 }
@@ -301,13 +301,13 @@ mod tests {
                 a_row_stands_alone::<f32>(isa, m, seed)?;
             }
             for kernel in Bf16::available() {
-                a_row_stands_alone::<Pair>(kernel, m, seed)?;
+                a_row_stands_alone::<Bf16Pair>(kernel, m, seed)?;
             }
         }
 
         #[test]
         fn a_number_and_its_remainder_are_nearly_the_number(number in -1e6f32..1e6) {
-            let [high, low] = Pair::new(number, bf16_remainder(number)).numbers();
+            let [high, low] = Bf16Pair::new(number, bf16_remainder(number)).numbers();
             prop_assert!((high - number).abs() <= number.abs() / 256.0);
             prop_assert!((high + low - number).abs() <= number.abs() / 65536.0);
         }

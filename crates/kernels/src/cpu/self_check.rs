@@ -1,7 +1,7 @@
 //! Chooses the kernels to use: the best that the processor has, that are allowed, and that agree with the plain loop.
 
 use super::{
-    gemm::{Bf16, Element, PackedMatrix, Pair, Rows, Store, multiply, multiply_naive},
+    gemm::{Bf16, Bf16Pair, Element, PackedMatrix, Rows, StoreMode, multiply, multiply_naive},
     instruction_set::InstructionSet,
     isa::{BLOCK, Isa},
 };
@@ -39,7 +39,7 @@ impl Instructions {
         let bf16 = Bf16::available()
             .into_iter()
             .filter(|kernel| allowed(kernel.set()) && (kernel.is_default() || limit == Some(kernel.set())))
-            .find(|&kernel| trusted(kernel.set(), agrees::<Pair>(kernel)));
+            .find(|&kernel| trusted(kernel.set(), agrees::<Bf16Pair>(kernel)));
         if isa.is_portable() && limit != Some(InstructionSet::Portable) {
             warnings.push(
                 "this processor has no vector instructions that kernels are written for (AVX2 with FMA, or NEON): an image \
@@ -63,7 +63,7 @@ fn agrees<E: Element>(kernel: E::Kernel) -> bool {
     // A stretch of even spacing, then another after a jump, then an odd rest.
     let starts: Vec<usize> = (0..ROWS).map(|r| r * LENGTH + if r > 40 { 5 } else { 0 }).collect();
     let rows = Rows { values: &values[..], starts: &starts, pieces: &[0, LENGTH / 2], length: LENGTH };
-    [Store::Replace, Store::Add].into_iter().all(|store| {
+    [StoreMode::Replace, StoreMode::Add].into_iter().all(|store| {
         let mut got = vec![1.0; ROWS * BLOCK];
         let mut wanted = got.clone();
         multiply(kernel, rows, matrix.panel(0), store, &mut got, BLOCK);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     compute::{self, DeviceArgs},
-    distributed::Place,
+    distributed::RankPlacement,
     networks::{Initialisation, Networks, initialise},
     objective::Objective,
     outcome::Mistake,
@@ -57,7 +57,8 @@ pub(super) fn run(args: &BenchArgs) -> Result<()> {
         .map_err(|error| Mistake::error(format!("{}: {error}", args.run.display())))?;
     let tensors = candle_core::safetensors::load(&args.batch, &Device::Cpu)
         .map_err(|error| Mistake::error(format!("read {}: {error}", args.batch.display())))?;
-    let backend = compute::open(args.device.device, args.device.precision, &Place::alone(), |_| None)?;
+    let backend =
+        compute::open(args.device.device, args.device.precision, &RankPlacement::alone(), |_| None)?;
     let (batch, draws) = read_batch(&tensors, backend.device())?;
     let state = initialise(&run.networks, Initialisation::Default, 0, backend.device())?;
     let mut trainer = Trainer::new(run.networks, run.objective, state, None, None, backend)?;

@@ -14,10 +14,10 @@ use signal_hook::{
 
 use crate::{
     compute,
-    data::Source,
-    distributed::{Group, Place, place_from_environment},
+    data::SampleSource,
+    distributed::{Group, RankPlacement, place_from_environment},
     outcome::Mistake,
-    run::{Ending, RunConfig, RunFolder, Start, Stored, begin_from, build, checkpoints, shown},
+    run::{Ending, RunConfig, RunFolder, RunStart, Stored, begin_from, build, checkpoints, shown},
 };
 use spadework_autograd::Backend;
 
@@ -25,10 +25,10 @@ use spadework_autograd::Backend;
 const INTERRUPTED: i32 = 130;
 
 /// What is to be run.
-pub(super) struct Job {
+pub(super) struct TrainingJob {
     pub(super) config: RunConfig,
-    pub(super) source: Arc<dyn Source>,
-    pub(super) place: Place,
+    pub(super) source: Arc<dyn SampleSource>,
+    pub(super) place: RankPlacement,
     pub(super) backend: Backend,
     pub(super) patience: std::time::Duration,
     /// How the process ends when it was told to stop before all steps were done.
@@ -40,13 +40,13 @@ pub(super) struct Job {
 }
 
 /// This process's place among the others of its run.
-pub(super) fn place() -> anyhow::Result<Place> {
+pub(super) fn place() -> anyhow::Result<RankPlacement> {
     place_from_environment(|name| std::env::var(name).ok())
         .map_err(|mistakes| Mistake::error(mistakes.join("\n")))
 }
 
 /// What the run is computed on, opened before anything is written.
-pub(super) fn open_device(config: &RunConfig, place: &Place) -> anyhow::Result<Backend> {
+pub(super) fn open_device(config: &RunConfig, place: &RankPlacement) -> anyhow::Result<Backend> {
     let compute = &config.compute;
     compute::open(compute.device, compute.precision, place, |name| std::env::var(name).ok())
 }
@@ -61,7 +61,7 @@ pub(super) fn newest(folder: &Path, config: &RunConfig) -> anyhow::Result<Option
 }
 
 /// Runs `job`, whose files are in `folder`.
-pub(super) fn drive(job: Job, folder: &Path) -> anyhow::Result<ExitCode> {
+pub(super) fn drive(job: TrainingJob, folder: &Path) -> anyhow::Result<ExitCode> {
     let stop = stop_on_signals()?;
     let from = job.stored.as_ref().map_or(0, |stored| stored.position.step);
     if from >= job.config.total_steps() {
@@ -77,9 +77,9 @@ pub(super) fn drive(job: Job, folder: &Path) -> anyhow::Result<ExitCode> {
     if let Some(model) = job.config.warm_start.as_ref().filter(|_| job.stored.is_none()) {
         begin_from(model, &learner.state)?;
     }
-    let Job { config, source, backend, stored, stopped, folder: held, .. } = job;
+    let TrainingJob { config, source, backend, stored, stopped, folder: held, .. } = job;
     let shown = if held.is_some() { shown(&*source)? } else { Vec::new() };
-    let start = Start { config, learner, backend, source, shown, group, stored, folder: held };
+    let start = RunStart { config, learner, backend, source, shown, group, stored, folder: held };
     let mut training = start.training()?;
     let leads = training.group.leads();
     let ending = training.run(&stop);
@@ -103,7 +103,7 @@ pub(super) fn drive(job: Job, folder: &Path) -> anyhow::Result<ExitCode> {
 }
 
 /// The others, and their devices where this process has one.
-fn meet(job: &Job) -> anyhow::Result<Group> {
+fn meet(job: &TrainingJob) -> anyhow::Result<Group> {
     let backend = &job.backend;
     let group = Group::meet(&job.place, job.config.fingerprint()?, job.patience)?;
     compute::agree(&group, backend)?;

@@ -14,10 +14,10 @@ use spadework_engine::{Device, Settings};
 use spadework_imaging::{RgbImage, encode_jpeg, encode_png};
 
 use crate::{
-    data::{DataArgs, Source},
+    data::{DataArgs, SampleSource},
     evaluate::{
-        BATCH, Features, HeldOut, Measures, ModelReport, Painter, Paintings, Report, Segmenter, SetReport,
-        Yardstick, colored, contact_sheet,
+        BATCH, EvaluationPainter, EvaluationReport, Features, HeldOut, Measures, ModelEvaluation, Paintings,
+        Segmenter, SetReport, Yardstick, colored, contact_sheet,
     },
     outcome::Mistake,
 };
@@ -99,7 +99,7 @@ impl EvaluateArgs {
             write(path, &contact_sheet(&rows)?)?;
         }
         let segmenter_pairs = BATCH as u64 * self.segmenter_steps;
-        let report = Report { segmenter_parameters: segmenter.parameters(), segmenter_pairs, sets };
+        let report = EvaluationReport { segmenter_parameters: segmenter.parameters(), segmenter_pairs, sets };
         if self.json {
             println!("{}", serde_json::to_string_pretty(&report)?);
         } else {
@@ -114,9 +114,9 @@ impl EvaluateArgs {
     }
 
     /// The models, which must take the same masks.
-    fn load(&self) -> anyhow::Result<Vec<Painter>> {
+    fn load(&self) -> anyhow::Result<Vec<EvaluationPainter>> {
         let settings = Settings { device: Device::best(), precision: None, ..Settings::default() };
-        let painters = self.models.iter().map(|directory| Painter::load(directory, settings));
+        let painters = self.models.iter().map(|directory| EvaluationPainter::load(directory, settings));
         let painters = painters.collect::<anyhow::Result<Vec<_>>>()?;
         for pair in painters.windows(2) {
             let [one, other] = [&pair[0].config.architecture, &pair[1].config.architecture];
@@ -130,7 +130,7 @@ impl EvaluateArgs {
         Ok(painters)
     }
 
-    fn segmenter(&self, training: &Arc<dyn Source>, classes: usize) -> anyhow::Result<Segmenter> {
+    fn segmenter(&self, training: &Arc<dyn SampleSource>, classes: usize) -> anyhow::Result<Segmenter> {
         let bar = ProgressBar::new(self.segmenter_steps).with_message("training the segmenter");
         let step = |_, _| bar.inc(1);
         let segmenter = Segmenter::train(training, classes, self.segmenter_steps, self.seed, step);
@@ -142,7 +142,7 @@ impl EvaluateArgs {
         &self,
         masks: &str,
         held_out: &[HeldOut],
-        painters: &[Painter],
+        painters: &[EvaluationPainter],
         painted: &[Paintings],
     ) -> anyhow::Result<()> {
         let Some(folder) = &self.images else { return Ok(()) };
@@ -193,17 +193,17 @@ fn sheet_rows(
 
 /// One model's images and numbers.
 fn measure(
-    painter: &mut Painter,
+    painter: &mut EvaluationPainter,
     held_out: &[HeldOut],
     yardstick: &Yardstick<'_>,
     real: &Measures,
-) -> anyhow::Result<(ModelReport, Paintings)> {
+) -> anyhow::Result<(ModelEvaluation, Paintings)> {
     let bar = ProgressBar::new(2 * held_out.len() as u64);
     let paintings = Paintings::of(painter, held_out, |one| &one.sample.labels, || bar.inc(1))?;
     let control = Paintings::of(painter, held_out, |one| &one.shuffled, || bar.inc(1))?;
     bar.finish_and_clear();
     let measures = yardstick.measure(&paintings)?;
-    let report = ModelReport {
+    let report = ModelEvaluation {
         name: painter.name.clone(),
         relative_iou: measures.mean_iou / real.mean_iou,
         relative_rims: measures.rims.zip(real.rims).map(|(own, real)| own / real),

@@ -16,7 +16,7 @@ use spadework_model::Norm;
 
 use super::{drive::newest, threads};
 use crate::{
-    data::Source,
+    data::SampleSource,
     distributed::Group,
     export::{Averaged, ModelTensors, reestimate},
     outcome::Mistake,
@@ -147,7 +147,7 @@ fn tensors(args: &ExportArgs, config: &RunConfig, mut stored: Stored) -> anyhow:
 }
 
 /// A batch from where the run does not get to.
-fn batch(config: &RunConfig, source: &Arc<dyn Source>, index: u64) -> anyhow::Result<(Batch, Draws)> {
+fn batch(config: &RunConfig, source: &Arc<dyn SampleSource>, index: u64) -> anyhow::Result<(Batch, Draws)> {
     let size = config.optimization.batch as u64;
     let positions = UNSEEN + index * size..UNSEEN + (index + 1) * size;
     let samples =

@@ -39,7 +39,7 @@ pub struct RenderDataset {
 
 /// A line of the manifest.
 #[derive(Serialize)]
-struct Line<'a> {
+struct DatasetLine<'a> {
     name: &'a str,
     #[serde(flatten)]
     recipe: Recipe,
@@ -79,7 +79,7 @@ impl RenderDataset {
         let file = fs::File::create(&path).with_context(|| format!("write {}", path.display()))?;
         let mut file = BufWriter::new(file);
         for position in 0..self.count {
-            let line = Line { name: &name(position), recipe: source.recipe(position) };
+            let line = DatasetLine { name: &name(position), recipe: source.recipe(position) };
             writeln!(file, "{}", serde_json::to_string(&line)?)?;
         }
         file.flush().with_context(|| format!("write {}", path.display()))

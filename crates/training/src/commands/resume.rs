@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Args;
 
 use super::{
-    drive::{Job, drive, newest, open_device, place},
+    drive::{TrainingJob, drive, newest, open_device, place},
     threads,
 };
 use crate::{
@@ -65,7 +65,16 @@ pub(super) fn run(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
     let source = config.data.open(architecture, &config.labels, config.seed, |line| eprintln!("{line}"))?;
     let patience = args.peer_timeout.into();
     drive(
-        Job { config, source, place, backend, patience, stopped: args.stopped_exit_code, stored, folder },
+        TrainingJob {
+            config,
+            source,
+            place,
+            backend,
+            patience,
+            stopped: args.stopped_exit_code,
+            stored,
+            folder,
+        },
         &args.run,
     )
 }

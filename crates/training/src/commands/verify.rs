@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::{
     compute::{self, DeviceArgs, Precision},
-    distributed::Place,
+    distributed::RankPlacement,
     networks::Vgg19,
     outcome::Mistake,
     reference::{Deviation, ReferenceStep},
@@ -41,7 +41,7 @@ impl Verify {
             Precision::Auto => Precision::F32,
             chosen => chosen,
         };
-        let backend = compute::open(self.device.device, precision, &Place::alone(), |_| None)?;
+        let backend = compute::open(self.device.device, precision, &RankPlacement::alone(), |_| None)?;
         let vgg = self.vgg.as_ref().map(|path| {
             let tensors = candle_core::safetensors::load(path, &Device::Cpu)
                 .map_err(|error| Mistake::error(format!("read {}: {error}", path.display())))?;

@@ -10,7 +10,8 @@ use spadework_imaging::{Label, LabelSet, Size};
 use spadework_model::Architecture;
 
 use super::{
-    Files, FilesOptions, Landscapes, Layout, Pairs, Preprocess, Scan, Source, Split, Transform, pairs::Folder,
+    DatasetLayout, Files, FilesOptions, Landscapes, Pairs, Preprocess, SampleSource, Scan, Split, Transform,
+    pairs::Folder,
 };
 use crate::{evaluate::HeldOut, outcome::Mistake};
 
@@ -41,7 +42,7 @@ pub struct DataArgs {
     pub data: Option<PathBuf>,
     /// How the data set lays out its files
     #[arg(long, env = "SPADEWORK_TRAIN_LAYOUT", requires = "data")]
-    pub layout: Option<Layout>,
+    pub layout: Option<DatasetLayout>,
     /// The part of the data set
     #[arg(long, env = "SPADEWORK_TRAIN_SPLIT", value_enum, default_value_t)]
     pub split: Split,
@@ -77,7 +78,7 @@ impl DataArgs {
         labels: &[LabelConfig],
         seed: u64,
         mut report: impl FnMut(&str),
-    ) -> anyhow::Result<Arc<dyn Source>> {
+    ) -> anyhow::Result<Arc<dyn SampleSource>> {
         if let Some(epoch) = self.landscapes {
             return self.landscapes(architecture, epoch, seed);
         }
@@ -100,7 +101,7 @@ impl DataArgs {
         seed: u64,
         count: u64,
         mut report: impl FnMut(&str),
-    ) -> anyhow::Result<(Arc<dyn Source>, Vec<HeldOutSet>)> {
+    ) -> anyhow::Result<(Arc<dyn SampleSource>, Vec<HeldOutSet>)> {
         if let Some(epoch) = self.landscapes {
             let training = self.landscapes(architecture, epoch, seed ^ SEGMENTER)?;
             let set = |masks, painted| (masks, HeldOut::landscapes(seed ^ HELD_OUT, count, painted));
@@ -123,7 +124,7 @@ impl DataArgs {
             shuffled: false,
             cache_bytes: 0,
         };
-        let held_out: Arc<dyn Source> = Arc::new(Files::new(held_out, still)?);
+        let held_out: Arc<dyn SampleSource> = Arc::new(Files::new(held_out, still)?);
         let training = Files::new(pairs.pairs, self.options(architecture, set, seed))?;
         Ok((Arc::new(training), vec![("held-out", HeldOut::samples(&held_out, 0, count)?)]))
     }
@@ -145,7 +146,7 @@ impl DataArgs {
         architecture: &Architecture,
         epoch: u64,
         seed: u64,
-    ) -> anyhow::Result<Arc<dyn Source>> {
+    ) -> anyhow::Result<Arc<dyn SampleSource>> {
         let classes = spadework_scenery::CLASSES.len();
         let side = spadework_scenery::SIDE;
         let fits = architecture.label_planes() == classes && !architecture.instance_edges;

@@ -9,18 +9,18 @@ use super::transform::Original;
 
 /// The pairs that were decoded first, as many as fit. An epoch reads every pair once, so which of them are kept makes
 /// no difference, and none is worth driving out for another.
-pub(super) struct Cache {
+pub(super) struct ImageCache {
     capacity: usize,
-    held: Mutex<Held>,
+    held: Mutex<CachedImage>,
 }
 
 #[derive(Default)]
-struct Held {
+struct CachedImage {
     bytes: usize,
     pairs: HashMap<usize, Arc<Original>>,
 }
 
-impl Cache {
+impl ImageCache {
     /// An empty cache for `capacity` bytes.
     pub(super) fn new(capacity: usize) -> Self {
         Self { capacity, held: Mutex::default() }
@@ -46,7 +46,7 @@ impl Cache {
         Ok(pair)
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+    fn held(&self) -> std::sync::MutexGuard<'_, CachedImage> {
         // Nothing in the lock can leave it half changed.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -74,7 +74,7 @@ mod tests {
             instances: None,
             image: RgbImage::new(10, 10, vec![0; 300]).unwrap(),
         };
-        let cache = Cache::new(900);
+        let cache = ImageCache::new(900);
         let mut reads = [0; 3];
         for _ in 0..4 {
             for (index, reads) in reads.iter_mut().enumerate() {

@@ -14,7 +14,7 @@ use spadework_imaging::{
     decode_picture, peek,
 };
 
-use super::{Pair, Sample, Source, Transform, cache::Cache, transform::Original};
+use super::{Pair, Sample, SampleSource, Transform, cache::ImageCache, transform::Original};
 use crate::outcome::Mistake;
 
 /// Training files may be larger than what strangers send to a server.
@@ -28,7 +28,7 @@ pub struct Files {
     seed: u64,
     /// Whether each epoch has an order of its own; else it is the order of the pairs.
     shuffled: bool,
-    cache: Cache,
+    cache: ImageCache,
     /// The orders of the last two epochs: workers may be on either side of an epoch's end.
     orders: Mutex<[Option<Order>; 2]>,
 }
@@ -60,7 +60,7 @@ impl Files {
             return Err(Mistake::error("there is no label map with an image of the same name"));
         }
         let FilesOptions { labels, transform, seed, shuffled, cache_bytes } = options;
-        let cache = Cache::new(cache_bytes);
+        let cache = ImageCache::new(cache_bytes);
         Ok(Self { pairs, labels, transform, seed, shuffled, cache, orders: Mutex::default() })
     }
 
@@ -88,7 +88,7 @@ impl Files {
     }
 }
 
-impl Source for Files {
+impl SampleSource for Files {
     fn epoch(&self) -> u64 {
         self.pairs.len() as u64
     }

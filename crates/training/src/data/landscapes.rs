@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use spadework_checkpoint::LabelConfig;
 use spadework_scenery::{CLASSES, Landscape, Mood};
 
-use super::{Sample, Source};
+use super::{Sample, SampleSource};
 
 /// An endless source of landscapes: no position repeats another's.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +67,7 @@ impl Recipe {
     }
 }
 
-impl Source for Landscapes {
+impl SampleSource for Landscapes {
     fn epoch(&self) -> u64 {
         self.epoch
     }

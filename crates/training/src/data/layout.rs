@@ -8,7 +8,7 @@ use super::pairs::{Folder, Pairs};
 
 /// A published data set's folders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
-pub enum Layout {
+pub enum DatasetLayout {
     /// `train_label`, `train_img`, `train_inst`.
     Coco,
     /// `annotations/training`, `images/training`.
@@ -29,7 +29,7 @@ pub enum Split {
     Val,
 }
 
-impl Layout {
+impl DatasetLayout {
     /// The pairs of a part of the data set under `root`.
     ///
     /// # Errors
@@ -72,7 +72,7 @@ mod tests {
 
     use super::*;
 
-    fn names(layout: Layout, split: Split, instances: bool, files: &[&str]) -> Vec<String> {
+    fn names(layout: DatasetLayout, split: Split, instances: bool, files: &[&str]) -> Vec<String> {
         let root = tempfile::tempdir().unwrap();
         for file in files {
             let path = root.path().join(file);
@@ -87,23 +87,23 @@ mod tests {
     fn every_published_layout_is_found() {
         let coco =
             ["train_label/1.png", "train_img/1.jpg", "train_inst/1.png", "val_label/2.png", "val_img/2.jpg"];
-        assert_eq!(names(Layout::Coco, Split::Train, true, &coco), ["1"]);
-        assert_eq!(names(Layout::Facades, Split::Val, false, &coco), ["2"]);
+        assert_eq!(names(DatasetLayout::Coco, Split::Train, true, &coco), ["1"]);
+        assert_eq!(names(DatasetLayout::Facades, Split::Val, false, &coco), ["2"]);
         let ade = ["annotations/training/ADE_train_1.png", "images/training/ADE_train_1.jpg"];
-        assert_eq!(names(Layout::Ade20k, Split::Train, false, &ade), ["ADE_train_1"]);
+        assert_eq!(names(DatasetLayout::Ade20k, Split::Train, false, &ade), ["ADE_train_1"]);
         let cityscapes = [
             "gtFine/train/ulm/ulm_0_1_gtFine_labelIds.png",
             "gtFine/train/ulm/ulm_0_1_gtFine_instanceIds.png",
             "gtFine/train/ulm/ulm_0_1_gtFine_color.png",
             "leftImg8bit/train/ulm/ulm_0_1_leftImg8bit.png",
         ];
-        assert_eq!(names(Layout::Cityscapes, Split::Train, true, &cityscapes), ["ulm_0_1"]);
+        assert_eq!(names(DatasetLayout::Cityscapes, Split::Train, true, &cityscapes), ["ulm_0_1"]);
     }
 
     #[test]
     fn a_missing_folder_is_named() {
         let root = tempfile::tempdir().unwrap();
-        let error = Layout::Coco.pairs(root.path(), Split::Train, false).unwrap_err();
+        let error = DatasetLayout::Coco.pairs(root.path(), Split::Train, false).unwrap_err();
         assert!(format!("{error:#}").contains("train_label"), "{error:#}");
     }
 }

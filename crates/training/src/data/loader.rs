@@ -10,16 +10,16 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 
-use super::{Sample, Source};
+use super::{Sample, SampleSource};
 
 /// The samples of consecutive positions. The order and the samples are the source's, whatever the number of threads.
 pub struct Loader {
     /// Worker `i` of `n` makes the positions that leave remainder `i`.
-    workers: Vec<Worker>,
+    workers: Vec<LoaderThread>,
     position: u64,
 }
 
-struct Worker {
+struct LoaderThread {
     /// Dropped first, which ends the thread.
     samples: Option<Receiver<anyhow::Result<Sample>>>,
     thread: Option<JoinHandle<()>>,
@@ -32,7 +32,7 @@ impl Loader {
     /// # Errors
     /// When a thread cannot be started.
     pub fn start(
-        source: Arc<dyn Source>,
+        source: Arc<dyn SampleSource>,
         position: u64,
         threads: usize,
         ahead: usize,
@@ -47,7 +47,7 @@ impl Loader {
                 .name(format!("loader-{worker}"))
                 .spawn(move || work(&*source, first, threads, &sender))
                 .context("start a loader thread")?;
-            Ok(Worker { samples: Some(samples), thread: Some(thread) })
+            Ok(LoaderThread { samples: Some(samples), thread: Some(thread) })
         });
         Ok(Self { workers: workers.collect::<anyhow::Result<_>>()?, position })
     }
@@ -65,7 +65,7 @@ impl Loader {
     }
 }
 
-fn work(source: &dyn Source, first: u64, stride: u64, samples: &SyncSender<anyhow::Result<Sample>>) {
+fn work(source: &dyn SampleSource, first: u64, stride: u64, samples: &SyncSender<anyhow::Result<Sample>>) {
     let mut position = first;
     // The receiver goes away when the loader is dropped.
     while samples.send(source.sample(position)).is_ok() {
@@ -94,7 +94,7 @@ mod tests {
     /// Samples whose one pixel says their position; position 7 cannot be read.
     struct Numbers;
 
-    impl Source for Numbers {
+    impl SampleSource for Numbers {
         fn epoch(&self) -> u64 {
             5
         }

@@ -13,7 +13,7 @@ mod transform;
 pub use args::{DataArgs, HeldOutSet, read_labels};
 pub use files::{Files, FilesOptions};
 pub use landscapes::{Landscapes, Recipe};
-pub use layout::{Layout, Split};
+pub use layout::{DatasetLayout, Split};
 pub use loader::Loader;
 pub use pairs::{Pair, Pairs};
 pub use scan::{ClassShare, Scan, UnknownValue};
@@ -38,7 +38,7 @@ pub struct Sample {
 ///
 /// A position alone decides its sample: not the thread, nor what was read before. So a run that resumes at a position
 /// goes on exactly as it would have.
-pub trait Source: Send + Sync {
+pub trait SampleSource: Send + Sync {
     /// Samples in an epoch, at least one. Positions go on past it, into the next epochs.
     fn epoch(&self) -> u64;
 

@@ -43,7 +43,8 @@ impl Transform {
         let scaled = self.scaled(original.image.size());
         let left = random.random_range(0..=scaled.width - self.size.width);
         let top = random.random_range(0..=scaled.height - self.size.height);
-        let window = Window { left, top, size: self.size, mirrored: random.random_bool(0.5) && self.flip };
+        let window =
+            CropWindow { left, top, size: self.size, mirrored: random.random_bool(0.5) && self.flip };
         let Size { width, height } = self.size;
         let labels = original.labels.resized(scaled);
         let ids = window.cut(labels.ids(), scaled.width, 1);
@@ -75,14 +76,14 @@ impl Transform {
 }
 
 /// A part of a map or image, maybe mirrored.
-struct Window {
+struct CropWindow {
     left: usize,
     top: usize,
     size: Size,
     mirrored: bool,
 }
 
-impl Window {
+impl CropWindow {
     /// The window of row-major `values`, `channels` to a pixel, `width` pixels to a row.
     fn cut<T: Copy>(&self, values: &[T], width: usize, channels: usize) -> Vec<T> {
         let mut out = Vec::with_capacity(self.size.width * self.size.height * channels);

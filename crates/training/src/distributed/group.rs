@@ -21,7 +21,7 @@ use candle_core::{DType, Tensor};
 use spadework_kernels::cuda::{Communicator, Nccl, NcclId};
 
 use super::{
-    DistributedError, Place,
+    DistributedError, RankPlacement,
     frame::{self, Received},
 };
 
@@ -70,7 +70,7 @@ impl Group {
     ///
     /// # Errors
     /// When they do not come, or do not belong together.
-    pub fn meet(place: &Place, run: u64, patience: Duration) -> Result<Self, DistributedError> {
+    pub fn meet(place: &RankPlacement, run: u64, patience: Duration) -> Result<Self, DistributedError> {
         match (place.world, place.rank) {
             (1, _) => Ok(Self::alone()),
             (world, 0) => {
@@ -116,7 +116,7 @@ impl Group {
     }
 
     /// Any other rank: goes to rank 0, which may not be there yet.
-    fn follow(place: &Place, run: u64, patience: Duration) -> Result<Self, DistributedError> {
+    fn follow(place: &RankPlacement, run: u64, patience: Duration) -> Result<Self, DistributedError> {
         let (rank, started) = (place.rank, Instant::now());
         let stream = loop {
             match TcpStream::connect(&place.master) {
@@ -351,7 +351,7 @@ pub(crate) mod tests {
             let work = &work;
             let followers: Vec<_> = (1..world)
                 .map(|rank| {
-                    let place = Place { rank, world, master: master.clone() };
+                    let place = RankPlacement { rank, world, master: master.clone() };
                     scope.spawn(move || work(Group::follow(&place, 7, PATIENCE).unwrap()))
                 })
                 .collect();
@@ -404,7 +404,7 @@ pub(crate) mod tests {
     fn a_process_with_other_settings_is_refused() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let master = listener.local_addr().unwrap().to_string();
-        let place = Place { rank: 1, world: 2, master };
+        let place = RankPlacement { rank: 1, world: 2, master };
         let _stranger = Group::follow(&place, 8, PATIENCE).unwrap();
         let error = Group::lead(&listener, 2, 7, PATIENCE).unwrap_err().to_string();
         assert!(error.contains("with other settings"), "{error}");
@@ -415,7 +415,7 @@ pub(crate) mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         drop(TcpStream::connect(address).unwrap());
-        let place = Place { rank: 1, world: 2, master: address.to_string() };
+        let place = RankPlacement { rank: 1, world: 2, master: address.to_string() };
         thread::scope(|scope| {
             let follower = scope.spawn(|| Group::follow(&place, 7, PATIENCE).map(|group| group.world()));
             let leader = Group::lead(&listener, 2, 7, PATIENCE).unwrap();

@@ -10,7 +10,7 @@ mod ranks;
 
 pub use error::DistributedError;
 pub use group::Group;
-pub use ranks::{Place, place_from_environment};
+pub use ranks::{RankPlacement, place_from_environment};
 
 #[cfg(test)]
 pub(crate) use group::tests::as_group;

@@ -2,7 +2,7 @@
 
 /// This process among all of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct RankPlacement {
     /// Its number, from 0.
     pub rank: usize,
     /// How many there are.
@@ -11,7 +11,7 @@ pub struct Place {
     pub master: String,
 }
 
-impl Place {
+impl RankPlacement {
     /// A process that is alone.
     pub fn alone() -> Self {
         Self { rank: 0, world: 1, master: String::new() }
@@ -22,8 +22,10 @@ impl Place {
 ///
 /// # Errors
 /// With a sentence for each variable that is missing or has no meaning.
-pub fn place_from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Place, Vec<String>> {
-    let Some(world) = variable("WORLD_SIZE") else { return Ok(Place::alone()) };
+pub fn place_from_environment(
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<RankPlacement, Vec<String>> {
+    let Some(world) = variable("WORLD_SIZE") else { return Ok(RankPlacement::alone()) };
     let mut mistakes = Vec::new();
     let mut number = |name: &str, value: Option<String>| match value.as_deref().map(str::parse::<usize>) {
         Some(Ok(number)) => number,
@@ -47,7 +49,7 @@ pub fn place_from_environment(variable: impl Fn(&str) -> Option<String>) -> Resu
         mistakes.push(format!("RANK is {rank} and WORLD_SIZE {world}; ranks count from 0"));
     }
     if mistakes.is_empty() {
-        Ok(Place { rank, world, master: format!("{host}:{port}") })
+        Ok(RankPlacement { rank, world, master: format!("{host}:{port}") })
     } else {
         Err(mistakes)
     }
@@ -57,7 +59,7 @@ pub fn place_from_environment(variable: impl Fn(&str) -> Option<String>) -> Resu
 mod tests {
     use super::*;
 
-    fn place(variables: &[(&str, &str)]) -> Result<Place, Vec<String>> {
+    fn place(variables: &[(&str, &str)]) -> Result<RankPlacement, Vec<String>> {
         let find =
             |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         place_from_environment(find)
@@ -65,7 +67,7 @@ mod tests {
 
     #[test]
     fn without_a_launcher_a_process_is_alone() {
-        assert_eq!(place(&[]), Ok(Place::alone()));
+        assert_eq!(place(&[]), Ok(RankPlacement::alone()));
         assert_eq!(place(&[("WORLD_SIZE", "1")]).map(|place| (place.rank, place.world)), Ok((0, 1)));
     }
 
@@ -73,7 +75,7 @@ mod tests {
     fn a_launcher_s_variables_say_who_and_where() {
         let variables =
             [("WORLD_SIZE", "4"), ("RANK", "3"), ("MASTER_ADDR", "host-0"), ("MASTER_PORT", "29500")];
-        let expected = Place { rank: 3, world: 4, master: "host-0:29500".to_owned() };
+        let expected = RankPlacement { rank: 3, world: 4, master: "host-0:29500".to_owned() };
         assert_eq!(place(&variables), Ok(expected));
     }
 

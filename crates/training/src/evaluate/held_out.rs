@@ -9,7 +9,7 @@ use spadework_imaging::{LabelMap, RgbImage};
 use spadework_scenery::Mood;
 
 use super::low_pass::LowPass;
-use crate::data::{Landscapes, Recipe, Sample, Source};
+use crate::data::{Landscapes, Recipe, Sample, SampleSource};
 
 /// A pair to measure on.
 pub struct HeldOut {
@@ -71,7 +71,7 @@ impl HeldOut {
     ///
     /// # Errors
     /// The source's.
-    pub fn samples(source: &Arc<dyn Source>, from: u64, count: u64) -> anyhow::Result<Vec<Self>> {
+    pub fn samples(source: &Arc<dyn SampleSource>, from: u64, count: u64) -> anyhow::Result<Vec<Self>> {
         let held_out = (from..from + count).into_par_iter().map(|position| {
             let sample = source.sample(position)?;
             let other = source.sample(position + count)?.image;

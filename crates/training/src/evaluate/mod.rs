@@ -22,9 +22,9 @@ pub use features::Features;
 pub use held_out::{HeldOut, Rendered};
 pub use lattice::Lattice;
 pub use low_pass::{LowPass, difference};
-pub use painter::{Painter, Style};
-pub use pyramid::{Level, laplacian};
-pub use report::{Measures, ModelReport, Report, SetReport};
+pub use painter::{EvaluationPainter, Style};
+pub use pyramid::{PyramidLevel, laplacian};
+pub use report::{EvaluationReport, Measures, ModelEvaluation, SetReport};
 pub use segmenter::{BATCH, CELL, Segmenter, cells};
 pub(crate) use sheet::colored;
 pub use sheet::contact_sheet;
@@ -52,7 +52,7 @@ impl Paintings {
     /// # Errors
     /// When a mask does not fit the model or the network cannot be run.
     pub fn of(
-        painter: &mut Painter,
+        painter: &mut EvaluationPainter,
         held_out: &[HeldOut],
         mask: impl Fn(&HeldOut) -> &LabelMap,
         mut progress: impl FnMut(),

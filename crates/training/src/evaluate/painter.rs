@@ -15,7 +15,7 @@ const LATENT: u64 = 0;
 const NOISE: u64 = 16;
 
 /// A model that paints.
-pub struct Painter {
+pub struct EvaluationPainter {
     /// The folder's name.
     pub name: String,
     /// Its configuration.
@@ -33,7 +33,7 @@ pub enum Style<'a> {
     Of(&'a RgbImage),
 }
 
-impl Painter {
+impl EvaluationPainter {
     /// Loads the model in a directory.
     ///
     /// # Errors

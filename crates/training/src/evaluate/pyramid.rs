@@ -2,7 +2,7 @@
 
 /// One level: row-major planes, channel by channel.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Level {
+pub struct PyramidLevel {
     /// Pixels in a row.
     pub width: usize,
     /// Rows.
@@ -14,7 +14,7 @@ pub struct Level {
 /// The binomial filter.
 const FILTER: [f32; 5] = [1.0 / 16.0, 4.0 / 16.0, 6.0 / 16.0, 4.0 / 16.0, 1.0 / 16.0];
 
-impl Level {
+impl PyramidLevel {
     /// An image's bytes (row-major R, G, B) as planes from 0 to 255.
     pub fn of_pixels(width: usize, height: usize, pixels: &[u8]) -> Self {
         let plane = |channel: usize| pixels.iter().skip(channel).step_by(3).map(|&byte| f32::from(byte));
@@ -66,7 +66,7 @@ impl Level {
 }
 
 /// The details of each scale down to a side of `smallest`, finest first; the last level is what is left.
-pub fn laplacian(image: Level, smallest: usize) -> Vec<Level> {
+pub fn laplacian(image: PyramidLevel, smallest: usize) -> Vec<PyramidLevel> {
     let mut levels = vec![image];
     while let Some(finest) = levels.last()
         && finest.width.min(finest.height) >= 2 * smallest

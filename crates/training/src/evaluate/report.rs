@@ -33,7 +33,7 @@ pub struct Measures {
 
 /// One model's numbers.
 #[derive(Clone, Debug, Serialize)]
-pub struct ModelReport {
+pub struct ModelEvaluation {
     /// Its folder's name.
     pub name: String,
     /// Of its images.
@@ -58,12 +58,12 @@ pub struct SetReport {
     /// Of real images: the floor of distances, the ceiling of the rest.
     pub real: Measures,
     /// Of each model's.
-    pub models: Vec<ModelReport>,
+    pub models: Vec<ModelEvaluation>,
 }
 
 /// All numbers.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct EvaluationReport {
     /// The segmenter's parameters, and the pairs that it was trained on.
     pub segmenter_parameters: usize,
     /// See above.
@@ -88,7 +88,7 @@ const ROWS: [Row; 9] = [
 ];
 
 /// A row of shares of what real images have.
-type ShareRow = (&'static str, fn(&ModelReport) -> Option<f64>);
+type ShareRow = (&'static str, fn(&ModelEvaluation) -> Option<f64>);
 
 const SHARES: [ShareRow; 3] = [
     ("mIoU, share of real", |model| Some(model.relative_iou)),
@@ -96,7 +96,7 @@ const SHARES: [ShareRow; 3] = [
     ("lattice, wave farthest from real", |model| Some(model.farthest_wave)),
 ];
 
-impl fmt::Display for Report {
+impl fmt::Display for EvaluationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,

@@ -12,7 +12,7 @@ use rand_distr::{Distribution as _, StandardNormal};
 use spadework_imaging::{LabelMap, RgbImage, Size};
 
 use crate::{
-    data::{Loader, Sample, Source},
+    data::{Loader, Sample, SampleSource},
     optimizer::{Adam, Betas},
 };
 use spadework_autograd::{Backend, Conv, conv2d, upsample_twice};
@@ -61,7 +61,7 @@ impl Segmenter {
     /// # Errors
     /// The source's, or when the network cannot be run.
     pub fn train(
-        source: &Arc<dyn Source>,
+        source: &Arc<dyn SampleSource>,
         classes: usize,
         steps: u64,
         seed: u64,

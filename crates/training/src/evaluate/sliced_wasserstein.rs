@@ -8,7 +8,7 @@ use rand_distr::{Distribution as _, StandardNormal};
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use spadework_imaging::RgbImage;
 
-use super::pyramid::{Level, laplacian};
+use super::pyramid::{PyramidLevel, laplacian};
 
 /// Pixels on a side of a patch.
 const PATCH: usize = 7;
@@ -34,7 +34,7 @@ impl Patches {
             .map(|(index, image)| {
                 let mut random = ChaCha8Rng::seed_from_u64(seed);
                 random.set_stream(*index as u64);
-                let image = Level::of_pixels(image.width(), image.height(), image.pixels());
+                let image = PyramidLevel::of_pixels(image.width(), image.height(), image.pixels());
                 laplacian(image, COARSEST).iter().map(|level| cut(level, &mut random)).collect()
             })
             .collect();
@@ -93,7 +93,7 @@ fn directions(random: &mut ChaCha8Rng) -> Result<Tensor> {
 }
 
 /// Patches of a level at random places, one after another, each channel by channel.
-fn cut(level: &Level, random: &mut ChaCha8Rng) -> Vec<f32> {
+fn cut(level: &PyramidLevel, random: &mut ChaCha8Rng) -> Vec<f32> {
     let mut values = Vec::with_capacity(PATCHES * LENGTH);
     for _ in 0..PATCHES {
         let left = random.random_range(0..=level.width - PATCH);

@@ -8,7 +8,7 @@ use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 use serde::Deserialize;
 
 use super::*;
-use crate::data::{Landscapes, Sample, Source};
+use crate::data::{Landscapes, Sample, SampleSource};
 
 #[derive(Deserialize)]
 struct Fixtures {
@@ -55,7 +55,7 @@ fn the_sliced_distance_is_scipy_s() {
 #[test]
 fn the_pyramid_is_numpy_s() {
     let f = fixtures();
-    let levels = laplacian(Level::of_pixels(16, 12, &f.image), 6);
+    let levels = laplacian(PyramidLevel::of_pixels(16, 12, &f.image), 6);
     assert_eq!(levels.len(), f.levels.len());
     for (level, expected) in levels.iter().zip(&f.levels) {
         assert_eq!(level.values.len(), expected.len());
@@ -84,7 +84,7 @@ impl Pieces {
     }
 }
 
-impl Source for Pieces {
+impl SampleSource for Pieces {
     fn epoch(&self) -> u64 {
         self.0.len() as u64
     }
@@ -112,7 +112,8 @@ fn better_images_measure_better() {
     const COUNT: u64 = 6;
     const STEPS: u64 = 12;
     let held_out = HeldOut::landscapes(5, COUNT, false);
-    let source: Arc<dyn Source> = Arc::new(Pieces::of(Landscapes { seed: 6, epoch: 100, painted: 0.0 }));
+    let source: Arc<dyn SampleSource> =
+        Arc::new(Pieces::of(Landscapes { seed: 6, epoch: 100, painted: 0.0 }));
     let (mut first, mut last) = (0.0, 0.0);
     let segmenter = Segmenter::train(&source, 14, STEPS, 1, |step, loss| {
         if step == 0 {
@@ -155,7 +156,8 @@ fn better_images_measure_better() {
 #[test]
 fn the_segmenter_is_none_of_the_networks_that_a_loss_may_hold() {
     use crate::networks::scene_features;
-    let source: Arc<dyn Source> = Arc::new(Pieces::of(Landscapes { seed: 6, epoch: 100, painted: 0.0 }));
+    let source: Arc<dyn SampleSource> =
+        Arc::new(Pieces::of(Landscapes { seed: 6, epoch: 100, painted: 0.0 }));
     let segmenter = Segmenter::train(&source, 14, 0, 1, |_, _| {}).unwrap();
     let features: usize =
         scene_features::CONVS.iter().map(|(_, output, input, _)| output * input * 9 + output).sum();

@@ -6,7 +6,7 @@ use candle_core::{Result, Tensor};
 
 use crate::{
     run::Learning,
-    state::{State, Variables},
+    state::{TrainingState, Variables},
 };
 
 /// The averages of parameters, beside copies of the buffers of the networks that they are averages of.
@@ -23,7 +23,7 @@ impl Averaged {
     ///
     /// # Errors
     /// When there is no memory for them.
-    pub fn of(state: &State, learning: &Learning) -> Result<Self> {
+    pub fn of(state: &TrainingState, learning: &Learning) -> Result<Self> {
         let encoder = state.encoder.as_ref().zip(learning.encoder_average());
         Ok(Self {
             generator: averaged(&state.generator, learning.generator_average())?,

@@ -14,7 +14,7 @@ use super::{
     layers::conv_name,
     specification::{ConvNorm, Networks, Normalisation},
 };
-use crate::state::{State, Variables};
+use crate::state::{TrainingState, Variables};
 use spadework_autograd::power_iteration;
 use spadework_model::{Architecture, Modulation, Norm, Stage};
 
@@ -47,7 +47,7 @@ pub fn initialise(
     initialisation: Initialisation,
     seed: u64,
     device: &Device,
-) -> Result<State> {
+) -> Result<TrainingState> {
     let network = |stream: u64, build: &dyn Fn(&mut Builder<'_>) -> Result<()>| {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream);
@@ -60,7 +60,7 @@ pub fn initialise(
     let encoder = Encoder::new(networks)
         .map(|encoder| network(1, &|builder| builder.encoder(networks, &encoder)))
         .transpose()?;
-    Ok(State {
+    Ok(TrainingState {
         generator: network(0, &|builder| builder.generator(networks))?,
         encoder,
         discriminator: network(2, &|builder| builder.discriminator(networks))?,

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Line {
+pub struct MetricsLine {
     /// Steps that are done.
     pub step: u64,
     /// Samples that have been seen.
@@ -53,7 +53,7 @@ impl MetricsFile {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn append(&mut self, line: &Line) -> io::Result<()> {
+    pub fn append(&mut self, line: &MetricsLine) -> io::Result<()> {
         let mut text = serde_json::to_string(line)?;
         text.push('\n');
         self.file.write_all(text.as_bytes())
@@ -62,15 +62,15 @@ impl MetricsFile {
 
 /// A line that was cut off is no line.
 fn is_up_to(line: &str, step: u64) -> bool {
-    line.ends_with('\n') && serde_json::from_str::<Line>(line).is_ok_and(|line| line.step <= step)
+    line.ends_with('\n') && serde_json::from_str::<MetricsLine>(line).is_ok_and(|line| line.step <= step)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn line(step: u64) -> Line {
-        Line {
+    fn line(step: u64) -> MetricsLine {
+        MetricsLine {
             step,
             samples: step * 4,
             seconds: 1.0,
@@ -89,7 +89,7 @@ mod tests {
         let mut file = MetricsFile::open_after(&path, 2).unwrap();
         file.append(&line(3)).unwrap();
         let text = fs::read_to_string(&path).unwrap();
-        let lines: Vec<Line> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lines: Vec<MetricsLine> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines, [line(1), line(2), line(3)]);
     }
 }

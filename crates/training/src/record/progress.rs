@@ -11,19 +11,19 @@ use indicatif::{ProgressBar, ProgressStyle};
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Counts samples to a known number.
-pub struct Progress {
+pub struct RunProgress {
     bar: Option<ProgressBar>,
-    pace: Pace,
+    pace: Throughput,
     said: Option<Instant>,
 }
 
-impl Progress {
+impl RunProgress {
     /// Of `total` samples, `done` are done.
     pub fn new(done: u64, total: u64, now: Instant) -> Self {
         let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}");
         let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(total).with_position(done));
         let bar = bar.zip(style.ok()).map(|(bar, style)| bar.with_style(style));
-        Self { bar, pace: Pace { first: done, done, total, started: now }, said: None }
+        Self { bar, pace: Throughput { first: done, done, total, started: now }, said: None }
     }
 
     /// `count` more samples are done; `losses` is what there is to say about them.
@@ -36,7 +36,7 @@ impl Progress {
             }
             None if self.said.is_none_or(|said| now.duration_since(said) >= EVERY) => {
                 self.said = Some(now);
-                let Pace { done, total, .. } = self.pace;
+                let Throughput { done, total, .. } = self.pace;
                 say(&format!("{done} of {total} samples, {}, {}", self.pace.describe(now), losses()));
             }
             None => {}
@@ -57,7 +57,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for RunProgress {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -72,14 +72,14 @@ fn say(text: &str) {
 
 /// How fast samples go by.
 #[derive(Clone, Copy, Debug)]
-struct Pace {
+struct Throughput {
     first: u64,
     done: u64,
     total: u64,
     started: Instant,
 }
 
-impl Pace {
+impl Throughput {
     fn rate(&self, now: Instant) -> Option<f64> {
         let seconds = now.duration_since(self.started).as_secs_f64();
         (self.done > self.first && seconds > 0.0).then(|| (self.done - self.first) as f64 / seconds)
@@ -99,14 +99,14 @@ mod tests {
     #[test]
     fn the_time_that_is_left_is_told_from_this_process_s_own_pace() {
         let started = Instant::now();
-        let pace = Pace { first: 1000, done: 1040, total: 1440, started };
+        let pace = Throughput { first: 1000, done: 1040, total: 1440, started };
         assert_eq!(pace.describe(started + Duration::from_secs(10)), "4.0 images/s, 1m 40s left");
     }
 
     #[test]
     fn nothing_is_promised_before_the_first_sample() {
         let started = Instant::now();
-        let pace = Pace { first: 5, done: 5, total: 10, started };
+        let pace = Throughput { first: 5, done: 5, total: 10, started };
         assert_eq!(pace.describe(started + Duration::from_secs(3)), "");
     }
 }

@@ -16,16 +16,16 @@ use super::{
     alarms::{Alarm, Alarms},
     events::{EncodedImage, EventFile},
     losses::is_loss,
-    metrics_file::{Line, MetricsFile},
+    metrics_file::{MetricsFile, MetricsLine},
     preview::{PreviewModel, preview},
-    progress::Progress,
+    progress::RunProgress,
     textfile::Textfile,
 };
 use crate::{
     data::Sample,
     export::{Averaged, ModelTensors},
     run::{Checkpoints, Learning, Position, RunConfig, RunFolder, StepReport},
-    state::State,
+    state::TrainingState,
 };
 
 /// The files of a run, open for writing.
@@ -34,7 +34,7 @@ pub struct Record {
     checkpoints: Checkpoints,
     metrics: MetricsFile,
     events: EventFile,
-    progress: Progress,
+    progress: RunProgress,
     alarms: Alarms,
     textfile: Option<Textfile>,
     /// What previews show.
@@ -61,7 +61,7 @@ impl Record {
         let batch = config.optimization.batch as u64;
         let textfile = config.output.metrics_textfile.clone();
         let textfile = textfile.map(|path| Textfile::new(path, &folder.name())).transpose()?;
-        let progress = Progress::new(position.step * batch, config.total_steps() * batch, Instant::now());
+        let progress = RunProgress::new(position.step * batch, config.total_steps() * batch, Instant::now());
         Ok(Self {
             folder,
             checkpoints,
@@ -135,7 +135,7 @@ impl Record {
         &mut self,
         config: &RunConfig,
         position: &Position,
-        state: &State,
+        state: &TrainingState,
         learning: &Learning,
     ) -> anyhow::Result<()> {
         if self.shown.is_empty() {
@@ -190,7 +190,7 @@ impl Record {
 
     fn line(&mut self, position: &Position, batch: u64, values: Map<String, Value>) -> anyhow::Result<()> {
         let (step, samples) = (position.step, position.step * batch);
-        let line = Line { step, samples, seconds: position.seconds, values };
+        let line = MetricsLine { step, samples, seconds: position.seconds, values };
         self.metrics.append(&line).with_context(|| format!("write {}", self.folder.metrics().display()))
     }
 }

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 /// Sums since the last line. They are f32 so that their text in a checkpoint is exact.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Window {
+pub struct MetricsWindow {
     steps: u32,
     sums: BTreeMap<String, f32>,
 }
 
-impl Window {
+impl MetricsWindow {
     /// Adds what one step reports, by name.
     pub fn add<'a>(&mut self, values: impl IntoIterator<Item = (&'a str, f32)>) {
         self.steps += 1;
@@ -34,7 +34,7 @@ mod tests {
 
     #[test]
     fn means_are_over_the_steps_since_the_last_line() {
-        let mut window = Window::default();
+        let mut window = MetricsWindow::default();
         window.add([("GAN", 1.0), ("KLD", 4.0)]);
         window.add([("GAN", 3.0), ("KLD", 0.0)]);
         assert_eq!(window.take().unwrap(), [("GAN".to_owned(), 2.0), ("KLD".to_owned(), 2.0)]);
@@ -43,10 +43,10 @@ mod tests {
 
     #[test]
     fn a_window_survives_its_text() {
-        let mut window = Window::default();
+        let mut window = MetricsWindow::default();
         window.add([("a", 0.1), ("b", 1.234_567_9e-30)]);
         window.add([("a", 0.2), ("b", 16_777_217.0)]);
         let text = serde_json::to_string(&window).unwrap();
-        assert_eq!(serde_json::from_str::<Window>(&text).unwrap(), window);
+        assert_eq!(serde_json::from_str::<MetricsWindow>(&text).unwrap(), window);
     }
 }

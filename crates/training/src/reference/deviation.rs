@@ -7,7 +7,7 @@ const VANISHING: f64 = 1e-4;
 
 /// What was compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum DeviationKind {
     /// A loss.
     Loss,
     /// A parameter's gradient.
@@ -22,7 +22,7 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Deviation {
     /// What was compared.
-    pub kind: Kind,
+    pub kind: DeviationKind,
     /// Its name in the reference.
     pub name: String,
     /// ‖ours − theirs‖ / ‖theirs‖, or relative to the scale where theirs vanishes beside it.
@@ -31,7 +31,7 @@ pub struct Deviation {
     pub vanishing: bool,
 }
 
-impl Kind {
+impl DeviationKind {
     /// The largest error that passes.
     pub fn bound(self) -> f64 {
         match self {
@@ -58,7 +58,13 @@ impl Deviation {
     ///
     /// # Errors
     /// When shapes differ.
-    pub fn between(kind: Kind, name: &str, ours: &Tensor, theirs: &Tensor, scale: f64) -> Result<Self> {
+    pub fn between(
+        kind: DeviationKind,
+        name: &str,
+        ours: &Tensor,
+        theirs: &Tensor,
+        scale: f64,
+    ) -> Result<Self> {
         let ours = ours.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
         let theirs = theirs.to_dtype(DType::F64)?;
         let theirs = if ours.elem_count() == 1 { theirs.reshape(ours.shape())? } else { theirs };
@@ -96,7 +102,8 @@ mod tests {
     #[test]
     fn an_error_is_relative_and_nan_does_not_pass() -> Result<()> {
         let tensor = |values: [f32; 2]| Tensor::new(&values, &Device::Cpu);
-        let compare = |a, b, scale| Deviation::between(Kind::Loss, "x", &tensor(a)?, &tensor(b)?, scale);
+        let compare =
+            |a, b, scale| Deviation::between(DeviationKind::Loss, "x", &tensor(a)?, &tensor(b)?, scale);
         assert!((compare([3.0, 4.5], [3.0, 4.0], 0.0)?.error - 0.1).abs() < 1e-12);
         assert!(compare([1e-9, 0.0], [0.0, 2e-9], 1.0)?.passes());
         assert!(!compare([1e-9, 0.0], [0.0, 2e-9], 1e-6)?.passes());

@@ -11,14 +11,14 @@ use candle_core::{DType, Device, Tensor};
 use spadework_imaging::{EdgeMap, InstanceMap};
 
 use super::{
-    deviation::{Deviation, Kind, norm},
+    deviation::{Deviation, DeviationKind, norm},
     options::Options,
 };
 use crate::{
     networks::{Networks, Perceptual, Vgg19},
     objective::Objective,
     outcome::Mistake,
-    state::{State, Variables},
+    state::{TrainingState, Variables},
     step::{Batch, Draws, Gradients, Losses, Trainer},
 };
 use spadework_autograd::Backend;
@@ -77,7 +77,7 @@ impl ReferenceStep {
     pub fn compare(&self, vgg: Option<Vgg19>, backend: &Backend) -> Result<Vec<Deviation>> {
         let device = backend.device();
         let encoder = self.networks.architecture.encoder.is_some();
-        let state = State {
+        let state = TrainingState {
             generator: self.before("G", device)?,
             encoder: if encoder { Some(self.before("E", device)?) } else { None },
             discriminator: self.before("D", device)?,
@@ -108,7 +108,7 @@ impl ReferenceStep {
         }
         self.compare_buffers("after.D.", &trainer.state.discriminator, &mut deviations)?;
         if let Some(fake) = self.tensors.get("fake") {
-            let compared = Deviation::between(Kind::Image, "fake", &generator.images, fake, 0.0)?;
+            let compared = Deviation::between(DeviationKind::Image, "fake", &generator.images, fake, 0.0)?;
             deviations.push(compared);
         }
         self.check_all_compared(&deviations)?;
@@ -176,7 +176,7 @@ impl ReferenceStep {
         for (&name, &value) in &ours.0 {
             let name = format!("{prefix}{name}");
             let ours = Tensor::new(value, &Device::Cpu)?;
-            into.push(Deviation::between(Kind::Loss, &name, &ours, self.get(&name)?, 0.0)?);
+            into.push(Deviation::between(DeviationKind::Loss, &name, &ours, self.get(&name)?, 0.0)?);
         }
         Ok(())
     }
@@ -190,7 +190,13 @@ impl ReferenceStep {
             let theirs = self.get(&full)?;
             // A bias has no gradient where a normalisation behind its layer takes it out again.
             let layer = self.weight_beside(&full).map_or(Ok(0.0), norm)?;
-            into.push(Deviation::between(Kind::Gradient, &full, gradient, theirs, layer.max(network))?);
+            into.push(Deviation::between(
+                DeviationKind::Gradient,
+                &full,
+                gradient,
+                theirs,
+                layer.max(network),
+            )?);
         }
         Ok(())
     }
@@ -205,7 +211,7 @@ impl ReferenceStep {
         for (name, buffer) in &ours.buffers {
             let full = format!("{prefix}{name}");
             let theirs = self.get(&full)?;
-            into.push(Deviation::between(Kind::Buffer, &full, buffer.as_tensor(), theirs, 0.0)?);
+            into.push(Deviation::between(DeviationKind::Buffer, &full, buffer.as_tensor(), theirs, 0.0)?);
         }
         Ok(())
     }

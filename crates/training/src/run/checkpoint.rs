@@ -11,7 +11,7 @@ use candle_core::{Device, Tensor};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
-use crate::record::Window;
+use crate::record::MetricsWindow;
 
 /// What precedes the step in a file's name.
 const PREFIX: &str = "step-";
@@ -31,7 +31,7 @@ pub struct Position {
     /// Time spent on them.
     pub seconds: f64,
     /// Losses since the last line of metrics.
-    pub window: Window,
+    pub window: MetricsWindow,
 }
 
 /// Why a checkpoint was not written or read.
@@ -239,7 +239,7 @@ mod tests {
     use super::*;
 
     fn at(step: u64) -> Position {
-        Position { step, seconds: 1.5, window: Window::default() }
+        Position { step, seconds: 1.5, window: MetricsWindow::default() }
     }
 
     fn tensors(value: f32) -> Vec<(String, Tensor)> {

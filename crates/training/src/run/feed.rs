@@ -6,11 +6,11 @@ use candle_core::{Device, Tensor};
 use spadework_model::Architecture;
 
 use super::{
-    learning::Part,
+    learning::MicroBatch,
     random::{Use, draws},
 };
 use crate::{
-    data::{Loader, Sample, Source},
+    data::{Loader, Sample, SampleSource},
     step::Batch,
 };
 
@@ -50,11 +50,11 @@ impl Sharing {
 
 /// A source seen from one process.
 struct Share {
-    source: Arc<dyn Source>,
+    source: Arc<dyn SampleSource>,
     sharing: Sharing,
 }
 
-impl Source for Share {
+impl SampleSource for Share {
     fn epoch(&self) -> u64 {
         self.source.epoch()
     }
@@ -80,7 +80,7 @@ impl Feed {
     /// # Errors
     /// When a thread cannot be started.
     pub fn start(
-        source: Arc<dyn Source>,
+        source: Arc<dyn SampleSource>,
         architecture: &Architecture,
         sharing: Sharing,
         seed: u64,
@@ -98,18 +98,18 @@ impl Feed {
     ///
     /// # Errors
     /// When a sample cannot be made, or does not fit the network.
-    pub fn next_step(&mut self) -> anyhow::Result<Vec<Part>> {
+    pub fn next_step(&mut self) -> anyhow::Result<Vec<MicroBatch>> {
         let parts = self.sharing.parts(self.step).map(|positions| self.part(positions)).collect();
         self.step += 1;
         parts
     }
 
-    fn part(&mut self, positions: Range<u64>) -> anyhow::Result<Part> {
+    fn part(&mut self, positions: Range<u64>) -> anyhow::Result<MicroBatch> {
         let samples =
             positions.clone().map(|_| self.loader.next_sample()).collect::<anyhow::Result<Vec<_>>>()?;
         let batch = batch_of(&samples, &self.device)?;
         let draw = |what_for| draws(&self.architecture, self.seed, positions.clone(), what_for, &self.device);
-        Ok(Part { batch, generator: draw(Use::Generator)?, discriminator: draw(Use::Discriminator)? })
+        Ok(MicroBatch { batch, generator: draw(Use::Generator)?, discriminator: draw(Use::Discriminator)? })
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     distributed::Group,
     optimizer::{Adam, Betas, MovingAverage, Rates, decay_at},
-    state::State,
+    state::TrainingState,
     step::{Batch, Draws, Gradients, Losses},
 };
 use spadework_autograd::Backend;
@@ -21,7 +21,7 @@ use spadework_autograd::Backend;
 /// Networks that turn a batch into gradients. They own their weights; whoever drives them changes these.
 pub trait Learner {
     /// The weights.
-    fn state(&self) -> &State;
+    fn state(&self) -> &TrainingState;
 
     /// Losses and gradients of the generator and, where there is one, the encoder.
     ///
@@ -52,7 +52,7 @@ pub trait Learner {
 
 /// A part of a batch with everything random for it.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub struct MicroBatch {
     /// Label maps and images.
     pub batch: Batch,
     /// For the generator's step.
@@ -73,7 +73,7 @@ pub struct Learning {
 
 /// What a step depends on besides weights and data.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub struct StepSettings {
     /// Steps done before, from 0.
     pub step: u64,
     /// The rates of this step.
@@ -87,7 +87,7 @@ impl Learning {
     ///
     /// # Errors
     /// When there is no memory for them.
-    pub fn new(betas: Betas, state: &State, backend: &Backend) -> candle_core::Result<Self> {
+    pub fn new(betas: Betas, state: &TrainingState, backend: &Backend) -> candle_core::Result<Self> {
         let encoder = state.encoder.as_ref().map(|encoder| &encoder.parameters);
         Ok(Self {
             generator: Adam::new(betas, &state.generator.parameters, backend)?,
@@ -115,8 +115,8 @@ impl Learning {
     pub fn step(
         &mut self,
         learner: &mut impl Learner,
-        parts: &[Part],
-        pace: Pace,
+        parts: &[MicroBatch],
+        pace: StepSettings,
         group: &Group,
     ) -> Result<StepReport, StepError> {
         let mut report = self.generator_step(learner, parts, pace, group)?;
@@ -132,8 +132,8 @@ impl Learning {
     fn generator_step(
         &mut self,
         learner: &mut impl Learner,
-        parts: &[Part],
-        pace: Pace,
+        parts: &[MicroBatch],
+        pace: StepSettings,
         group: &Group,
     ) -> Result<StepReport, StepError> {
         let (mut losses, mut generator) = (LossSum::default(), GradientSum::default());
@@ -166,8 +166,8 @@ impl Learning {
     fn discriminator_step(
         &mut self,
         learner: &mut impl Learner,
-        parts: &[Part],
-        pace: Pace,
+        parts: &[MicroBatch],
+        pace: StepSettings,
         group: &Group,
     ) -> Result<StepReport, StepError> {
         let (mut losses, mut gradients) = (LossSum::default(), GradientSum::default());

@@ -8,7 +8,7 @@ use spadework_model::Architecture;
 
 use crate::{
     networks::{Discriminator, Networks},
-    state::{State, Variables},
+    state::{TrainingState, Variables},
 };
 
 const F32: u64 = 4;
@@ -33,7 +33,7 @@ impl MemoryEstimate {
 }
 
 /// What `networks` need for parts of `part` images.
-pub fn estimate(networks: &Networks, state: &State, part: usize) -> MemoryEstimate {
+pub fn estimate(networks: &Networks, state: &TrainingState, part: usize) -> MemoryEstimate {
     let averaged = bytes(&state.generator) + state.encoder.as_ref().map_or(0, bytes);
     let weights = 5 * averaged + 4 * bytes(&state.discriminator);
     let generator = generator_cells(&networks.architecture) as f64 * COPIES;

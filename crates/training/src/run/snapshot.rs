@@ -10,11 +10,11 @@ use candle_core::{Result, Tensor, Var, bail};
 use super::{checkpoint::Stored, learning::Learning};
 use crate::{
     optimizer::{Adam, MovingAverage},
-    state::{State, Variables},
+    state::{TrainingState, Variables},
 };
 
 /// Everything that a run's future depends on, besides its position.
-pub fn tensors(state: &State, learning: &Learning) -> Vec<(String, Tensor)> {
+pub fn tensors(state: &TrainingState, learning: &Learning) -> Vec<(String, Tensor)> {
     let mut all = Vec::new();
     for (network, variables) in networks(state) {
         let named = variables.tensors().into_iter();
@@ -33,7 +33,7 @@ pub fn tensors(state: &State, learning: &Learning) -> Vec<(String, Tensor)> {
 ///
 /// # Errors
 /// When a tensor is missing, of another shape, or not asked for: the checkpoint is then of other networks.
-pub fn restore(stored: &mut Stored, state: &State, learning: &mut Learning) -> Result<()> {
+pub fn restore(stored: &mut Stored, state: &TrainingState, learning: &mut Learning) -> Result<()> {
     let steps = stored.position.step;
     for (network, variables) in networks(state) {
         for (name, variable) in variables.parameters.iter().chain(&variables.buffers) {
@@ -55,7 +55,7 @@ pub fn restore(stored: &mut Stored, state: &State, learning: &mut Learning) -> R
 }
 
 /// The networks by name.
-fn networks(state: &State) -> impl Iterator<Item = (&'static str, &Variables)> {
+fn networks(state: &TrainingState) -> impl Iterator<Item = (&'static str, &Variables)> {
     let encoder = state.encoder.as_ref().map(|encoder| ("encoder", encoder));
     [("generator", &state.generator), ("discriminator", &state.discriminator)].into_iter().chain(encoder)
 }

@@ -15,7 +15,7 @@ use super::{
     training::Training,
 };
 use crate::{
-    data::{Sample, Source},
+    data::{Sample, SampleSource},
     distributed::Group,
     outcome::Mistake,
     record::Record,
@@ -28,7 +28,7 @@ const SHOWN: u64 = 6;
 const UNSEEN: u64 = 1 << 40;
 
 /// A process's part in a run.
-pub struct Start<L> {
+pub struct RunStart<L> {
     /// What the run depends on.
     pub config: RunConfig,
     /// The networks at their beginning.
@@ -36,7 +36,7 @@ pub struct Start<L> {
     /// Where they compute.
     pub backend: Backend,
     /// The pairs.
-    pub source: Arc<dyn Source>,
+    pub source: Arc<dyn SampleSource>,
     /// What previews show.
     pub shown: Vec<Sample>,
     /// The processes that share the work.
@@ -47,7 +47,7 @@ pub struct Start<L> {
     pub folder: Option<RunFolder>,
 }
 
-impl<L: Learner> Start<L> {
+impl<L: Learner> RunStart<L> {
     /// Puts everything into place.
     ///
     /// # Errors
@@ -110,7 +110,7 @@ fn same_step(group: &Group, step: u64) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When one cannot be made.
-pub fn shown(source: &dyn Source) -> anyhow::Result<Vec<Sample>> {
+pub fn shown(source: &dyn SampleSource) -> anyhow::Result<Vec<Sample>> {
     (0..SHOWN).map(|index| source.sample(UNSEEN + index)).collect()
 }
 

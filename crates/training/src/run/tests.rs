@@ -16,20 +16,20 @@ use spadework_imaging::{LabelMap, RgbImage};
 use super::*;
 use crate::{
     compute::{DeviceChoice, Precision},
-    data::{DataArgs, Sample, Source},
+    data::{DataArgs, Sample, SampleSource},
     distributed::Group,
     networks::{ConvNorm, Discriminator, Initialisation, Networks},
     objective::Objective,
     optimizer::{Betas, Rates, Schedule},
-    record::{Every, Line},
-    state::{State, Variables},
+    record::{Every, MetricsLine},
+    state::{TrainingState, Variables},
     step::{Batch, Draws, Gradients, Losses},
 };
 use spadework_autograd::Backend;
 
 /// Weights that move towards the mean of the images, shaken by the draws.
 struct Toy {
-    state: State,
+    state: TrainingState,
     poison_at: Option<u64>,
     steps: u64,
 }
@@ -40,7 +40,7 @@ impl Toy {
             let tensor = Tensor::full(value, 4, &Device::Cpu).unwrap();
             Variables::from_tensors([("w".to_owned(), tensor)]).unwrap()
         };
-        let state = State { generator: weights(0.5), encoder: None, discriminator: weights(-0.5) };
+        let state = TrainingState { generator: weights(0.5), encoder: None, discriminator: weights(-0.5) };
         Self { state, poison_at: None, steps: 0 }
     }
 
@@ -54,7 +54,7 @@ impl Toy {
 }
 
 impl Learner for Toy {
-    fn state(&self) -> &State {
+    fn state(&self) -> &TrainingState {
         &self.state
     }
 
@@ -84,7 +84,7 @@ struct Greys {
     damaged: Option<u64>,
 }
 
-impl Source for Greys {
+impl SampleSource for Greys {
     fn epoch(&self) -> u64 {
         10
     }
@@ -173,7 +173,7 @@ fn part(
     folder: Option<RunFolder>,
 ) -> Training<Toy> {
     let (backend, source, shown) = (Backend::Cpu, Arc::new(source), Vec::new());
-    Start { config, learner, backend, source, shown, group, stored, folder }.training().unwrap()
+    RunStart { config, learner, backend, source, shown, group, stored, folder }.training().unwrap()
 }
 
 fn go(training: &mut Training<Toy>) -> anyhow::Result<Ending> {
@@ -184,7 +184,7 @@ fn go(training: &mut Training<Toy>) -> anyhow::Result<Ending> {
 fn lines(folder: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
     let timeless = |line: &str| {
-        let mut line: Line = serde_json::from_str(line).unwrap();
+        let mut line: MetricsLine = serde_json::from_str(line).unwrap();
         line.seconds = 0.0;
         line.values.remove("pictures_per_second");
         serde_json::to_string(&line).unwrap()

@@ -11,7 +11,7 @@ use super::{config::RunConfig, learning::Learner};
 use crate::{
     distributed::Group,
     networks::{FEATURES_FILE, Perceptual, SceneFeatures, Vgg19, initialise},
-    state::{State, Variables},
+    state::{TrainingState, Variables},
     step::{Batch, Draws, Gradients, Losses, Trainer},
 };
 use spadework_autograd::{Backend, Collective, power_iteration};
@@ -20,7 +20,7 @@ use spadework_autograd::{Backend, Collective, power_iteration};
 const POWER_ITERATIONS: usize = 15;
 
 impl Learner for Trainer {
-    fn state(&self) -> &State {
+    fn state(&self) -> &TrainingState {
         &self.state
     }
 
@@ -87,7 +87,7 @@ pub fn build(config: &RunConfig, backend: &Backend, group: &Arc<Group>) -> anyho
 ///
 /// # Errors
 /// When it cannot be read, or is of other networks.
-pub fn begin_from(path: &Path, state: &State) -> anyhow::Result<()> {
+pub fn begin_from(path: &Path, state: &TrainingState) -> anyhow::Result<()> {
     let Model { generator, encoder, .. } = read_model(path)?;
     set(&state.generator, &generator)?;
     match (&state.encoder, &encoder) {

@@ -15,7 +15,7 @@ use super::{
     checkpoint::Position,
     config::RunConfig,
     feed::Feed,
-    learning::{Learner, Learning, Pace},
+    learning::{Learner, Learning, StepSettings},
     snapshot,
     step_error::{StepError, StepReport},
 };
@@ -87,7 +87,7 @@ impl<L: Learner> Training<L> {
             self.feed.next_step().with_context(|| format!("take the samples of step {}", step + 1))?;
         self.learner.freeze_statistics(optimization.statistics_are_frozen(step));
         self.learner.advance(step as f64 / self.config.total_steps().max(1) as f64);
-        let pace = Pace {
+        let pace = StepSettings {
             step,
             rates: optimization.rates.scaled(optimization.schedule.factor(step)),
             average_decay: optimization.average_decay,

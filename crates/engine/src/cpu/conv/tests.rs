@@ -44,9 +44,9 @@ fn cases() -> impl Strategy<Value = Case> {
     })
 }
 
-/// Numbers in [-1, 1].
+/// Elements in [-1, 1].
 fn random(seed: u64, len: usize) -> Vec<f32> {
-    testing::Numbers(seed).take(len)
+    testing::TestNumbers(seed).take(len)
 }
 
 /// What a form's products may differ from exact ones by, in units of a sum's standard deviation, and whether its numbers
@@ -68,7 +68,7 @@ fn forms(kernel: usize) -> Vec<(Form, f64, bool)> {
 }
 
 /// A case's numbers.
-struct Numbers {
+struct TestNumbers {
     input: Vec<f32>,  // C H W
     weight: Vec<f32>, // (out, in, k, k)
     bias: Vec<f32>,
@@ -104,14 +104,14 @@ impl Source for Planes<'_> {
 }
 
 impl Case {
-    fn numbers(&self) -> Numbers {
+    fn numbers(&self) -> TestNumbers {
         let Self { channels: (input, output), kernel, grid, seed, .. } = *self;
         let in_blocks = |grid| blocks(output) * cells(grid) * BLOCK;
         let residual_grid = |half| match half {
             true => Grid { height: grid.height.div_ceil(2), width: grid.width.div_ceil(2) },
             false => grid,
         };
-        Numbers {
+        TestNumbers {
             input: random(seed, input * cells(grid)),
             weight: random(seed ^ 1, input * output * kernel * kernel),
             bias: random(seed ^ 2, output),
@@ -122,7 +122,7 @@ impl Case {
     }
 
     /// The output in blocks, by the kernels.
-    fn computed(&self, numbers: &Numbers, form: Form, isa: Isa) -> Vec<f32> {
+    fn computed(&self, numbers: &TestNumbers, form: Form, isa: Isa) -> Vec<f32> {
         let conv = PackedConv::new(self.channels, self.kernel, &numbers.weight, &numbers.bias, form);
         let input = Planes { values: &numbers.input, channels: self.channels.0, grid: self.grid };
         let (plane, weights) = &numbers.noise;
@@ -139,7 +139,7 @@ impl Case {
     }
 
     /// One number of the output, plainly.
-    fn expected(&self, numbers: &Numbers, (channel, cell): (usize, usize), sum: f64) -> f64 {
+    fn expected(&self, numbers: &TestNumbers, (channel, cell): (usize, usize), sum: f64) -> f64 {
         let in_blocks =
             |plane: usize, cell: usize| (channel / BLOCK * plane + cell) * BLOCK + channel % BLOCK;
         let (y, x) = (cell / self.grid.width, cell % self.grid.width);
@@ -194,7 +194,7 @@ proptest! {
         let numbers = case.numbers();
         let exact = case.sums(&numbers.input, &numbers.weight);
         let rounded = case.sums(&to_bf16(&numbers.input), &to_bf16(&numbers.weight));
-        // Numbers in [-1, 1] have a variance of a third.
+        // Elements in [-1, 1] have a variance of a third.
         let deviation = ((case.channels.0 * case.kernel * case.kernel) as f64).sqrt() / 3.0;
         for (form, error, in_bf16) in forms(case.kernel) {
             let got = case.computed(&numbers, form, isa);

@@ -7,21 +7,21 @@ use rayon::prelude::*;
 
 use super::{SKEW, tile::Tile, transforms::KernelRows};
 use crate::cpu::features::blocks;
-use spadework_kernels::cpu::{BLOCK, Buffer, Isa, Panel, Rows, Store, multiply, prefetch};
+use spadework_kernels::cpu::{BLOCK, Buffer, Isa, Panel, Rows, StoreMode, multiply, prefetch};
 
 /// Blocks of input channels whose kernels are transformed at once: their panels stay in the second-level cache.
 const CHUNK: usize = 2;
 
-/// Numbers from one place's panel to the next.
+/// Elements from one place's panel to the next.
 const PLACE: usize = CHUNK * BLOCK * BLOCK + SKEW;
 
 /// Where the numbers of some tiles lie, in a block of transformed input and in products: `[place][tile][32]`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {
     pub(super) tiles: usize,
-    /// Numbers from one place to the next.
+    /// Elements from one place to the next.
     pub(super) place_len: usize,
-    /// Numbers of all places.
+    /// Elements of all places.
     pub(super) block_len: usize,
 }
 
@@ -62,7 +62,7 @@ impl WinogradKernels {
         Self { tile, inputs, values }
     }
 
-    /// Numbers of working memory that [`multiply`](Self::multiply) needs.
+    /// Elements of working memory that [`multiply`](Self::multiply) needs.
     pub(super) fn memory_len(&self, layout: Layout) -> usize {
         layout.block_len + self.tile.places() * PLACE
     }
@@ -83,7 +83,7 @@ impl WinogradKernels {
         for first in (0..input_blocks).step_by(CHUNK) {
             let inputs = first..(first + CHUNK).min(input_blocks);
             self.transform(isa, block, inputs.clone(), panels);
-            let store = if first == 0 { Store::Replace } else { Store::Add };
+            let store = if first == 0 { StoreMode::Replace } else { StoreMode::Add };
             let pieces: Vec<usize> = (0..inputs.len()).map(|input| input * layout.block_len).collect();
             for (place, products) in products.chunks_exact_mut(layout.place_len).enumerate() {
                 let values = &transformed[first * layout.block_len + place * layout.place_len..];

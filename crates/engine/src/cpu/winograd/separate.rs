@@ -40,7 +40,7 @@ impl SeparateTiles {
         self.input_blocks
     }
 
-    /// Numbers of the transformed input of so many tiles, of one block of input channels.
+    /// Elements of the transformed input of so many tiles, of one block of input channels.
     pub(in crate::cpu) fn block_len(tiles: usize) -> usize {
         Layout::new(TILE, tiles).block_len
     }
@@ -75,7 +75,7 @@ impl SeparateTiles {
         }
     }
 
-    /// Numbers of working memory that [`run`](Self::run) needs for so many tiles.
+    /// Elements of working memory that [`run`](Self::run) needs for so many tiles.
     pub(in crate::cpu) fn memory_len(&self, tiles: usize) -> usize {
         self.kernels.memory_len(Layout::new(TILE, tiles))
     }

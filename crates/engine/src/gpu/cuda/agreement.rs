@@ -14,7 +14,7 @@ use crate::{
     Input, Precision,
     gpu::{CandleOperators, ConvWeights, GpuGenerator, Lookup, Operators, Target, ToImage},
     reference::PlainGenerator,
-    testing::fixtures::{Numbers, architectures, difference, input, small, weights},
+    testing::fixtures::{TestNumbers, architectures, difference, input, small, weights},
 };
 use spadework_kernels::device::{Download, Event, generator::ModulateArgs};
 
@@ -49,13 +49,13 @@ fn psnr(a: &[f32], b: &[f32]) -> f64 {
 }
 
 fn on(device: &CudaDevice, seed: u64, shape: &[usize], dtype: DType) -> Tensor {
-    let values = Numbers(seed).take(shape.iter().product());
+    let values = TestNumbers(seed).take(shape.iter().product());
     let tensor = Tensor::from_vec(values, shape, &Device::Cuda(device.clone())).unwrap();
     tensor.to_dtype(dtype).unwrap()
 }
 
 fn indices(device: &CudaDevice, seed: u64, shape: &[usize], bound: usize) -> Tensor {
-    let mut numbers = Numbers(seed);
+    let mut numbers = TestNumbers(seed);
     let values: Vec<u32> = (0..shape.iter().product()).map(|_| numbers.below(bound) as u32).collect();
     Tensor::from_vec(values, shape, &Device::Cuda(device.clone())).unwrap()
 }

@@ -5,7 +5,7 @@
 
 use std::{arch::asm, sync::OnceLock};
 
-use super::{element::Pair, micro::Job};
+use super::{element::Bf16Pair, micro::PanelJob};
 use crate::cpu::isa::BLOCK;
 
 /// Rows in a tile.
@@ -77,19 +77,19 @@ struct Sums([[f32; BLOCK]; 2 * TILE]);
 
 /// Rows copied to where a tile can read them, `[step][row][LINE]`.
 #[repr(C, align(64))]
-struct Staged([[[Pair; LINE]; 2 * TILE]; STAGED]);
+struct Staged([[[Bf16Pair; LINE]; 2 * TILE]; STAGED]);
 
 /// Multiplies all rows of `job` by its panel. `length` has to be whole lines.
 ///
 /// # Safety
-/// As [`Job`] says, where [`is_available`] holds.
-pub(super) unsafe fn run(job: Job<'_, Pair>) {
+/// As [`PanelJob`] says, where [`is_available`] holds.
+pub(super) unsafe fn run(job: PanelJob<'_, Bf16Pair>) {
     assert!(
         job.length.is_multiple_of(LINE) && job.width == BLOCK,
         "a tile's row is 32 numbers, two are a panel's"
     );
     let mut sums = Sums([[0.0; BLOCK]; 2 * TILE]);
-    let mut staged = Staged([[[Pair::default(); LINE]; 2 * TILE]; STAGED]);
+    let mut staged = Staged([[[Bf16Pair::default(); LINE]; 2 * TILE]; STAGED]);
     // SAFETY: the processor has the instructions and the configuration is valid; it is released below.
     unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION, options(nostack, preserves_flags)) };
     for (group, starts) in job.starts.chunks(2 * TILE).enumerate() {
@@ -127,7 +127,7 @@ fn spacing(starts: &[usize]) -> Option<usize> {
 ///
 /// # Safety
 /// As [`run`], for these 32 rows.
-unsafe fn in_place(job: Job<'_, Pair>, starts: [usize; 2], stride: usize, sums: &mut Sums) {
+unsafe fn in_place(job: PanelJob<'_, Bf16Pair>, starts: [usize; 2], stride: usize, sums: &mut Sums) {
     let mut panel = job.panel;
     for &piece in job.pieces {
         // SAFETY: the rows' pieces and the panel's rows for them are readable.
@@ -144,7 +144,12 @@ unsafe fn in_place(job: Job<'_, Pair>, starts: [usize; 2], stride: usize, sums: 
 ///
 /// # Safety
 /// As [`run`], for rows at `starts`.
-unsafe fn through_copies(job: Job<'_, Pair>, starts: &[usize], staged: &mut Staged, sums: &mut Sums) {
+unsafe fn through_copies(
+    job: PanelJob<'_, Bf16Pair>,
+    starts: &[usize],
+    staged: &mut Staged,
+    sums: &mut Sums,
+) {
     let mut panel = job.panel;
     for &piece in job.pieces {
         for first in (0..job.length).step_by(STAGED * LINE) {
@@ -153,11 +158,11 @@ unsafe fn through_copies(job: Job<'_, Pair>, starts: &[usize], staged: &mut Stag
                 for (line, start) in lines.iter_mut().zip(starts) {
                     // SAFETY: the piece of this row is readable for `length`, of which this is a line.
                     *line = unsafe {
-                        job.values.add(start + piece + first + step * LINE).cast::<[Pair; LINE]>().read()
+                        job.values.add(start + piece + first + step * LINE).cast::<[Bf16Pair; LINE]>().read()
                     };
                 }
             }
-            let rows: *const Pair = staged.0.as_ptr().cast();
+            let rows: *const Bf16Pair = staged.0.as_ptr().cast();
             // SAFETY: `count` steps were staged, and the panel has a row for each of their elements.
             unsafe {
                 let tiles = [rows, rows.add(TILE * LINE)];
@@ -171,7 +176,7 @@ unsafe fn through_copies(job: Job<'_, Pair>, starts: &[usize], staged: &mut Stag
 
 /// Two tiles of evenly spaced rows, step after step. Distances are in pairs.
 struct Steps {
-    tiles: [*const Pair; 2],
+    tiles: [*const Bf16Pair; 2],
     stride: usize,
     next: usize,
     count: usize,
@@ -181,8 +186,8 @@ struct Steps {
 ///
 /// # Safety
 /// The tiles are configured, 32 rows are readable for every step, and so is the panel.
-unsafe fn multiply(steps: Steps, panel: *const Pair, sums: &mut Sums) {
-    const BYTES: usize = size_of::<Pair>();
+unsafe fn multiply(steps: Steps, panel: *const Bf16Pair, sums: &mut Sums) {
+    const BYTES: usize = size_of::<Bf16Pair>();
     // SAFETY: reads what the caller vouches for and writes `sums`; tile registers are named as clobbered.
     unsafe {
         asm!(

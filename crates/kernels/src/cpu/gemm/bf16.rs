@@ -1,6 +1,6 @@
 //! The instructions that multiply pairs of bf16 numbers and sum in f32.
 
-use super::{element::Pair, micro::Job};
+use super::{element::Bf16Pair, micro::PanelJob};
 use crate::cpu::InstructionSet;
 
 /// A set of bf16 instructions that this processor has: there is no value for a set that it lacks.
@@ -58,9 +58,9 @@ impl Bf16 {
     /// Multiplies all rows of `job` by its panel.
     ///
     /// # Safety
-    /// As [`Job`] says.
+    /// As [`PanelJob`] says.
     #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "no value of the type"))]
-    pub(super) unsafe fn run(self, job: Job<'_, Pair>) {
+    pub(super) unsafe fn run(self, job: PanelJob<'_, Bf16Pair>) {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: a value of the variant exists only where the processor has the instructions; the job's bounds are
@@ -80,8 +80,8 @@ mod x86 {
     };
 
     use crate::cpu::gemm::{
-        element::Pair,
-        micro::{self, Job, Lanes},
+        element::Bf16Pair,
+        micro::{self, Lanes, PanelJob},
     };
 
     pub(super) fn has_avx512_bf16() -> bool {
@@ -97,7 +97,7 @@ mod x86 {
     struct Pairs(());
 
     impl Lanes for Pairs {
-        type Element = Pair;
+        type Element = Bf16Pair;
         type Vector = __m512i;
         type Sums = __m512;
         const COUNT: usize = 16;
@@ -110,7 +110,7 @@ mod x86 {
         }
 
         #[inline(always)]
-        fn splat(self, element: Pair) -> __m512i {
+        fn splat(self, element: Bf16Pair) -> __m512i {
             // SAFETY: as above.
             unsafe { _mm512_set1_epi32(bytemuck::cast(element)) }
         }
@@ -135,9 +135,9 @@ mod x86 {
     }
 
     /// # Safety
-    /// As [`Job`] says.
+    /// As [`PanelJob`] says.
     #[target_feature(enable = "avx512f,avx512bf16")]
-    pub(super) unsafe fn run(job: Job<'_, Pair>) {
+    pub(super) unsafe fn run(job: PanelJob<'_, Bf16Pair>) {
         // SAFETY: the caller's promise, handed on.
         unsafe { micro::run(Pairs(()), job) }
     }

@@ -7,7 +7,7 @@ use crate::cpu::isa::{BLOCK, Isa};
 
 /// Four bytes of a matrix, along the direction in which products are summed.
 pub trait Element: Multiply + Pod + Send + Sync {
-    /// Numbers in an element.
+    /// Values in an element.
     const NUMBERS: usize;
     /// The element of the numbers `number(0), number(1), …`.
     fn from_numbers(number: impl Fn(usize) -> f32) -> Self;
@@ -44,7 +44,7 @@ impl Element for f32 {
 impl Multiply for f32 {
     type Kernel = Isa;
 
-    unsafe fn multiply(kernel: Isa, job: micro::Job<'_, Self>) {
+    unsafe fn multiply(kernel: Isa, job: micro::PanelJob<'_, Self>) {
         // SAFETY: the caller's promise, handed on.
         unsafe { micro::run_f32(kernel, job) }
     }
@@ -53,9 +53,9 @@ impl Multiply for f32 {
 /// Two neighbouring bf16 numbers, the first in the low half.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(transparent)]
-pub struct Pair(u32);
+pub struct Bf16Pair(u32);
 
-impl Pair {
+impl Bf16Pair {
     /// Rounds two numbers to bf16.
     #[inline(always)]
     pub fn new(first: f32, second: f32) -> Self {
@@ -82,7 +82,7 @@ pub fn bf16_remainder(number: f32) -> f32 {
     number - f32::from_bits(u32::from(to_bf16(number)) << 16)
 }
 
-impl Element for Pair {
+impl Element for Bf16Pair {
     const NUMBERS: usize = 2;
 
     fn from_numbers(number: impl Fn(usize) -> f32) -> Self {
@@ -105,10 +105,10 @@ impl Element for Pair {
     }
 }
 
-impl Multiply for Pair {
+impl Multiply for Bf16Pair {
     type Kernel = Bf16;
 
-    unsafe fn multiply(kernel: Bf16, job: micro::Job<'_, Self>) {
+    unsafe fn multiply(kernel: Bf16, job: micro::PanelJob<'_, Self>) {
         // SAFETY: the caller's promise, handed on.
         unsafe { kernel.run(job) }
     }

@@ -9,7 +9,7 @@ use crate::cpu::isa::{Isa, mul_add};
 /// Whoever runs it promises that `values + start + piece` is readable for `length` elements for every start and piece,
 /// `panel` for `width` elements for each element of a row, and that row r of `out`, at `r · stride`, is writable for
 /// `width` numbers by this job alone.
-pub struct Job<'a, E> {
+pub struct PanelJob<'a, E> {
     pub(super) values: *const E,
     pub(super) starts: &'a [usize],
     pub(super) pieces: &'a [usize],
@@ -22,13 +22,13 @@ pub struct Job<'a, E> {
     pub(super) add: bool,
 }
 
-impl<E> Clone for Job<'_, E> {
+impl<E> Clone for PanelJob<'_, E> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<E> Copy for Job<'_, E> {}
+impl<E> Copy for PanelJob<'_, E> {}
 
 /// Vectors of sums, and how products of elements are added to them.
 pub(super) trait Lanes: Copy {
@@ -93,9 +93,9 @@ impl<S: Simd> Lanes for Floats<S> {
 /// Multiplies all rows of `job` by its panel, in f32.
 ///
 /// # Safety
-/// As [`Job`] says.
-pub(super) unsafe fn run_f32(isa: Isa, job: Job<'_, f32>) {
-    struct Run<'a>(Job<'a, f32>);
+/// As [`PanelJob`] says.
+pub(super) unsafe fn run_f32(isa: Isa, job: PanelJob<'_, f32>) {
+    struct Run<'a>(PanelJob<'a, f32>);
 
     impl WithSimd for Run<'_> {
         type Output = ();
@@ -112,9 +112,9 @@ pub(super) unsafe fn run_f32(isa: Isa, job: Job<'_, f32>) {
 /// Multiplies all rows of `job` by its panel.
 ///
 /// # Safety
-/// As [`Job`] says.
+/// As [`PanelJob`] says.
 #[inline(always)]
-pub(super) unsafe fn run<L: Lanes>(lanes: L, job: Job<'_, L::Element>) {
+pub(super) unsafe fn run<L: Lanes>(lanes: L, job: PanelJob<'_, L::Element>) {
     // The widest tile of sums that leaves registers for one row of B and one broadcast.
     // SAFETY: the caller's promise, handed on.
     unsafe {
@@ -130,13 +130,13 @@ pub(super) unsafe fn run<L: Lanes>(lanes: L, job: Job<'_, L::Element>) {
 
 /// Walks the panel in strips of NV vectors.
 #[inline(always)]
-unsafe fn columns<L: Lanes, const MR: usize, const NV: usize>(lanes: L, job: Job<'_, L::Element>) {
+unsafe fn columns<L: Lanes, const MR: usize, const NV: usize>(lanes: L, job: PanelJob<'_, L::Element>) {
     let width = NV * L::COUNT;
     assert!(job.width.is_multiple_of(width), "a panel is whole strips");
     for start in (0..job.width).step_by(width) {
         // SAFETY: the strip starts inside the panel's and the result's rows.
         unsafe {
-            let strip = Job { panel: job.panel.add(start), out: job.out.add(start), ..job };
+            let strip = PanelJob { panel: job.panel.add(start), out: job.out.add(start), ..job };
             blocks::<L, MR, NV>(lanes, strip);
         }
     }
@@ -144,7 +144,7 @@ unsafe fn columns<L: Lanes, const MR: usize, const NV: usize>(lanes: L, job: Job
 
 /// Walks the rows in blocks of MR, then in ever smaller ones.
 #[inline(always)]
-unsafe fn blocks<L: Lanes, const MR: usize, const NV: usize>(lanes: L, job: Job<'_, L::Element>) {
+unsafe fn blocks<L: Lanes, const MR: usize, const NV: usize>(lanes: L, job: PanelJob<'_, L::Element>) {
     let mut row = 0;
     let rows = job.starts.len();
     // SAFETY: each block stays within the rows of the job, for which the caller vouches.
@@ -206,7 +206,11 @@ pub fn prefetch(numbers: &[f32]) {
 /// Rows `row .. row + MR` against NV vectors of columns.
 #[expect(clippy::needless_range_loop, reason = "an iterator over `sums` would keep them in memory")]
 #[inline(always)]
-unsafe fn block<L: Lanes, const MR: usize, const NV: usize>(lanes: L, job: Job<'_, L::Element>, row: usize) {
+unsafe fn block<L: Lanes, const MR: usize, const NV: usize>(
+    lanes: L,
+    job: PanelJob<'_, L::Element>,
+    row: usize,
+) {
     let mut sums = [[lanes.zeros(); NV]; MR];
     // SAFETY: the caller vouches for MR rows in pieces, for a panel row per element, and for MR rows of `out`.
     unsafe {

@@ -133,11 +133,11 @@ fn add_outer_naive(outer: Outer<'_>, tile: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Numbers;
+    use crate::testing::TestNumbers;
     use proptest::prelude::*;
 
     fn values(seed: u64, len: usize) -> Vec<f32> {
-        Numbers(seed).take(len)
+        TestNumbers(seed).take(len)
     }
 
     #[test]

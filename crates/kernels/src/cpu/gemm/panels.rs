@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::element::{Element, elements};
 use crate::cpu::{buffer::Buffer, isa::BLOCK};
 
-/// A k×n matrix as panels of [`BLOCK`] columns, each stored k-major. Numbers beyond k and columns beyond n are zero.
+/// A k×n matrix as panels of [`BLOCK`] columns, each stored k-major. Elements beyond k and columns beyond n are zero.
 #[derive(Debug)]
 pub struct PackedMatrix<E: Element> {
     depth: usize, // in elements

@@ -70,7 +70,7 @@ impl Sums {
 }
 
 impl TrainingOperators {
-    /// Numbers as a vector on the device.
+    /// Elements as a vector on the device.
     pub(super) fn upload(&self, numbers: Vec<u32>) -> Result<Tensor> {
         let len = numbers.len();
         // Nothing has no place on a device.

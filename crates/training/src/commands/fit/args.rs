@@ -40,7 +40,7 @@ pub struct FitArgs {
 
 /// A set of defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Preset {
+pub enum TrainingPreset {
     /// COCO-Stuff as published: 182 classes, unknown label, edges, 256x256
     Coco,
     /// ADE20K as published: 150 classes, unknown label, 256x256
@@ -59,7 +59,7 @@ pub enum Preset {
 pub struct NetworkArgs {
     /// A set of defaults for networks, losses and rates [default: landscape with --landscapes, else facades without its classes]
     #[arg(long, env = "SPADEWORK_TRAIN_PRESET", value_enum)]
-    pub preset: Option<Preset>,
+    pub preset: Option<TrainingPreset>,
     /// Begin from the generator and encoder of a model directory; the discriminator is fresh
     #[arg(long, env = "SPADEWORK_TRAIN_WARM_START", value_name = "DIR")]
     pub warm_start: Option<PathBuf>,

@@ -2,7 +2,7 @@
 
 use spadework_model::{Architecture, EncoderArchitecture, Grid, Modulation, Norm, Upsampling};
 
-use super::args::Preset;
+use super::args::TrainingPreset;
 use crate::{
     networks::{ConvNorm, Discriminator, Initialisation, Networks},
     objective::{KlReduction, Objective},
@@ -33,16 +33,16 @@ const SQUARE: Grid = Grid { height: 256, width: 256 };
 const EIGHT: Grid = Grid { height: 8, width: 8 };
 
 /// The defaults of `preset`; without one, the paper's networks with no classes yet.
-pub(super) fn defaults(preset: Option<Preset>) -> Defaults {
+pub(super) fn defaults(preset: Option<TrainingPreset>) -> Defaults {
     let published = |label_nc, unknown_label, instance_edges| {
         let (mask, grid, upsampling) = (SQUARE, EIGHT, Upsampling::Normal);
         Published { label_nc, unknown_label, instance_edges, mask, grid, upsampling }.defaults()
     };
     match preset {
-        Some(Preset::Coco) => published(182, true, true),
-        Some(Preset::Ade20k) => published(150, true, false),
-        Some(Preset::Facades) => published(13, false, false),
-        Some(Preset::Cityscapes) => Published {
+        Some(TrainingPreset::Coco) => published(182, true, true),
+        Some(TrainingPreset::Ade20k) => published(150, true, false),
+        Some(TrainingPreset::Facades) => published(13, false, false),
+        Some(TrainingPreset::Cityscapes) => Published {
             label_nc: 35,
             unknown_label: false,
             instance_edges: true,
@@ -51,7 +51,7 @@ pub(super) fn defaults(preset: Option<Preset>) -> Defaults {
             upsampling: Upsampling::More,
         }
         .defaults(),
-        Some(Preset::Landscape) => landscape(),
+        Some(TrainingPreset::Landscape) => landscape(),
         None => published(0, false, false),
     }
 }

@@ -9,7 +9,7 @@ pub use args::FitArgs;
 use std::{path::Path, process::ExitCode};
 
 use super::{
-    drive::{Job, drive, newest, open_device, place},
+    drive::{TrainingJob, drive, newest, open_device, place},
     threads,
 };
 use crate::{
@@ -39,7 +39,7 @@ pub(super) fn run(args: &FitArgs) -> anyhow::Result<ExitCode> {
         _ => None,
     };
     let (patience, stopped) = (args.compute.peer_timeout.into(), args.compute.stopped_exit_code);
-    drive(Job { config, source, place, backend, patience, stopped, stored, folder }, &args.out)
+    drive(TrainingJob { config, source, place, backend, patience, stopped, stored, folder }, &args.out)
 }
 
 /// The newest checkpoint of the run in `out`, which must be the run that the settings describe.

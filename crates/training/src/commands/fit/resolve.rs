@@ -9,11 +9,11 @@ use spadework_checkpoint::{LabelConfig, ModelConfig, read_model};
 use spadework_model::{Architecture, EncoderArchitecture, Grid};
 
 use super::{
-    args::{EncoderKind, FitArgs, NetworkArgs, ObjectiveArgs, OptimizationArgs, Preset},
+    args::{EncoderKind, FitArgs, NetworkArgs, ObjectiveArgs, OptimizationArgs, TrainingPreset},
     defaults::{Defaults, defaults},
 };
 use crate::{
-    data::{DataArgs, Source, read_labels},
+    data::{DataArgs, SampleSource, read_labels},
     networks::{FEATURES_FILE, Networks},
     objective::{KlReduction, Objective},
     optimizer::{Betas, Rates, Schedule},
@@ -29,9 +29,9 @@ pub(super) fn resolve(
     args: &FitArgs,
     world: usize,
     mut report: impl FnMut(&str),
-) -> anyhow::Result<(RunConfig, Arc<dyn Source>)> {
+) -> anyhow::Result<(RunConfig, Arc<dyn SampleSource>)> {
     let mut mistakes = Mistakes::default();
-    let preset = args.networks.preset.or(args.data.landscapes.map(|_| Preset::Landscape));
+    let preset = args.networks.preset.or(args.data.landscapes.map(|_| TrainingPreset::Landscape));
     let mut defaults = defaults(preset);
     let model = args
         .networks
