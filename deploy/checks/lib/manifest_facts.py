@@ -25,6 +25,17 @@ def seconds(text):
     return int(number) * {"ms": 0.001, "s": 1, "m": 60}[unit]
 
 
+def mebibytes(text):
+    """`4Gi` or `512Mi` as a number of MiB."""
+    number, unit = re.fullmatch(r"(\d+)(Mi|Gi)", text).groups()
+    return int(number) * {"Mi": 1, "Gi": 1024}[unit]
+
+
+# What the process may hold at once, in MiB: its budgets, and a COCO-size model while another is loaded beside it.
+BUDGETS = {"SPADEWORK_QUEUE_MIB": 1024, "SPADEWORK_CODEC_MIB": 512, "SPADEWORK_TABLE_CACHE_MIB": 128}
+MODEL_MIB = 1300
+
+
 def workloads(resources):
     return [r for r in resources if r["kind"] in ("Deployment", "Job")]
 
@@ -79,12 +90,11 @@ def selectors(resources):
             if isinstance(port.get("targetPort"), str) and port["targetPort"] not in ports:
                 yield f"no pod has a port {port['targetPort']}"
         if kind == "ServiceMonitor":
-            service = next(r for r in resources if r["kind"] == "Service")
-            if not selects(spec["selector"]["matchLabels"], service["metadata"]["labels"]):
-                yield "ServiceMonitor selects no service"
+            services = [r for r in resources if r["kind"] == "Service"]
+            chosen = [s for s in services if selects(spec["selector"]["matchLabels"], s["metadata"]["labels"])]
             for endpoint in spec["endpoints"]:
-                if endpoint["port"] not in {port["name"] for port in service["spec"]["ports"]}:
-                    yield f"the service has no port {endpoint['port']}"
+                if endpoint["port"] not in {port["name"] for s in chosen for port in s["spec"]["ports"]}:
+                    yield f"the ServiceMonitor selects no service with a port {endpoint['port']}"
 
 
 def programs(resources):
@@ -103,6 +113,10 @@ def programs(resources):
             ready = pod["containers"][0]["readinessProbe"]
             if duck < ready["periodSeconds"] * ready["failureThreshold"]:
                 yield "the lame duck is over before the readiness probe has failed"
+            limit = mebibytes(pod["containers"][0]["resources"]["limits"]["memory"])
+            held = MODEL_MIB + sum(int(env.get(name, default)) for name, default in BUDGETS.items())
+            if limit < held:
+                yield f"the memory limit, {limit} MiB, is less than the process may hold, {held} MiB"
         cache = env.get("SPADEWORK_CACHE_DIR")
         mounts = {m["mountPath"] for m in pod["containers"][0].get("volumeMounts", []) if not m.get("readOnly")}
         if "://" in env.get("SPADEWORK_MODELS", "") and cache not in mounts:
