@@ -85,7 +85,7 @@ fn the_pages_are_whole_and_need_nothing_from_outside() {
 }
 
 #[test]
-fn keys_are_asked_for_and_read_again_on_a_signal() {
+fn keys_are_asked_for_and_read_again_on_a_signal_or_a_change() {
     let folder = tempfile::tempdir().unwrap();
     let keys = folder.path().join("keys");
     fs::write(&keys, "first:0123456789abcdef").unwrap();
@@ -115,6 +115,10 @@ fn keys_are_asked_for_and_read_again_on_a_signal() {
         assert!(std::time::Instant::now() < deadline, "{}", server.log());
     }
     assert_eq!(ask("0123456789abcdef"), 401);
+
+    fs::write(&keys, "third:0011223344556677").unwrap();
+    server.logged(|log| log.contains("the file of keys has changed").then_some(()));
+    assert_ne!(ask("0011223344556677"), 401, "without a signal too");
 }
 
 /// Puts the files of `from` in the place of the model directory `to`.

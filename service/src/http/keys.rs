@@ -1,9 +1,9 @@
-//! API keys: several, from a file, read again on demand, compared in constant time.
+//! API keys: several, from a file that is followed, compared in constant time.
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use axum::http::{HeaderMap, header};
@@ -35,6 +35,16 @@ pub enum Role {
 pub struct KeyRing {
     path: Option<PathBuf>,
     keys: RwLock<Vec<Key>>,
+    followed: Mutex<Followed>,
+}
+
+/// What was seen of the file, as digests of its bytes.
+#[derive(Debug, Default)]
+struct Followed {
+    /// What was read last, whether it could be used or not.
+    read: [u8; 32],
+    /// What was there at the last look.
+    seen: [u8; 32],
 }
 
 /// A key is kept as its digest: all are of one length, and a memory dump does not show it.
@@ -75,8 +85,9 @@ impl KeyRing {
     /// # Errors
     /// When the file cannot be used.
     pub fn open(path: Option<PathBuf>) -> Result<Self, KeysError> {
-        let keys = path.as_deref().map(read_keys).transpose()?.unwrap_or_default();
-        Ok(Self { path, keys: RwLock::new(keys) })
+        let ring = Self { path, ..Self::default() };
+        ring.reload()?;
+        Ok(ring)
     }
 
     /// Reads the file again.
@@ -84,10 +95,40 @@ impl KeyRing {
     /// # Errors
     /// When it cannot be used; the keys that were there stay.
     pub fn reload(&self) -> Result<(), KeysError> {
-        if let Some(path) = &self.path {
-            let keys = read_keys(path)?;
-            *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        let Some(path) = &self.path else { return Ok(()) };
+        let text = read(path)?;
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner).read = digest(&text);
+        self.take(path, &text)
+    }
+
+    /// Looks at the file, to be called every few seconds: reads it again where it has changed and been the same at two
+    /// looks, so that one which is being written is left alone. Answers whether there are new keys.
+    ///
+    /// # Errors
+    /// When it cannot be used; the keys that were there stay, and the same content is not told again.
+    pub fn follow(&self) -> Result<bool, KeysError> {
+        let Some(path) = &self.path else { return Ok(false) };
+        // A file that is gone for a moment is being replaced; the keys stay.
+        let Ok(text) = read(path) else { return Ok(false) };
+        let now = digest(&text);
+        {
+            let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+            let settled = std::mem::replace(&mut followed.seen, now) == now;
+            if !settled || followed.read == now {
+                return Ok(false);
+            }
+            followed.read = now;
         }
+        self.take(path, &text).map(|()| true)
+    }
+
+    fn take(&self, path: &Path, text: &[u8]) -> Result<(), KeysError> {
+        let text = std::str::from_utf8(text).map_err(|error| KeysError::Read {
+            path: path.to_owned(),
+            source: std::io::Error::new(std::io::ErrorKind::InvalidData, error),
+        })?;
+        let keys = parse_keys(path, text)?;
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         Ok(())
     }
 
@@ -129,9 +170,11 @@ fn given_key(headers: &HeaderMap) -> Option<&[u8]> {
     bearer.or_else(|| headers.get("x-api-key").map(|value| value.as_bytes()))
 }
 
-fn read_keys(path: &Path) -> Result<Vec<Key>, KeysError> {
-    let text =
-        fs::read_to_string(path).map_err(|source| KeysError::Read { path: path.to_owned(), source })?;
+fn read(path: &Path) -> Result<Vec<u8>, KeysError> {
+    fs::read(path).map_err(|source| KeysError::Read { path: path.to_owned(), source })
+}
+
+fn parse_keys(path: &Path, text: &str) -> Result<Vec<Key>, KeysError> {
     let mut keys = Vec::new();
     for (index, line) in text.lines().map(trimmed).enumerate() {
         if line.is_empty() || line.starts_with('#') {
@@ -195,6 +238,29 @@ mod tests {
         fs::write(file.path(), "bob:short").unwrap();
         assert!(ring.reload().unwrap_err().to_string().contains("line 1"));
         assert!(name(headers("x-api-key", "another-long-key-1")).is_ok());
+    }
+
+    #[test]
+    fn a_file_that_changes_is_read_once_it_has_settled_and_a_useless_one_is_told_once() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let write = |text: &str| fs::write(file.path(), text).unwrap();
+        write("alice:0123456789abcdef");
+        let ring = KeyRing::open(Some(file.path().to_owned())).unwrap();
+        let knows = |key| ring.caller(&headers("x-api-key", key)).is_ok();
+        assert!(!ring.follow().unwrap() && !ring.follow().unwrap(), "nothing has changed");
+
+        write("bob:fedcba98765");
+        assert!(!ring.follow().unwrap(), "it may be half written");
+        write("bob:fedcba9876543210");
+        assert!(!ring.follow().unwrap() && knows("0123456789abcdef"));
+        assert!(ring.follow().unwrap() && knows("fedcba9876543210") && !knows("0123456789abcdef"));
+
+        write("bob:short");
+        assert!(!ring.follow().unwrap());
+        assert!(ring.follow().unwrap_err().to_string().contains("line 1"));
+        assert!(!ring.follow().unwrap() && knows("fedcba9876543210"), "told once, and the keys stay");
+        fs::remove_file(file.path()).unwrap();
+        assert!(!ring.follow().unwrap() && knows("fedcba9876543210"), "it is being replaced");
     }
 
     #[test]

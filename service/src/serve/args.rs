@@ -59,8 +59,8 @@ pub struct ServeArgs {
     /// Pixels of a file, in millions
     #[arg(long, env = "SPADEWORK_MAX_MEGAPIXELS", default_value_t = 64, value_parser = megapixels)]
     pub max_megapixels: u64,
-    /// File of API keys, one a line as `name:key` or `key`, or `admin:name:key` for one that may manage models; SIGHUP reads
-    /// it again
+    /// File of API keys, one a line as `name:key` or `key`, or `admin:name:key` for one that may manage models; it is read
+    /// again within ten seconds of a change, and on SIGHUP
     #[arg(long, env = "SPADEWORK_KEYS_FILE", value_name = "FILE")]
     pub keys_file: Option<PathBuf>,
     /// Requests a second that each key may send; without keys, all callers together

@@ -165,11 +165,32 @@ async fn load_and_wait(app: &App, signals: &mut UnboundedReceiver<Signal>) -> an
             );
         }
     });
+    if app.keys.asks() {
+        tokio::spawn(follow_keys(app.clone()));
+    }
     while signals.recv().await == Some(Signal::Reload) {
         let app = app.clone();
         tokio::task::spawn_blocking(move || reload(&app));
     }
     Ok(())
+}
+
+/// Between two looks at the file of keys: secrets that are mounted change without a signal.
+const KEYS_EVERY: Duration = Duration::from_secs(5);
+
+async fn follow_keys(app: App) {
+    loop {
+        sleep(KEYS_EVERY).await;
+        let keys = app.keys.clone();
+        match tokio::task::spawn_blocking(move || keys.follow()).await {
+            Ok(Ok(true)) => tracing::info!("the file of keys has changed and is read again"),
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the keys stay as they were");
+            }
+            Err(_) => return,
+        }
+    }
 }
 
 fn reload(app: &App) {
