@@ -55,6 +55,11 @@ pub struct Objective {
 }
 
 impl Objective {
+    /// The published weights, with VGG19's perceptual loss.
+    pub fn published() -> Self {
+        Self { perceptual: 10.0, ..Self::default() }
+    }
+
     /// The weight of the low-resolution L1 when a share of the run is done, from 0 to 1.
     pub fn low_resolution_at(&self, progress: f64) -> f64 {
         let end = self.low_resolution_end.unwrap_or(self.low_resolution);

@@ -292,6 +292,34 @@ fn every_mistake_is_told_at_once_and_no_folder_is_made() {
 }
 
 #[test]
+fn a_run_tells_where_it_differs_from_what_was_published() {
+    let workshop = Workshop::new();
+    let output = succeed(workshop.fit("run", "--preset facades --ttur false --niter 1 --ema 0"));
+    let config: Value = serde_json::from_slice(&fs::read(workshop.path("run/config.json")).unwrap()).unwrap();
+    let told: Vec<&str> = config["differs_from_published"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item.as_str().unwrap())
+        .collect();
+    for item in [
+        "label_nc 3, published 13",
+        "ngf 1, published 64",
+        "z_dim 4, published null",
+        "batch 4, published 1",
+        "epochs 1 + 0, published 50 + 0",
+        "first 0.5, published 0.0",
+        "second 0.999, published 0.9",
+        "low_resolution 5.0, published 0.0",
+    ] {
+        assert!(told.contains(&item), "{item} is not in {told:#?}");
+    }
+    assert!(told.iter().any(|item| item.starts_with("no perceptual loss")), "{told:#?}");
+    assert!(!told.iter().any(|item| item.contains("average") || item.starts_with("kernel")), "{told:#?}");
+    assert!(said(&output).contains("differs from published: batch 4, published 1"));
+}
+
+#[test]
 fn a_device_that_cannot_be_had_leaves_no_folder() {
     let workshop = Workshop::new();
     // No machine has so many; without CUDA there is none at all.

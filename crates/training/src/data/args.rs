@@ -53,9 +53,9 @@ pub struct DataArgs {
     /// Share of the landscapes that are made from a label map of plain painted shapes, as people paint
     #[arg(long, env = "SPADEWORK_TRAIN_PAINTED", default_value_t = 0.45)]
     pub painted: f64,
-    /// How files are brought to the network's size
-    #[arg(long, env = "SPADEWORK_TRAIN_PREPROCESS", value_enum, default_value_t = Preprocess::ResizeAndCrop)]
-    pub preprocess: Preprocess,
+    /// How files are brought to the network's size [default: the preset's, else resize-and-crop]
+    #[arg(long, env = "SPADEWORK_TRAIN_PREPROCESS", value_enum)]
+    pub preprocess: Option<Preprocess>,
     /// The side to which files are resized before the crop; by default 286 for 256, as published
     #[arg(long, env = "SPADEWORK_TRAIN_LOAD_SIZE")]
     pub load_size: Option<usize>,
@@ -133,7 +133,12 @@ impl DataArgs {
         let size = Size::new(architecture.mask.width, architecture.mask.height);
         let published = |side: usize| side + side * 30 / 256;
         let load_size = self.load_size.unwrap_or(published(size.width.min(size.height)));
-        Transform { preprocess: self.preprocess, load_size, size, flip: !self.no_flip }
+        Transform {
+            preprocess: self.preprocess.unwrap_or(Preprocess::ResizeAndCrop),
+            load_size,
+            size,
+            flip: !self.no_flip,
+        }
     }
 
     fn options(&self, architecture: &Architecture, labels: LabelSet, seed: u64) -> FilesOptions {

@@ -46,6 +46,9 @@ pub struct RunConfig {
     pub optimization: Optimization,
     /// What all random numbers are a function of.
     pub seed: u64,
+    /// Where the settings differ from the published ones of the preset, item by item.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differs_from_published: Vec<String>,
     /// The model directory that the generator and encoder began from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm_start: Option<PathBuf>,

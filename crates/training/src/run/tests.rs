@@ -128,6 +128,7 @@ pub(super) fn config(total: u64) -> RunConfig {
             freeze_statistics: 0.25,
         },
         seed: 3,
+        differs_from_published: Vec::new(),
         warm_start: None,
         output: Output {
             log_every: 3,

@@ -41,13 +41,13 @@ pub struct FitArgs {
 /// A set of defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TrainingPreset {
-    /// COCO-Stuff as published: 182 classes, unknown label, edges, 256x256
+    /// COCO-Stuff as published: 182 classes, unknown label, edges, 256x256; batches of 32, 100 epochs
     Coco,
-    /// ADE20K as published: 150 classes, unknown label, 256x256
+    /// ADE20K as published: 150 classes, unknown label, 256x256; batches of 32, 100 + 100 epochs
     Ade20k,
-    /// Cityscapes as published: 35 classes, edges, 512x256
+    /// Cityscapes as published: 35 classes, edges, 512x256 without a crop; batches of 32, 100 + 100 epochs
     Cityscapes,
-    /// Facades as published: 13 classes, 256x256
+    /// Facades by the published code's defaults: 13 classes, 256x256; batches of 1, 50 epochs
     Facades,
     /// The model that the server embeds: 14 classes, 256x256, small, with noise and an encoder for colour
     Landscape,
@@ -180,16 +180,16 @@ pub struct OptimizationArgs {
     /// Two time scales: the generator at half of --lr, the discriminator at twice
     #[arg(long, env = "SPADEWORK_TRAIN_TTUR", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub ttur: Option<bool>,
-    /// Adam's first beta
-    #[arg(long, env = "SPADEWORK_TRAIN_BETA1", value_name = "BETA", default_value_t = 0.0)]
-    pub beta1: f64,
-    /// Adam's second beta
-    #[arg(long, env = "SPADEWORK_TRAIN_BETA2", value_name = "BETA", default_value_t = 0.9)]
-    pub beta2: f64,
-    /// Epochs at the full learning rate
+    /// Adam's first beta [default: 0 with two time scales, else 0.5]
+    #[arg(long, env = "SPADEWORK_TRAIN_BETA1", value_name = "BETA")]
+    pub beta1: Option<f64>,
+    /// Adam's second beta [default: 0.9 with two time scales, else 0.999]
+    #[arg(long, env = "SPADEWORK_TRAIN_BETA2", value_name = "BETA")]
+    pub beta2: Option<f64>,
+    /// Epochs at the full learning rate [default: the preset's, else 50]
     #[arg(long, env = "SPADEWORK_TRAIN_NITER", value_name = "EPOCHS", conflicts_with = "samples")]
     pub niter: Option<u64>,
-    /// Epochs over which the learning rate then falls to zero, at the end of each
+    /// Epochs over which the learning rate then falls to zero, at the end of each [default: the preset's, else 0]
     #[arg(long, env = "SPADEWORK_TRAIN_NITER_DECAY", value_name = "EPOCHS", conflicts_with = "samples")]
     pub niter_decay: Option<u64>,
     /// Samples in all, instead of epochs; the rate then falls linearly with every step of the last part
@@ -201,9 +201,9 @@ pub struct OptimizationArgs {
     /// The share of the run after which the rate falls, with --samples
     #[arg(long, env = "SPADEWORK_TRAIN_DECAY_FROM", value_name = "SHARE", default_value_t = 0.6)]
     pub decay_from: f64,
-    /// Images of a step, over all processes
-    #[arg(long, env = "SPADEWORK_TRAIN_BATCH", value_name = "N", default_value_t = 4)]
-    pub batch: usize,
+    /// Images of a step, over all processes [default: the preset's, else 4]
+    #[arg(long, env = "SPADEWORK_TRAIN_BATCH", value_name = "N")]
+    pub batch: Option<usize>,
     /// Parts in which a process computes its share of a batch, to save memory; batch norm sees a part at a time
     #[arg(long, env = "SPADEWORK_TRAIN_ACCUMULATE", value_name = "N", default_value_t = 1)]
     pub accumulate: usize,

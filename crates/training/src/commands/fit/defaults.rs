@@ -4,19 +4,32 @@ use spadework_model::{Architecture, EncoderArchitecture, Grid, Modulation, Norm,
 
 use super::args::TrainingPreset;
 use crate::{
+    data::Preprocess,
     networks::{ConvNorm, Discriminator, Initialisation, Networks},
     objective::{KlReduction, Objective},
+    optimizer::Betas,
 };
 
-/// A preset's networks, losses and rates.
+/// A preset's networks, losses, rates and data.
 #[derive(Clone, Debug)]
 pub(super) struct Defaults {
+    /// Whether the paper or its code trained with them: then a run tells where it differs.
+    pub(super) published: bool,
+    pub(super) preprocess: Preprocess,
+    pub(super) batch: usize,
+    pub(super) niter: u64,
+    pub(super) niter_decay: u64,
     pub(super) networks: Networks,
     pub(super) initialisation: Initialisation,
     pub(super) objective: Objective,
     pub(super) lr: f64,
     pub(super) two_time_scales: bool,
     pub(super) freeze_statistics: f64,
+}
+
+/// Adam's betas as the published code has them, with and without two time scales.
+pub(super) fn betas(two_time_scales: bool) -> Betas {
+    if two_time_scales { Betas { first: 0.0, second: 0.9 } } else { Betas { first: 0.5, second: 0.999 } }
 }
 
 /// The paper's networks with these masks.
@@ -39,26 +52,38 @@ pub(super) fn defaults(preset: Option<TrainingPreset>) -> Defaults {
         Published { label_nc, unknown_label, instance_edges, mask, grid, upsampling }.defaults()
     };
     match preset {
-        Some(TrainingPreset::Coco) => published(182, true, true),
-        Some(TrainingPreset::Ade20k) => published(150, true, false),
-        Some(TrainingPreset::Facades) => published(13, false, false),
-        Some(TrainingPreset::Cityscapes) => Published {
-            label_nc: 35,
-            unknown_label: false,
-            instance_edges: true,
-            mask: Grid { height: 256, width: 512 },
-            grid: Grid { height: 4, width: 8 },
-            upsampling: Upsampling::More,
+        Some(TrainingPreset::Coco) => Defaults { niter: 100, ..published(182, true, true) },
+        Some(TrainingPreset::Ade20k) => {
+            Defaults { niter: 100, niter_decay: 100, ..published(150, true, false) }
         }
-        .defaults(),
+        Some(TrainingPreset::Facades) => Defaults { batch: 1, ..published(13, false, false) },
+        Some(TrainingPreset::Cityscapes) => {
+            let networks = Published {
+                label_nc: 35,
+                unknown_label: false,
+                instance_edges: true,
+                mask: Grid { height: 256, width: 512 },
+                grid: Grid { height: 4, width: 8 },
+                upsampling: Upsampling::More,
+            };
+            Defaults { preprocess: Preprocess::Fixed, niter: 100, niter_decay: 100, ..networks.defaults() }
+        }
         Some(TrainingPreset::Landscape) => landscape(),
-        None => published(0, false, false),
+        None => {
+            let objective = Objective { perceptual: 0.0, ..Objective::published() };
+            Defaults { published: false, batch: 4, objective, ..published(0, false, false) }
+        }
     }
 }
 
 impl Published {
     fn defaults(self) -> Defaults {
         Defaults {
+            published: true,
+            preprocess: Preprocess::ResizeAndCrop,
+            batch: 32,
+            niter: 50,
+            niter_decay: 0,
             networks: Networks {
                 architecture: Architecture {
                     label_nc: self.label_nc,
@@ -81,7 +106,7 @@ impl Published {
                 discriminator: Discriminator::default(),
             },
             initialisation: Initialisation::Published,
-            objective: Objective::default(),
+            objective: Objective::published(),
             lr: 2e-4,
             two_time_scales: true,
             freeze_statistics: 0.0,
@@ -93,6 +118,11 @@ impl Published {
 /// keeps the colour. See `service/models/landscape/README.md`.
 fn landscape() -> Defaults {
     Defaults {
+        published: false,
+        preprocess: Preprocess::ResizeAndCrop,
+        batch: 4,
+        niter: 50,
+        niter_decay: 0,
         networks: Networks {
             architecture: Architecture {
                 label_nc: 14,
@@ -125,5 +155,33 @@ fn landscape() -> Defaults {
         lr: 2e-4,
         two_time_scales: true,
         freeze_statistics: 0.25,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_the_published_settings() {
+        let batch_and_epochs = |preset| {
+            let defaults = defaults(Some(preset));
+            assert!(defaults.published && defaults.two_time_scales && defaults.lr == 2e-4);
+            assert_eq!(defaults.objective, Objective::published());
+            (defaults.batch, defaults.niter, defaults.niter_decay, defaults.preprocess)
+        };
+        let crop = Preprocess::ResizeAndCrop;
+        assert_eq!(batch_and_epochs(TrainingPreset::Coco), (32, 100, 0, crop));
+        assert_eq!(batch_and_epochs(TrainingPreset::Ade20k), (32, 100, 100, crop));
+        assert_eq!(batch_and_epochs(TrainingPreset::Cityscapes), (32, 100, 100, Preprocess::Fixed));
+        assert_eq!(batch_and_epochs(TrainingPreset::Facades), (1, 50, 0, crop));
+        assert!(!defaults(None).published && !defaults(Some(TrainingPreset::Landscape)).published);
+    }
+
+    #[test]
+    fn betas_go_with_the_time_scales() {
+        let numbers = |Betas { first, second }| (first, second);
+        assert_eq!(numbers(betas(true)), (0.0, 0.9));
+        assert_eq!(numbers(betas(false)), (0.5, 0.999));
     }
 }

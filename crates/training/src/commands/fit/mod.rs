@@ -2,6 +2,7 @@
 
 mod args;
 mod defaults;
+mod differences;
 mod resolve;
 
 pub use args::FitArgs;

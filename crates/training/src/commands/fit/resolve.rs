@@ -10,7 +10,8 @@ use spadework_model::{Architecture, EncoderArchitecture, Grid};
 
 use super::{
     args::{EncoderKind, FitArgs, NetworkArgs, ObjectiveArgs, OptimizationArgs, TrainingPreset},
-    defaults::{Defaults, defaults},
+    defaults::{Defaults, betas, defaults},
+    differences::differences,
 };
 use crate::{
     data::{DataArgs, SampleSource, read_labels},
@@ -42,12 +43,14 @@ pub(super) fn resolve(
         defaults.networks.architecture = model.architecture.clone();
     }
     let networks = networks(&args.networks, &defaults, model.as_ref(), &mut mistakes);
+    let data =
+        DataArgs { preprocess: args.data.preprocess.or(Some(defaults.preprocess)), ..args.data.clone() };
     let objective = objective(&args.objective, &defaults, &networks, &mut mistakes);
     let labels = labels(args, model, &networks.architecture, &mut mistakes);
     let architecture = &networks.architecture;
     // The scan of files would only repeat what is wrong with the networks.
     let source = match mistakes.0.is_empty() {
-        true => mistakes.keep(args.data.open(architecture, &labels, args.optimization.seed, &mut report)),
+        true => mistakes.keep(data.open(architecture, &labels, args.optimization.seed, &mut report)),
         false => None,
     };
     let epoch = source.as_ref().map_or(1, |source| source.epoch());
@@ -63,7 +66,7 @@ pub(super) fn resolve(
     mistakes.unless(output.keep > 0, || "--keep must be at least 1".to_owned());
     let (Some(source), Some(objective)) = (source, objective) else { return Err(mistakes.error()) };
     mistakes.none()?;
-    let config = RunConfig {
+    let mut config = RunConfig {
         version: RUN_VERSION,
         networks,
         initialisation: args.networks.initialisation.unwrap_or(defaults.initialisation),
@@ -71,9 +74,10 @@ pub(super) fn resolve(
         vgg: args.objective.vgg.as_deref().map(absolute),
         perceptual: args.objective.perceptual.as_deref().map(absolute),
         labels,
-        data: wherever_resumed(&args.data),
+        data: wherever_resumed(&data),
         optimization,
         seed: args.optimization.seed,
+        differs_from_published: Vec::new(),
         warm_start: args.networks.warm_start.as_deref().map(absolute),
         output,
         compute: Compute {
@@ -83,6 +87,12 @@ pub(super) fn resolve(
             loader_threads: args.compute.loader_threads,
         },
     };
+    if defaults.published {
+        config.differs_from_published = differences(&config, &defaults);
+        for item in &config.differs_from_published {
+            report(&format!("differs from published: {item}"));
+        }
+    }
     Ok((config, source))
 }
 
@@ -231,7 +241,8 @@ fn objective(
     let perceptual = match (&args.vgg, &args.perceptual) {
         (Some(_), _) => 10.0,
         (None, Some(_)) => 5.0,
-        (None, None) => default.perceptual,
+        // As published it takes VGG19, whose weights nobody can be given here: the run tells that it goes without.
+        (None, None) => 0.0,
     };
     let objective = Objective {
         gan: args.gan_mode.unwrap_or(default.gan),
@@ -309,7 +320,11 @@ fn optimization(
 ) -> Optimization {
     let lr = args.lr.unwrap_or(defaults.lr);
     mistakes.unless(lr > 0.0 && lr.is_finite(), || format!("--lr is {lr}; it must be more than 0"));
-    let betas = Betas { first: args.beta1, second: args.beta2 };
+    let two_time_scales = args.ttur.unwrap_or(defaults.two_time_scales);
+    let default = betas(two_time_scales);
+    let betas =
+        Betas { first: args.beta1.unwrap_or(default.first), second: args.beta2.unwrap_or(default.second) };
+    let batch = args.batch.unwrap_or(defaults.batch);
     for (flag, beta) in [("--beta1", betas.first), ("--beta2", betas.second), ("--ema", args.ema)] {
         mistakes.unless((0.0..1.0).contains(&beta), || {
             format!("{flag} is {beta}; it goes from 0 to just below 1")
@@ -321,18 +336,18 @@ fn optimization(
         format!("--decay-from is {}; it goes from 0 to just below 1", args.decay_from)
     });
     let optimization = Optimization {
-        rates: Rates::new(lr, args.ttur.unwrap_or(defaults.two_time_scales)),
+        rates: Rates::new(lr, two_time_scales),
         betas,
-        schedule: schedule(args, epoch),
-        batch: args.batch,
+        schedule: schedule(args, defaults, batch, epoch),
+        batch,
         accumulate: args.accumulate,
         average_decay: args.ema,
         freeze_statistics,
     };
     mistakes.unless(optimization.part(world).is_some(), || {
         format!(
-            "--batch {} does not divide evenly among {world} processes and --accumulate {}",
-            args.batch, args.accumulate
+            "--batch {batch} does not divide evenly among {world} processes and --accumulate {}",
+            args.accumulate
         )
     });
     mistakes.unless(optimization.schedule.total_steps() > 0, || {
@@ -341,8 +356,8 @@ fn optimization(
     optimization
 }
 
-fn schedule(args: &OptimizationArgs, epoch: u64) -> Schedule {
-    let batch = args.batch.max(1) as u64;
+fn schedule(args: &OptimizationArgs, defaults: &Defaults, batch: usize, epoch: u64) -> Schedule {
+    let batch = batch.max(1) as u64;
     match args.samples {
         Some(samples) => Schedule::Steps {
             total: samples / batch,
@@ -351,8 +366,8 @@ fn schedule(args: &OptimizationArgs, epoch: u64) -> Schedule {
             floor: 0.05,
         },
         None => Schedule::Epochs {
-            niter: args.niter.unwrap_or(50),
-            niter_decay: args.niter_decay.unwrap_or(0),
+            niter: args.niter.unwrap_or(defaults.niter),
+            niter_decay: args.niter_decay.unwrap_or(defaults.niter_decay),
             steps_per_epoch: (epoch / batch).max(1),
         },
     }
