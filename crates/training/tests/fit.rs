@@ -210,7 +210,31 @@ fn a_job_that_is_started_again_goes_on_and_another_one_is_refused() {
 
     let other = workshop.fit("run", &format!("{settings} --lr 1e-5")).output().unwrap();
     assert_eq!(other.status.code(), Some(2), "{}", said(&other));
-    assert!(said(&other).contains("holds a run with other settings"), "{}", said(&other));
+    assert!(said(&other).contains("holds a run with another course"), "{}", said(&other));
+}
+
+#[test]
+fn a_run_is_extended_with_another_rate_and_tells_so() {
+    let workshop = Workshop::new();
+    succeed(workshop.fit("run", "--samples 8"));
+    let mut shorter = workshop.resume("run");
+    let refused = shorter.args(["--samples", "4"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(said(&refused).contains("2 steps"), "{}", said(&refused));
+
+    let mut longer = workshop.resume("run");
+    longer.args(["--samples", "16", "--lr", "0.001"]);
+    let output = succeed(longer);
+    assert!(said(&output).contains("changed after step 2: total 2 -> 4"), "{}", said(&output));
+    let lines = lines(&workshop.path("run"));
+    assert_eq!(lines.iter().map(|line| line["step"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    let config: Value = serde_json::from_slice(&fs::read(workshop.path("run/config.json")).unwrap()).unwrap();
+    assert_eq!(config["changes"][0]["step"], 2);
+    assert_eq!(config["optimization"]["rates"]["discriminator"], 0.002);
+
+    // A job that is started again goes on with the changed run, and has nothing to do.
+    let again = succeed(workshop.fit("run", "--samples 8 --resume"));
+    assert!(String::from_utf8_lossy(&again.stdout).contains("all 4 steps"), "{again:?}");
 }
 
 #[test]
@@ -305,7 +329,7 @@ fn a_run_tells_where_it_differs_from_what_was_published() {
     for item in [
         "label_nc 3, published 13",
         "ngf 1, published 64",
-        "z_dim 4, published null",
+        "z_dim 4, published none",
         "batch 4, published 1",
         "epochs 1 + 0, published 50 + 0",
         "first 0.5, published 0.0",

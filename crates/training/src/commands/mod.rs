@@ -8,6 +8,7 @@ mod features;
 mod fit;
 mod render_dataset;
 mod resume;
+mod steer;
 mod threads;
 mod verify;
 

@@ -6,12 +6,13 @@ use clap::Args;
 
 use super::{
     drive::{TrainingJob, drive, newest, open_device, place},
+    steer::SteerArgs,
     threads,
 };
 use crate::{
     compute::{DeviceChoice, Precision},
     outcome::Mistake,
-    run::{RunFolder, read_config},
+    run::{Change, RunFolder, read_config},
 };
 
 /// Go on with a run from its last checkpoint
@@ -29,6 +30,9 @@ pub struct ResumeArgs {
     /// What convs and tables multiply, if not what they did before: auto, f32 or bf16
     #[arg(long, env = "SPADEWORK_TRAIN_PRECISION", value_enum)]
     pub precision: Option<Precision>,
+    /// What is changed of the run.
+    #[command(flatten)]
+    pub steer: SteerArgs,
     /// With several processes: how long to wait for one another
     #[arg(long, env = "SPADEWORK_TRAIN_PEER_TIMEOUT", default_value = "10m")]
     pub peer_timeout: humantime::Duration,
@@ -61,6 +65,13 @@ pub(super) fn run(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
     }
     let backend = open_device(&config, &place)?;
     let stored = newest(&args.run, &config)?;
+    let done = stored.as_ref().map_or(0, |stored| stored.position.step);
+    let settings = args.steer.apply(&mut config, done)?;
+    if let (false, Some(folder)) = (settings.is_empty(), &folder) {
+        settings.iter().for_each(|setting| eprintln!("changed after step {done}: {setting}"));
+        config.changes.push(Change { step: done, settings });
+        folder.write_config(&config)?;
+    }
     let architecture = &config.networks.architecture;
     let source = config.data.open(architecture, &config.labels, config.seed, |line| eprintln!("{line}"))?;
     let patience = args.peer_timeout.into();

@@ -49,6 +49,9 @@ pub struct RunConfig {
     /// Where the settings differ from the published ones of the preset, item by item.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differs_from_published: Vec<String>,
+    /// What was changed on the way, by `resume`, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
     /// The model directory that the generator and encoder began from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm_start: Option<PathBuf>,
@@ -56,6 +59,16 @@ pub struct RunConfig {
     pub output: Output,
     /// Where it runs; `resume` may change it.
     pub compute: Compute,
+}
+
+/// Settings that `resume` has changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// Steps that were done before.
+    pub step: u64,
+    /// What was changed, as `generator 0.0001 -> 0.00005`.
+    pub settings: Vec<String>,
 }
 
 /// How weights move.
@@ -116,7 +129,14 @@ impl RunConfig {
     /// # Errors
     /// When there is no JSON of it, which numbers that are not finite would be a reason for.
     pub fn fingerprint(&self) -> serde_json::Result<u64> {
-        let course = Self {
+        let mut hasher = DefaultHasher::new();
+        serde_json::to_string(&self.course())?.hash(&mut hasher);
+        Ok(hasher.finish())
+    }
+
+    /// The settings that the course depends on; the others are the same for all.
+    pub fn course(&self) -> Self {
+        Self {
             output: Output {
                 log_every: 1,
                 checkpoint_every: Every::Steps(1),
@@ -130,11 +150,9 @@ impl RunConfig {
                 threads: 0,
                 loader_threads: 0,
             },
+            changes: Vec::new(),
             ..self.clone()
-        };
-        let mut hasher = DefaultHasher::new();
-        serde_json::to_string(&course)?.hash(&mut hasher);
-        Ok(hasher.finish())
+        }
     }
 
     /// All steps of the run.

@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod config;
+mod difference;
 mod feed;
 mod folder;
 mod learning;
@@ -18,10 +19,11 @@ mod training;
 #[cfg(test)]
 mod agreement;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use checkpoint::{CheckpointFileError, Checkpoints, Position, Stored};
-pub use config::{Compute, Optimization, Output, RUN_VERSION, RunConfig};
+pub use config::{Change, Compute, Optimization, Output, RUN_VERSION, RunConfig};
+pub use difference::{Difference, as_text, differences};
 pub use feed::{Feed, Sharing, batch_of};
 pub use folder::{RunFolder, checkpoints, is_run, read_config};
 pub use learning::{Learner, Learning, MicroBatch, StepSettings};

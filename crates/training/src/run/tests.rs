@@ -97,7 +97,7 @@ impl SampleSource for Greys {
     }
 }
 
-pub(super) fn config(total: u64) -> RunConfig {
+pub(crate) fn config(total: u64) -> RunConfig {
     #[derive(Parser)]
     struct Data {
         #[command(flatten)]
@@ -129,6 +129,7 @@ pub(super) fn config(total: u64) -> RunConfig {
         },
         seed: 3,
         differs_from_published: Vec::new(),
+        changes: Vec::new(),
         warm_start: None,
         output: Output {
             log_every: 3,

@@ -78,6 +78,7 @@ pub(super) fn resolve(
         optimization,
         seed: args.optimization.seed,
         differs_from_published: Vec::new(),
+        changes: Vec::new(),
         warm_start: args.networks.warm_start.as_deref().map(absolute),
         output,
         compute: Compute {
