@@ -57,11 +57,10 @@ pub(super) fn run(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
     config.compute.device = args.device.unwrap_or(config.compute.device);
     config.compute.precision = args.precision.unwrap_or(config.compute.precision);
     threads::set_threads(config.compute.threads)?;
-    if config.optimization.part(place.world).is_none() {
-        return Err(Mistake::error(format!(
-            "the run's batch of {} does not divide evenly among {} processes; start another number of them",
-            config.optimization.batch, place.world
-        )));
+    if let Some(sentence) =
+        config.optimization.cannot_be_shared(config.networks.architecture.norm, place.world)
+    {
+        return Err(Mistake::error(sentence));
     }
     let backend = open_device(&config, &place)?;
     let stored = newest(&args.run, &config)?;

@@ -7,6 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use spadework_checkpoint::LabelConfig;
+use spadework_model::Norm;
 
 use crate::record::Every;
 use crate::{
@@ -162,6 +163,22 @@ impl RunConfig {
 }
 
 impl Optimization {
+    /// Why `world` processes cannot share a run of networks with `norm`, if they cannot.
+    pub fn cannot_be_shared(&self, norm: Norm, world: usize) -> Option<String> {
+        if self.part(world).is_none() {
+            return Some(format!(
+                "a batch of {} does not divide evenly among {world} processes and --accumulate {}; change --batch or \
+                 start another number of processes",
+                self.batch, self.accumulate
+            ));
+        }
+        (world > 1 && norm == Norm::Batch).then(|| {
+            "with --norm batch each process would train against statistics of its own; several processes need \
+             --norm sync_batch"
+                .to_owned()
+        })
+    }
+
     /// Whether batch norm uses its running statistics in step `step`, counted from 0.
     pub fn statistics_are_frozen(&self, step: u64) -> bool {
         let total = self.schedule.total_steps() as f64;
@@ -172,5 +189,24 @@ impl Optimization {
     pub fn part(&self, world: usize) -> Option<usize> {
         let parts = world * self.accumulate;
         (parts > 0 && self.batch.is_multiple_of(parts)).then(|| self.batch / parts).filter(|part| *part > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::tests::config;
+
+    #[test]
+    fn several_processes_need_an_even_share_and_statistics_in_common() {
+        let optimization = Optimization { batch: 4, accumulate: 1, ..config(1).optimization };
+        let refused = |norm, world| optimization.cannot_be_shared(norm, world);
+        for norm in [Norm::SyncBatch, Norm::Batch, Norm::Instance] {
+            assert_eq!(refused(norm, 1), None);
+        }
+        assert_eq!(refused(Norm::SyncBatch, 2), None);
+        assert_eq!(refused(Norm::Instance, 2), None);
+        assert!(refused(Norm::Batch, 2).unwrap().contains("--norm sync_batch"));
+        assert!(refused(Norm::SyncBatch, 3).unwrap().contains("--batch"));
     }
 }

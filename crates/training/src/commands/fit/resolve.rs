@@ -54,7 +54,8 @@ pub(super) fn resolve(
         false => None,
     };
     let epoch = source.as_ref().map_or(1, |source| source.epoch());
-    let optimization = optimization(&args.optimization, &defaults, epoch, world, &mut mistakes);
+    let optimization = optimization(&args.optimization, &defaults, epoch, &mut mistakes);
+    mistakes.0.extend(optimization.cannot_be_shared(networks.architecture.norm, world));
     let output = Output {
         log_every: args.output.log_every,
         checkpoint_every: args.output.checkpoint_every,
@@ -316,7 +317,6 @@ fn optimization(
     args: &OptimizationArgs,
     defaults: &Defaults,
     epoch: u64,
-    world: usize,
     mistakes: &mut Mistakes,
 ) -> Optimization {
     let lr = args.lr.unwrap_or(defaults.lr);
@@ -345,12 +345,6 @@ fn optimization(
         average_decay: args.ema,
         freeze_statistics,
     };
-    mistakes.unless(optimization.part(world).is_some(), || {
-        format!(
-            "--batch {batch} does not divide evenly among {world} processes and --accumulate {}",
-            args.accumulate
-        )
-    });
     mistakes.unless(optimization.schedule.total_steps() > 0, || {
         "the run has no steps: give --samples of at least --batch, or --niter".to_owned()
     });
