@@ -33,6 +33,11 @@ pub struct Adam {
 }
 
 impl Adam {
+    /// Counts `steps` steps as made, also those that were skipped: the corrections of the moments are a function of it.
+    pub fn count(&mut self, steps: u64) {
+        self.steps = steps;
+    }
+
     /// Moments of zero for `parameters`, which are where `backend` computes.
     ///
     /// # Errors

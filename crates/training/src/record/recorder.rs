@@ -165,7 +165,7 @@ impl Record {
         }
     }
 
-    /// A step failed for a number that is none, which ends the run. Whoever watches the metrics learns of it.
+    /// A step was skipped for a number that is none. Whoever watches the metrics learns of it, even if the run ends.
     pub fn not_finite(&self) {
         let Some(textfile) = &self.textfile else { return };
         if let Err(error) = textfile.last_alarm(TrainingAlarm::NotFinite) {

@@ -129,6 +129,13 @@ impl Learning {
         Ok(report)
     }
 
+    /// Counts `steps` steps as made, although the last was skipped, as one that goes on from a checkpoint does.
+    pub fn count(&mut self, steps: u64) {
+        self.generator.count(steps);
+        self.discriminator.count(steps);
+        self.encoder.iter_mut().for_each(|adam| adam.count(steps));
+    }
+
     fn generator_step(
         &mut self,
         learner: &mut impl Learner,

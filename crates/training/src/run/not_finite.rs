@@ -11,7 +11,7 @@ use crate::step::Gradients;
 /// When a loss or a gradient is not finite; the first one by name is told.
 pub(super) fn check(network: &str, gradients: &Gradients, losses: &StepReport) -> Result<f32, StepError> {
     if let Some((name, value)) = losses.iter().find(|(_, value)| !value.is_finite()) {
-        return Err(NotFinite { what: format!("the loss `{name}` is {value}: it") }.into());
+        return Err(NotFinite { what: format!("the loss `{name}` ({value})") }.into());
     }
     let mut squares = 0.0;
     for (name, square) in gradients.keys().zip(sums_of_squares(gradients)?) {

@@ -54,6 +54,20 @@ pub fn restore(stored: &mut Stored, state: &TrainingState, learning: &mut Learni
     }
 }
 
+/// What the buffers hold now.
+pub(super) fn copied_buffers(state: &TrainingState) -> Result<Vec<Tensor>> {
+    buffers(state).map(|buffer| buffer.as_tensor().copy()).collect()
+}
+
+/// Puts back what [`copied_buffers`] has copied.
+pub(super) fn restore_buffers(state: &TrainingState, copied: &[Tensor]) -> Result<()> {
+    buffers(state).zip(copied).try_for_each(|(buffer, copy)| buffer.set(copy))
+}
+
+fn buffers(state: &TrainingState) -> impl Iterator<Item = &Var> {
+    networks(state).flat_map(|(_, variables)| variables.buffers.values())
+}
+
 /// The networks by name.
 fn networks(state: &TrainingState) -> impl Iterator<Item = (&'static str, &Variables)> {
     let encoder = state.encoder.as_ref().map(|encoder| ("encoder", encoder));

@@ -88,7 +88,7 @@ impl<L: Learner> RunStart<L> {
             threads,
         )?;
         let Self { config, learner, group, .. } = self;
-        Ok(Training { config, learner, learning, position, feed, group, record })
+        Ok(Training { config, learner, learning, position, feed, group, record, skipped: 0 })
     }
 }
 

@@ -30,7 +30,8 @@ use spadework_autograd::Backend;
 /// Weights that move towards the mean of the images, shaken by the draws.
 struct Toy {
     state: TrainingState,
-    poison_at: Option<u64>,
+    /// The parts whose loss is no number.
+    poison_at: std::ops::Range<u64>,
     steps: u64,
 }
 
@@ -41,7 +42,7 @@ impl Toy {
             Variables::from_tensors([("w".to_owned(), tensor)]).unwrap()
         };
         let state = TrainingState { generator: weights(0.5), encoder: None, discriminator: weights(-0.5) };
-        Self { state, poison_at: None, steps: 0 }
+        Self { state, poison_at: 0..0, steps: 0 }
     }
 
     fn gradients(&self, network: &Variables, batch: &Batch, draws: &Draws) -> TensorResult<(f32, Gradients)> {
@@ -65,7 +66,7 @@ impl Learner for Toy {
     ) -> TensorResult<(Losses, Gradients, Option<Gradients>)> {
         self.steps += 1;
         let (loss, gradients) = self.gradients(&self.state.generator, batch, draws)?;
-        let loss = if self.poison_at == Some(self.steps) { f32::NAN } else { loss };
+        let loss = if self.poison_at.contains(&self.steps) { f32::NAN } else { loss };
         Ok((Losses(BTreeMap::from([("GAN", loss)])), gradients, None))
     }
 
@@ -217,32 +218,62 @@ fn undisturbed() -> (Vec<String>, Vec<(String, Vec<u32>)>) {
 }
 
 #[test]
-fn a_loss_that_is_no_number_ends_the_run_and_resuming_from_the_last_checkpoint_changes_nothing() {
+fn a_step_whose_loss_is_no_number_is_skipped_and_the_run_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    // Two parts a step: the poison is in step 7, after the line of step 6 and the checkpoint of step 4.
-    let poisoned = Toy { poison_at: Some(13), ..Toy::new() };
-    let error = go(&mut start(folder.path(), 12, poisoned, WHOLE)).unwrap_err();
-    assert!(format!("{error:#}").contains("step 7: the loss `GAN` is NaN"), "{error:#}");
-    assert_eq!(checkpoints(folder.path(), 2).newest().unwrap().0.unwrap().position.step, 4);
+    // Two parts a step: the poison is in step 7, after the checkpoint of step 4.
+    let poisoned = || Toy { poison_at: 13..14, ..Toy::new() };
+    let steady = |folder: &Path, toy, total| {
+        let mut training = start(folder, 12, toy, WHOLE);
+        training.config.optimization.schedule =
+            Schedule::Steps { total, warm_up: 0, decay_from: 0.0, floor: 1.0 };
+        training
+    };
+    let mut training = steady(folder.path(), poisoned(), 12);
+    assert_eq!(go(&mut training).unwrap(), Ending::Finished);
+    let bits = final_bits(&training);
+    assert!(bits.iter().flat_map(|(_, bits)| bits).all(|bits| f32::from_bits(*bits).is_finite()));
 
-    let mut training = start(folder.path(), 12, Toy::new(), WHOLE);
-    assert_eq!(training.position.step, 4);
-    go(&mut training).unwrap();
-    assert_eq!((lines(folder.path()), final_bits(&training)), undisturbed());
+    // Ended behind the skipped step and gone on with, it is the same run.
+    let parts = tempfile::tempdir().unwrap();
+    go(&mut steady(parts.path(), poisoned(), 8)).unwrap();
+    let mut second = steady(parts.path(), Toy::new(), 12);
+    assert_eq!(second.position.step, 8);
+    go(&mut second).unwrap();
+    assert_eq!(final_bits(&second), bits);
+    let whole = tempfile::tempdir().unwrap();
+    let mut whole = steady(whole.path(), Toy::new(), 12);
+    go(&mut whole).unwrap();
+    assert_ne!(final_bits(&whole), bits, "a step was not made");
 }
 
 #[test]
-fn whoever_watches_the_metrics_learns_that_a_number_that_is_none_ended_the_run() {
+fn a_run_of_losses_that_are_none_ends_with_advice_and_resuming_goes_on_behind_them() {
+    let folder = tempfile::tempdir().unwrap();
+    // From step 3 on.
+    let poisoned = Toy { poison_at: 5..100, ..Toy::new() };
+    let error = format!("{:#}", go(&mut start(folder.path(), 12, poisoned, WHOLE)).unwrap_err());
+    assert!(
+        error.contains("step 8: 6 steps in a row were skipped") && error.contains("`GAN` (NaN)"),
+        "{error}"
+    );
+
+    let mut training = start(folder.path(), 12, Toy::new(), WHOLE);
+    assert_eq!(training.position.step, 8);
+    assert_eq!(go(&mut training).unwrap(), Ending::Finished);
+}
+
+#[test]
+fn whoever_watches_the_metrics_learns_of_numbers_that_are_none() {
     let folder = tempfile::tempdir().unwrap();
     let (run, file) = (folder.path().join("mine"), folder.path().join("mine.prom"));
     let mut config = config(12);
     config.output.metrics_textfile = Some(file.clone());
-    // In step 2, before the first line of metrics.
-    let poisoned = Toy { poison_at: Some(3), ..Toy::new() };
+    // From step 2 on, before the first line of metrics.
+    let poisoned = Toy { poison_at: 3..100, ..Toy::new() };
     let held = RunFolder::create(&run, &config).unwrap();
     go(&mut part(config, poisoned, WHOLE, Arc::new(Group::alone()), None, Some(held))).unwrap_err();
     let text = std::fs::read_to_string(file).unwrap();
-    let told = "spadework_training_alarms_total{alarm=\"not_finite\",run=\"mine\"} 1";
+    let told = "spadework_training_alarms_total{alarm=\"not_finite\",run=\"mine\"} 6";
     assert!(text.lines().any(|line| line == told), "{told} is not in\n{text}");
 }
 

@@ -17,7 +17,7 @@ use super::{
     feed::Feed,
     learning::{Learner, Learning, StepSettings},
     snapshot,
-    step_error::{StepError, StepReport},
+    step_error::{NotFinite, StepError, StepReport},
 };
 use crate::{
     distributed::Group,
@@ -40,7 +40,12 @@ pub struct Training<L> {
     pub group: Arc<Group>,
     /// What is written; rank 0 alone has one.
     pub record: Option<Record>,
+    /// Steps in a row that were skipped, since a loss or gradient was no number.
+    pub skipped: u64,
 }
+
+/// Steps in a row that are skipped. One more is no odd sample but a run that has gone wrong.
+const MOST_SKIPPED: u64 = 5;
 
 /// How a run's process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,14 +97,45 @@ impl<L: Learner> Training<L> {
             rates: optimization.rates.scaled(optimization.schedule.factor(step)),
             average_decay: optimization.average_decay,
         };
-        let report = self.learning.step(&mut self.learner, &parts, pace, &self.group);
-        if let (Err(StepError::NotFinite(_)), Some(record)) = (&report, &self.record) {
-            record.not_finite();
-        }
-        let report = report.with_context(|| format!("step {}", step + 1))?;
+        let buffers = snapshot::copied_buffers(self.learner.state())?;
+        let report = match self.learning.step(&mut self.learner, &parts, pace, &self.group) {
+            Err(StepError::NotFinite(error)) => {
+                // What a forward pass has moved may hold the same numbers.
+                snapshot::restore_buffers(self.learner.state(), &buffers)?;
+                self.skip(error)?;
+                StepReport::new()
+            }
+            report => {
+                self.skipped = 0;
+                report.with_context(|| format!("step {}", step + 1))?
+            }
+        };
         self.position.step += 1;
         self.position.seconds += started.elapsed().as_secs_f64();
         Ok(report)
+    }
+
+    /// Goes over a step whose numbers are none, which all processes find alike. After too many in a row the run ends, with a
+    /// checkpoint behind them, so that one that goes on does not meet the same samples and draws again.
+    fn skip(&mut self, error: NotFinite) -> anyhow::Result<()> {
+        self.skipped += 1;
+        let step = self.position.step + 1;
+        self.learning.count(step);
+        if let Some(record) = &self.record {
+            record.not_finite();
+            record.say(&format!("warning: step {step} is skipped: {} is not finite", error.what));
+        }
+        if self.skipped <= MOST_SKIPPED {
+            return Ok(());
+        }
+        self.position.step += 1;
+        self.write_checkpoint()?;
+        Err(error).with_context(|| {
+            format!(
+                "step {step}: {} steps in a row were skipped; go on with `resume --lr` and a lower rate",
+                self.skipped
+            )
+        })
     }
 
     fn tell(&mut self, report: &StepReport, now: Instant) -> anyhow::Result<()> {
