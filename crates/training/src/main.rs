@@ -18,3 +18,13 @@ fn main() -> ExitCode {
     prepare_for_training();
     outcome::exit_code(Args::parse().command.run())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Args::command().debug_assert();
+    }
+}

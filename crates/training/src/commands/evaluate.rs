@@ -47,8 +47,8 @@ pub struct EvaluateArgs {
     #[arg(long, env = "SPADEWORK_TRAIN_SHEET")]
     sheet: Option<PathBuf>,
     /// Write the real images and each model's to folders in this one, for tools of your own
-    #[arg(long, env = "SPADEWORK_TRAIN_PICTURES")]
-    images: Option<PathBuf>,
+    #[arg(long, env = "SPADEWORK_TRAIN_WRITE_IMAGES", value_name = "DIR")]
+    write_images: Option<PathBuf>,
     /// Measure two sets of feature vectors instead, from a network of your own such as Inception: a safetensors file
     /// with one matrix, an image's features in each row
     #[arg(
@@ -145,7 +145,7 @@ impl EvaluateArgs {
         painters: &[EvaluationPainter],
         painted: &[Paintings],
     ) -> anyhow::Result<()> {
-        let Some(folder) = &self.images else { return Ok(()) };
+        let Some(folder) = &self.write_images else { return Ok(()) };
         let folder = if self.kinds() > 1 { folder.join(masks) } else { folder.clone() };
         let real: Vec<_> = held_out.iter().map(|one| one.sample.image.clone()).collect();
         write_all(&folder.join("real"), &real)?;

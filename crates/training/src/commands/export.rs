@@ -51,7 +51,7 @@ pub struct ExportArgs {
     statistics_batches: u64,
     /// A style with a name, from an image that the encoder sees; repeat it for several. Of images with one name the
     /// style is the mean
-    #[arg(long = "style", value_name = "NAME=PICTURE")]
+    #[arg(long = "style", value_name = "NAME=IMAGE")]
     styles: Vec<StyleFile>,
     /// Named styles, JSON: [{"name": "dusk", "latent": [...]}, ...]
     #[arg(long, env = "SPADEWORK_TRAIN_STYLES", value_name = "FILE")]
