@@ -222,3 +222,13 @@ fn bench_puts_a_running_server_under_load() {
     assert!(mistake(&["bench", "--url", &server.url, "--model", "nosuch"]).contains("no model `nosuch`"));
     assert!(mistake(&["bench", "--rate", "5"]).contains("--url"));
 }
+
+#[test]
+fn packages_get_completions_and_manual_pages() {
+    assert!(done(&["completions", "bash"]).contains("--max-megapixels"));
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("man");
+    done(&["man", "--out", out.to_str().unwrap()]);
+    let page = std::fs::read_to_string(out.join("spadework-serve.1")).unwrap();
+    assert!(page.contains("megapixels") && out.join("spadework.1").is_file());
+}

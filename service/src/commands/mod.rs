@@ -1,6 +1,7 @@
 //! The command line.
 
 mod bench;
+mod documents;
 mod health;
 mod import;
 mod inspect;
@@ -30,6 +31,10 @@ pub enum Command {
     Openapi,
     /// Ask a running server whether it is ready, as containers do; exits with 1 when it is not
     Health(health::HealthArgs),
+    /// Print a script with which a shell completes commands and flags
+    Completions(documents::CompletionsArgs),
+    /// Write manual pages, one for each command
+    Man(documents::ManArgs),
 }
 
 impl Command {
@@ -49,6 +54,8 @@ impl Command {
                 Ok(())
             }
             Self::Health(args) => health::run(&args),
+            Self::Completions(args) => documents::completions(&args),
+            Self::Man(args) => documents::man(&args),
         }
     }
 }
