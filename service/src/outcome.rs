@@ -1,6 +1,10 @@
 //! How the process ends: 0 done, 2 the caller's mistake, 1 ours.
 
-use std::{io::Write as _, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    path::Path,
+    process::ExitCode,
+};
 
 use spadework_checkpoint::CheckpointError;
 use spadework_remote::RemoteError;
@@ -44,6 +48,14 @@ impl Mistake {
     }
 }
 
+/// A file of the caller's that cannot be read.
+pub fn unreadable(path: &Path, error: &io::Error) -> anyhow::Error {
+    Mistake::error(match error.kind() {
+        io::ErrorKind::NotFound => format!("{} does not exist", path.display()),
+        _ => format!("{} cannot be read: {error}", path.display()),
+    })
+}
+
 /// Several errors as one that tells them all; the caller's mistake when they all are.
 pub fn several(errors: Vec<anyhow::Error>) -> anyhow::Error {
     let text = errors.iter().map(told).collect::<Vec<_>>().join("\n");
@@ -54,7 +66,7 @@ pub fn several(errors: Vec<anyhow::Error>) -> anyhow::Error {
 pub fn exit_code(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     // Nobody may be reading any more; then there is nothing left to say.
-    let _ = writeln!(std::io::stderr(), "spadework: {}", told(&error));
+    let _ = writeln!(io::stderr(), "spadework: {}", told(&error));
     ExitCode::from(if is_user_error(&error) { 2 } else { 1 })
 }
 

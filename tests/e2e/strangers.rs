@@ -128,6 +128,18 @@ fn a_grey_mask_that_an_optimiser_made_indexed_keeps_its_ids() {
 }
 
 #[test]
+fn palette_entries_of_one_colour_are_not_joined() {
+    let black = indexed_png(256, 256, &[[0; 3]; 4], &stripes(&[0, 1, 2, 3], 256, 256));
+    let said = refusal(&black, "coco");
+    assert!(said.contains("entries 0 and 1") && said.contains("`mask_format=raw`"), "{said}");
+    assert!(refused_mask(&black, "coco").contains("`--mask-format raw`"));
+    let binary = gray(256, 256, &[0, 255]);
+    let said = refusal(&binary, "coco");
+    assert!(said.contains("one object") && said.contains("`person`"), "{said}");
+    assert!(refused_mask(&binary, "coco").contains("`--mask-format ids`"));
+}
+
+#[test]
 fn sixteen_bits_and_single_channels_are_read_as_what_they_are() {
     let wide: Vec<u8> = stripes(&[0u8, 4, 8, 13], 512, 256).iter().flat_map(|id| [*id; 2]).collect();
     let wide = png(512, 256, ColorType::Grayscale, BitDepth::Sixteen, &wide);
@@ -275,7 +287,7 @@ fn json_takes_numbers_as_text_and_names_what_it_reads() {
     let mask = base64_lines(&tiny_mask(0));
     let post = |json: &Value| server.post("/synthesize").json(json).send().unwrap();
     let number = post(&json!({ "mask": mask, "model": "tiny", "seed": 7 })).bytes().unwrap();
-    for seed in ["7", " 7 "] {
+    for seed in [json!("7"), json!(" 7 "), json!(7.0)] {
         let options = json!({ "mask": mask, "model": "tiny", "seed": seed, "style": "", "count": "" });
         assert!(post(&options).bytes().unwrap() == number);
     }
@@ -301,7 +313,7 @@ fn a_folder_of_masks_is_what_people_have_on_their_disks() {
     let command = make(&files.path("out"));
     done(&command.iter().map(String::as_str).collect::<Vec<_>>());
     assert_eq!(files.names("out"), ["a.png"]);
-    for out in ["numbers.safetensors", "pictures.jpg"] {
+    for out in ["numbers.safetensors", "pictures.jpg", "pictures.gif"] {
         let command = make(&files.path(out));
         let said = mistake(&command.iter().map(String::as_str).collect::<Vec<_>>());
         assert!(said.contains(out) && said.contains("give a folder"), "{said}");
@@ -339,6 +351,13 @@ fn a_cityscapes_folder_gives_one_picture_a_label_map() {
     let with = fs::read(files.path("out/frankfurt_000000_000294_gtFine_labelIds.png")).unwrap();
     let without = fs::read(files.path("plain-out/a.png")).unwrap();
     assert!(with != without, "the instances' edges are seen");
+    let (frame, out) = (files.path(&names[0]), files.path("plain-out/one.png"));
+    let single = run(&["synthesize", "--model", &cityscapes, "--mask", &frame, "--seed", "1", "--out", &out]);
+    let said = String::from_utf8(single.stderr).unwrap();
+    assert!(said.contains("with its *_instanceIds.png"), "{said}");
+    let root = Path::new(&frame).ancestors().nth(2).unwrap().display().to_string();
+    let said = mistake(&["synthesize", "--model", &cityscapes, "--mask", &root, "--out", &files.path("o")]);
+    assert!(said.contains("give one of them"), "{said}");
 }
 
 #[test]
@@ -393,6 +412,11 @@ fn checkpoints_of_every_origin_are_found_or_named() {
     }
     let said = refused(&checkpoint("hook_zip.pth"), &files.path("opt.json"));
     assert!(said.contains("label_nc: 182") && said.contains("JSON"), "{said}");
+    let folder = Path::new(&opt).parent().unwrap().display().to_string();
+    assert!(refused(&folder, &opt).contains("is a folder; give"));
+    assert!(refused(&model("tiny"), &opt).contains("is a model directory already"));
+    assert!(refused("/no/such.pth", &opt).contains("/no/such.pth does not exist"));
+    assert!(mistake(&["inspect", "/no/such.pth"]).contains("/no/such.pth does not exist"));
     let import = |args: &[&str]| {
         let out = files.path(&format!("model-{}", args.len()));
         done(&[&["import", "--weights", &checkpoint("hook_zip.pth"), "--out", &out], args].concat())

@@ -23,6 +23,12 @@ pub enum CheckpointError {
         #[source]
         source: io::Error,
     },
+    /// There is no such file or folder.
+    #[error("{} does not exist", path.display())]
+    Missing {
+        /// Where it should be.
+        path: PathBuf,
+    },
     /// `config.json` is not what it should be.
     #[error("{place} is not a model's configuration: {source}")]
     Config {
@@ -254,11 +260,14 @@ fn name_prefix(prefix: &str) -> String {
     if prefix.is_empty() { "no prefix".to_owned() } else { format!("`{prefix}`") }
 }
 
-/// Names the place of an I/O error.
+/// Names the place of an I/O error; a place to read that is not there is said to be missing.
 pub(crate) fn io_error(
     action: &'static str,
     path: &std::path::Path,
 ) -> impl FnOnce(io::Error) -> CheckpointError {
     let path = path.to_owned();
-    move |source| CheckpointError::Io { action, path, source }
+    move |source| match source.kind() {
+        io::ErrorKind::NotFound if action == "read" => CheckpointError::Missing { path },
+        _ => CheckpointError::Io { action, path, source },
+    }
 }

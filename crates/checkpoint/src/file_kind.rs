@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use crate::CheckpointError;
+use crate::{CheckpointError, is_model_directory};
 
 /// Where a tar header has its magic, and where the header ends.
 const TAR_MAGIC: std::ops::Range<usize> = 257..262;
@@ -60,6 +60,9 @@ pub(crate) fn check_kind(path: &Path, file: &mut File) -> Result<(), CheckpointE
     if let Some((_, what, hint)) = OTHERS.iter().find(|(magic, ..)| start.starts_with(magic)) {
         return refuse((*what).to_owned(), hint);
     }
+    if start.iter().all(|byte| *byte == 0) {
+        return refuse("all zeros where it begins".to_owned(), "copy or download it again");
+    }
     if start.get(TAR_MAGIC) == Some(b"ustar") && !is_pytorch_tar(&start) {
         return refuse("a tar archive".to_owned(), UNPACK);
     }
@@ -70,6 +73,21 @@ pub(crate) fn check_kind(path: &Path, file: &mut File) -> Result<(), CheckpointE
         }
     }
     Ok(())
+}
+
+/// Refuses a folder, which is no weight file.
+///
+/// # Errors
+/// With what to give instead.
+pub(crate) fn check_is_no_folder(path: &Path) -> Result<(), CheckpointError> {
+    let (what, hint) = match path {
+        path if !path.is_dir() => return Ok(()),
+        path if is_model_directory(path) => {
+            ("a model directory already", "serve it as it is, or give a weight file")
+        }
+        _ => ("a folder", GIVE),
+    };
+    Err(CheckpointError::OtherFile { path: path.to_owned(), what: what.to_owned(), hint })
 }
 
 /// The first 512 bytes and the length.
@@ -134,12 +152,23 @@ mod tests {
             (b"\x1f\x8b\x08\0\0", ["gzip archive", "unpack it first"]),
             (b"version https://git-lfs.github.com/spec/v1\n", ["Git LFS pointer", "git lfs pull"]),
             (b"", ["empty", "download it again"]),
+            (&[0; 700], ["all zeros", "download it again"]),
             (b"PK\x03\x04\0\0 and then nothing", ["cut off", "download it again"]),
             (&tar("checkpoints/latest_net_G.pth"), ["tar archive", "unpack it first"]),
         ] {
             let text = refusal(bytes);
             assert!(parts.iter().all(|part| text.contains(part)), "{text}");
         }
+    }
+
+    #[test]
+    fn a_folder_is_no_weight_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let refusal = || check_is_no_folder(folder.path()).unwrap_err().to_string();
+        assert!(refusal().contains("is a folder; give the network's .pth"), "{}", refusal());
+        fs::write(folder.path().join("config.json"), "{}").unwrap();
+        assert!(refusal().contains("is a model directory already"), "{}", refusal());
+        assert!(check_is_no_folder(&folder.path().join("weights.pth")).is_ok());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use spadework_model::Tensors;
 use crate::{
     CheckpointError,
     error::io_error,
-    file_kind::check_kind,
+    file_kind::{check_is_no_folder, check_kind},
     weights::{self, WholeNumbers, read_header},
 };
 
@@ -105,6 +105,7 @@ enum WeightFile {
 }
 
 fn open(path: &Path) -> Result<WeightFile, CheckpointError> {
+    check_is_no_folder(path)?;
     let mut file = File::open(path).map_err(io_error("read", path))?;
     check_kind(path, &mut file)?;
     let length = file.metadata().map_err(io_error("read", path))?.len();

@@ -4,7 +4,7 @@ mod support;
 
 use spadework_imaging::{
     MaskEncoding, MaskError, MaskFormat, MaskOptions, Size,
-    palettes::{ADE20K, CITYSCAPES, voc_color},
+    palettes::{ADE20K, CITYSCAPES, COCO_STUFF, voc_color},
 };
 use support::{
     Color, Png, ade20k, cityscapes, coco_stuff, ids_as, labels, read, read_as, read_with, refusal, voc,
@@ -262,13 +262,51 @@ fn a_palette_of_any_other_colours_is_read_by_index() {
 }
 
 #[test]
+fn entries_of_one_colour_are_never_joined() {
+    // COCO-Stuff's pixel maps draw all things black, and some writers leave the palette black altogether.
+    let mut things = vec![[0; 3]; 92];
+    things.push(COCO_STUFF[0]);
+    for (palette, indices) in
+        [(&things[..], &[1, 18, 92][..]), (&things, &[1, 18]), (&[[0; 3]; 4], &[0, 1, 2, 3])]
+    {
+        for model in [coco_stuff(), ade20k(), voc()] {
+            let text = refusal(&indexed(palette, indices), &model);
+            assert!(text.contains("the same colour, #000000") && text.contains("mask_format=raw"), "{text}");
+        }
+    }
+    let raw = read_as(&indexed(&[[0; 3]; 4], &[0, 1, 2, 3]), &voc(), MaskFormat::Raw).unwrap();
+    assert_eq!(raw.labels.ids(), fill(&[0, 1, 2, 3]));
+    // Cityscapes' own colours by position, as the studio writes them: several are black, two are grey.
+    let by_position = indexed(&CITYSCAPES, &[1, 4, 7, 17, 18, 34]);
+    assert_eq!(ids_as(&by_position, &cityscapes(), MaskEncoding::IndexedIds), fill(&[1, 4, 7, 17, 18, 34]));
+}
+
+#[test]
+fn indices_are_no_way_out_for_a_palette_that_has_label_colours() {
+    // Half of it is in a colour of no label: as RGB it is refused, and it is no other mask as an indexed file.
+    let colors = [CITYSCAPES[23], CITYSCAPES[21], [12, 200, 90]];
+    let text = refusal(&indexed(&colors, &[0, 1, 2]), &cityscapes());
+    assert!(text.contains("#0cc85a") && text.contains("mask_format=raw"), "{text}");
+    // Of a palette that shares no more than black, the indices are meant, however much is black.
+    let size = Size::new(10, 10);
+    let mut indices = [0; 100];
+    indices[..4].fill(1);
+    indices[4..8].fill(2);
+    let png = Png::indexed(size, 8, &[[0; 3], [31, 119, 180], [255, 127, 14]], &indices);
+    let mask = read(&png, &voc()).unwrap();
+    assert_eq!((mask.report.encoding, mask.labels.ids()), (MaskEncoding::IndexedIds, &indices[..]));
+}
+
+#[test]
 fn the_web_safe_palette_is_refused() {
     let mut palette = vec![[0; 3]; 256];
     for (i, entry) in palette[10..226].iter_mut().enumerate() {
         *entry = [51 * (i % 6) as u8, 51 * (i / 6 % 6) as u8, 51 * (i / 36) as u8];
     }
-    let text = refusal(&indexed(&palette, &[10, 11, 12]), &coco_stuff());
-    assert!(text.contains("web-safe"), "{text}");
+    for (indices, model) in [([10, 11, 12], coco_stuff()), ([10, 139, 10], ade20k())] {
+        let text = refusal(&indexed(&palette, &indices), &model);
+        assert!(text.contains("web-safe"), "{text}");
+    }
 }
 
 #[test]
@@ -296,7 +334,9 @@ fn a_region_in_a_colour_of_no_label_is_refused_however_small_a_share_it_is() {
 fn a_binary_mask_is_refused() {
     let png = Png::gray(SIZE, &fill(&[0, 255]));
     for model in [coco_stuff(), ade20k()] {
-        assert!(refusal(&png, &model).contains("0 and 255 alone"));
+        let text = refusal(&png, &model);
+        // Both readings are named.
+        assert!(text.contains("one object") && text.contains("class 0 (`label 0`) and unknown"), "{text}");
         let mask = read_as(&png, &model, MaskFormat::Ids).unwrap();
         assert_eq!(Some(mask.labels.ids()[1]), model.unknown());
         assert_eq!(mask.report.unknown_255, 7);

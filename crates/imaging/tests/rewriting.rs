@@ -3,7 +3,7 @@
 mod support;
 
 use proptest::prelude::*;
-use spadework_imaging::{LabelSet, MaskOptions, Size};
+use spadework_imaging::{LabelSet, MaskOptions, Size, palettes::voc_color};
 use support::{Color, Png, ade20k, cityscapes, coco_stuff, labels, read_with, voc};
 
 /// A lossless rewriting: another file of the same picture.
@@ -194,6 +194,41 @@ proptest! {
             && let Some(first) = rewrite(size, &colors, &first, false)
         {
             check(model, size, &colors, &first, &rewritten);
+        }
+    }
+
+    /// Depth, interlace and padding change neither indices nor palette, whatever the palette is.
+    #[test]
+    fn an_indexed_mask_keeps_its_ids(
+        model in 0..6usize,
+        palette in prop::collection::vec(0..40usize, 1..17),
+        kind in 0..4usize,
+        pixels in prop::collection::vec(any::<u8>(), 16),
+        interlaced in any::<bool>(),
+    ) {
+        let (labels, instance_edges) = &models()[model];
+        let options = MaskOptions { instance_edges: *instance_edges, ..MaskOptions::default() };
+        let size = Size::new(4, 4);
+        // Label colours, VOC's, greys, or few colours that are no label's; entries may repeat.
+        let color = |&entry: &usize| match kind {
+            0 => labels.label(entry as u8).and_then(|label| label.color).unwrap_or_default(),
+            1 => voc_color(entry as u8),
+            2 => [6 * entry as u8; 3],
+            _ => [[0; 3], [3, 90, 201], [77, 5, 140]][entry % 3],
+        };
+        let palette: Vec<[u8; 3]> = palette.iter().map(color).collect();
+        let indices: Vec<u8> = pixels.iter().map(|pixel| pixel % palette.len() as u8).collect();
+        let first = read_with(&Png::indexed(size, 8, &palette, &indices).write(), labels, size, options);
+        let Ok(first) = first else { return Ok(()) };
+        for bits in [1, 2, 4, 8].into_iter().filter(|bits| palette.len() <= 1 << bits) {
+            for padding in [palette.len(), 1 << bits] {
+                let mut padded = palette.clone();
+                padded.resize(padding, [0; 3]);
+                let png = Png { interlaced, ..Png::indexed(size, bits, &padded, &indices) };
+                if let Ok(mask) = read_with(&png.write(), labels, size, options) {
+                    prop_assert_eq!(first.labels.ids(), mask.labels.ids(), "{:?}", png);
+                }
+            }
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{fs, path::PathBuf};
 
-use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use spadework_checkpoint::{
@@ -10,8 +9,10 @@ use spadework_checkpoint::{
     write_model,
 };
 
-use crate::outcome::Mistake;
-use crate::output::outln;
+use crate::{
+    outcome::{Mistake, unreadable},
+    output::outln,
+};
 
 /// What to import.
 #[derive(Debug, Args)]
@@ -110,8 +111,7 @@ pub fn run(args: ImportArgs) -> anyhow::Result<()> {
 }
 
 fn read_json<T: for<'a> Deserialize<'a>>(path: &PathBuf) -> anyhow::Result<T> {
-    let text = fs::read(path).with_context(|| format!("read {}", path.display()));
-    let text = text.map_err(|error| Mistake::error(format!("{error:#}")))?;
+    let text = fs::read(path).map_err(|error| unreadable(path, &error))?;
     serde_json::from_slice(&text).map_err(|error| {
         Mistake::error(format!("{} does not have the form that --help shows: {error}", path.display()))
     })

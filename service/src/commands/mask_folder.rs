@@ -6,12 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::outcome::Mistake;
+use crate::outcome::{Mistake, unreadable};
 
 /// How Cityscapes' label maps end.
 pub const LABEL_IDS: &str = "_labelIds.png";
+/// How their instance maps end.
+pub const INSTANCE_IDS: &str = "_instanceIds.png";
 /// How its other files end that are PNGs too.
-const OTHERS: [&str; 3] = ["_instanceIds.png", "_color.png", "_labelTrainIds.png"];
+const OTHERS: [&str; 3] = [INSTANCE_IDS, "_color.png", "_labelTrainIds.png"];
 
 /// The masks of a folder.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,12 +30,18 @@ impl FolderMasks {
     /// # Errors
     /// When the folder cannot be read, or there is no mask in it.
     pub fn list(folder: &Path) -> anyhow::Result<Self> {
-        let names = names(folder)
-            .map_err(|error| Mistake::error(format!("{} cannot be read: {error}", folder.display())))?;
-        let is_png = |name: &&String| name.to_ascii_lowercase().ends_with(".png");
-        let pngs: Vec<&String> = names.iter().filter(is_png).collect();
+        let names = names(folder).map_err(|error| unreadable(folder, &error))?;
+        let pngs: Vec<&String> = names.iter().filter(|name| is_png(name)).collect();
         if pngs.is_empty() {
-            return Err(Mistake::error(format!("{} holds no .png file", folder.display())));
+            let inside = names.iter().map(|name| folder.join(name)).find(|path| holds_masks(path));
+            return Err(Mistake::error(match inside {
+                Some(inside) => format!(
+                    "{} holds no .png file, but folders that do; give one of them, such as {}",
+                    folder.display(),
+                    inside.display()
+                ),
+                None => format!("{} holds no .png file", folder.display()),
+            }));
         }
         let is_cityscapes = pngs.iter().any(|name| name.ends_with(LABEL_IDS));
         let is_mask = |name: &&&String| !is_cityscapes || name.ends_with(LABEL_IDS);
@@ -45,6 +53,15 @@ impl FolderMasks {
             .collect();
         Ok(Self { masks, left_out: left_out.join(", ") })
     }
+}
+
+fn is_png(name: &str) -> bool {
+    name.to_ascii_lowercase().ends_with(".png")
+}
+
+/// Whether it is a folder with masks in it. One that cannot be read is none.
+fn holds_masks(folder: &Path) -> bool {
+    folder.is_dir() && names(folder).is_ok_and(|names| names.iter().any(|name| is_png(name)))
 }
 
 /// The names of a folder's files that are not hidden, sorted.
@@ -87,6 +104,17 @@ mod tests {
         assert_eq!(masks, ["a.png", "b.PNG"]);
         assert_eq!(left_out, "");
         assert!(listed(&["._a.png", "a.jpg"]).unwrap_err().contains("holds no .png file"));
+    }
+
+    #[test]
+    fn a_folder_of_folders_is_answered_with_one_that_holds_masks() {
+        let folder = tempfile::tempdir().unwrap();
+        for (city, file) in [("aachen", "a.json"), ("bochum", "a_labelIds.png")] {
+            fs::create_dir(folder.path().join(city)).unwrap();
+            fs::write(folder.path().join(city).join(file), "").unwrap();
+        }
+        let refusal = FolderMasks::list(folder.path()).unwrap_err().to_string();
+        assert!(refusal.contains("give one of them") && refusal.ends_with("bochum"), "{refusal}");
     }
 
     #[test]

@@ -16,13 +16,13 @@ use spadework_engine::Engine;
 use spadework_imaging::{Format, Limits, Size};
 
 use super::{
-    mask_folder::{FolderMasks, LABEL_IDS, instance_ids_of},
+    mask_folder::{FolderMasks, INSTANCE_IDS, LABEL_IDS, instance_ids_of},
     model::ModelArgs,
     progress::Progress,
 };
 use crate::{
     bounds::{MOST_BATCH, at_most},
-    outcome::{Mistake, in_flags, told},
+    outcome::{Mistake, in_flags, told, unreadable},
     synthesis::{
         Count, Files, Job, Latent, MaskFormat, OutputSize, PrepareError, Prepared, Resize, ServedModel,
         SynthesisOptions, input, output_size, prepare, render, run_jobs,
@@ -112,6 +112,11 @@ pub fn run(args: &SynthesizeArgs) -> anyhow::Result<()> {
             match prepare_item(&model, item, args.style.as_deref().zip(style.as_deref()), &options) {
                 Ok(prepared) => {
                     let sentence = prepared.report.sentence();
+                    let beside = match published_instances(&model, item) {
+                        Some(_) => format!(", with its *{INSTANCE_IDS}"),
+                        None => String::new(),
+                    };
+                    let sentence = sentence + &beside;
                     if sentence != said {
                         progress.line(&format!("{}: {sentence}", item.mask.display()));
                         said = sentence;
@@ -164,7 +169,7 @@ fn single(args: &SynthesizeArgs) -> anyhow::Result<Item> {
 
 /// The masks of the folder, by name.
 fn folder(args: &SynthesizeArgs) -> anyhow::Result<Vec<Item>> {
-    if let Some(extension) = picture_extension(&args.out) {
+    if let Some(extension) = file_extension(&args.out).filter(|_| !args.out.is_dir()) {
         return Err(Mistake::error(format!(
             "--mask is a folder and --out {} names one .{extension} file; give a folder",
             args.out.display()
@@ -208,7 +213,7 @@ fn prepare_item(
     options: &SynthesisOptions,
 ) -> anyhow::Result<Prepared> {
     let mask = read(&item.mask)?;
-    let beside = item.instances.clone().or_else(|| published_instances(model, &item.mask));
+    let beside = item.instances.clone().or_else(|| published_instances(model, item));
     let instances = beside.as_deref().map(read).transpose()?;
     let files = Files { mask: &mask, style: style.map(|(_, bytes)| bytes), instances: instances.as_deref() };
     prepare(model, &files, options, &Limits::default(), &|| false).map_err(|error| {
@@ -229,10 +234,10 @@ fn prepare_item(
     })
 }
 
-/// The instances that Cityscapes publishes beside a label map, for a model that uses them.
-fn published_instances(model: &ServedModel, mask: &Path) -> Option<PathBuf> {
-    let path = mask.with_file_name(instance_ids_of(mask.file_name()?)?);
-    (model.config().architecture.instance_edges && path.is_file()).then_some(path)
+/// The instances that Cityscapes publishes beside a label map, for a model that uses them and a caller who gave none.
+fn published_instances(model: &ServedModel, item: &Item) -> Option<PathBuf> {
+    let path = item.mask.with_file_name(instance_ids_of(item.mask.file_name()?)?);
+    (item.instances.is_none() && model.config().architecture.instance_edges && path.is_file()).then_some(path)
 }
 
 /// Runs the jobs of some masks together and writes their pictures.
@@ -286,10 +291,21 @@ fn extension(out: &Path) -> anyhow::Result<String> {
     })
 }
 
+/// What is written, by a path's ending.
+const WRITTEN: [&str; 5] = ["png", "jpg", "jpeg", "webp", "safetensors"];
+
+/// Endings of files that are not written here, and that no folder has.
+const NOT_WRITTEN: [&str; 10] = ["gif", "bmp", "tif", "tiff", "avif", "heic", "jxl", "npy", "npz", "pth"];
+
 /// What a path's ending says to write, if it says anything.
 fn picture_extension(out: &Path) -> Option<String> {
-    let extension = out.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    matches!(extension.as_str(), "png" | "jpg" | "jpeg" | "webp" | "safetensors").then_some(extension)
+    file_extension(out).filter(|extension| WRITTEN.contains(&extension.as_str()))
+}
+
+/// The ending of a path that names a file.
+fn file_extension(out: &Path) -> Option<String> {
+    let extension = out.extension()?.to_string_lossy().to_ascii_lowercase();
+    [&WRITTEN[..], &NOT_WRITTEN].concat().contains(&extension.as_str()).then_some(extension)
 }
 
 fn format(out: &Path) -> anyhow::Result<Format> {
@@ -360,13 +376,6 @@ fn read_latent(path: &Path) -> anyhow::Result<Vec<f32>> {
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     fs::read(path).map_err(|error| unreadable(path, &error))
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> anyhow::Error {
-    Mistake::error(match error.kind() {
-        ErrorKind::NotFound => format!("{} does not exist", path.display()),
-        _ => format!("{} cannot be read: {error}", path.display()),
-    })
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> anyhow::Error {

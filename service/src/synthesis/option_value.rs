@@ -14,6 +14,9 @@ use crate::text::shortened;
 /// The longest word that is kept, in characters: no option's value is as long.
 const LONGEST_WORD: usize = 1000;
 
+/// Up to here, every whole number is an f64.
+const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// Reads a value whose list, if it is one, has at most so many elements.
 #[derive(Clone, Copy, Debug)]
 pub struct OptionValue {
@@ -52,7 +55,11 @@ impl<'de> Visitor<'de> for OptionValue {
         Ok(value.into())
     }
 
+    /// A whole number written with a fraction, as 7.0, is the whole number.
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        if value.fract() == 0.0 && (0.0..MOST_EXACT).contains(&value) {
+            return Ok((value as u64).into());
+        }
         Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
     }
 
@@ -127,6 +134,14 @@ mod tests {
         for text in ["null", "true", "-7", "18446744073709551615", "0.5", "\"ids\"", "[]", "[1,2.5,\"x\"]"] {
             assert_eq!(read(text), serde_json::from_str::<Value>(text).unwrap(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_whole_number_is_one_however_it_is_written() {
+        assert_eq!(read("7.0"), serde_json::json!(7));
+        assert_eq!(read("[1.0, 2.5, 3e0]"), serde_json::json!([1, 2.5, 3]));
+        assert_eq!(read("-7.0"), serde_json::json!(-7.0));
+        assert_eq!(read("1e300"), serde_json::json!(1e300));
     }
 
     #[test]

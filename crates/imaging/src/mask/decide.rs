@@ -93,6 +93,12 @@ impl Evidence<'_> {
                 }
             };
         }
+        if palette.is_gray()
+            && matches!(self.options.format, MaskFormat::Auto | MaskFormat::Ids)
+            && let Some(shared) = self.shared_entries(palette)
+        {
+            return Err(shared);
+        }
         let color_of = |[index, ..]: Sample| palette.color(index).unwrap_or_default();
         let colors = || self.colors(MaskEncoding::IndexedColors, color_of);
         if palette.is_gray() && self.options.format != MaskFormat::Colors {
@@ -107,22 +113,48 @@ impl Evidence<'_> {
             MaskFormat::Ids | MaskFormat::Raw => indices().checked(self.labels),
             MaskFormat::Shown => Err(MaskError::ColorsAsIds),
             MaskFormat::Colors => self.checked_colors(colors()),
-            MaskFormat::Auto if self.is_the_model_s(&colors()) => Ok(colors()),
-            // The studio's files: labels without a colour have any.
-            MaskFormat::Auto if self.is_the_model_s_by_position(palette) => indices().checked(self.labels),
-            // labelme's files, and PASCAL VOC's: the palette is for looking at.
-            MaskFormat::Auto if palette.is_voc() => indices().checked(self.labels),
-            MaskFormat::Auto => {
-                self.refuse_foreign_palette(&colors())?;
-                if palette.is_web_safe() {
-                    return Err(MaskError::WebPalette);
-                }
-                match colors().checked(self.labels) {
-                    Ok(colors) if self.labels.has_colors() => Ok(colors),
-                    _ => indices().checked(self.labels),
-                }
-            }
+            MaskFormat::Auto => self.colored_palette(palette, &colors(), indices()),
         }
+    }
+
+    /// Whether the entries of a palette that is not all grey are label colours, or are for looking at.
+    fn colored_palette(
+        &self,
+        palette: &Palette,
+        colors: &Reading,
+        indices: Reading,
+    ) -> Result<Reading, MaskError> {
+        // The studio's files: labels without a colour have any, and several may have the same.
+        let is_by_position = self.is_the_model_s_by_position(palette);
+        match self.shared_entries(palette) {
+            Some(shared) if !is_by_position => return Err(shared),
+            None if self.is_the_model_s(colors) => return Ok(colors.clone()),
+            _ => {}
+        }
+        // labelme's files, and PASCAL VOC's: the palette is for looking at.
+        if is_by_position || palette.is_voc() {
+            return indices.checked(self.labels);
+        }
+        if palette.is_web_safe() {
+            return Err(MaskError::WebPalette);
+        }
+        self.refuse_foreign_palette(colors)?;
+        // Black stands in nearly every palette, so it alone is no evidence.
+        if !self.labels.has_colors() || !colors.matches_more_than_black() {
+            return indices.checked(self.labels);
+        }
+        colors.clone().checked(self.labels).map_err(|error| MaskError::PerhapsRaw(Box::new(error)))
+    }
+
+    /// The refusal of a mask that uses two palette entries of one colour: read by its colours, two labels would be one.
+    /// An optimiser leaves no such pair.
+    fn shared_entries(&self, palette: &Palette) -> Option<MaskError> {
+        let entries: Vec<(u16, [u8; 3])> =
+            self.census.samples().filter_map(|[index, ..]| Some((index, palette.color(index)?))).collect();
+        entries.iter().enumerate().find_map(|(i, &(other, color))| {
+            let (entry, _) = *entries[..i].iter().find(|(_, earlier)| *earlier == color)?;
+            Some(MaskError::SharedEntries { entries: [entry, other], color })
+        })
     }
 
     /// Whether every index that is used is a class that has its entry's colour, or none at all, and some has.
@@ -252,12 +284,16 @@ impl Evidence<'_> {
                 });
             }
         };
-        if is_auto && self.is_binary(&chosen) { Err(MaskError::Binary) } else { Ok(chosen) }
+        if is_auto && self.is_binary(&chosen) { Err(self.binary()) } else { Ok(chosen) }
     }
 
     /// Whether the values are 0 and 255 alone, as in one object's mask, and 255 would pass for unknown.
     fn is_binary(&self, reading: &Reading) -> bool {
         self.labels.unknown().is_some() && reading.values() == [0, 255]
+    }
+
+    fn binary(&self) -> MaskError {
+        MaskError::Binary { name: self.labels.name(0) }
     }
 
     fn rgb(&self, bits: u8) -> Result<Reading, MaskError> {
@@ -313,7 +349,7 @@ impl Evidence<'_> {
         let encoding = [MaskEncoding::RedIds, MaskEncoding::GreenIds, MaskEncoding::BlueIds][channel];
         let ids = self.ids(encoding, |sample| sample[channel] / scale);
         if self.options.format == MaskFormat::Auto && self.is_binary(&ids) {
-            return Err(MaskError::Binary);
+            return Err(self.binary());
         }
         if ids.is_exact() {
             return Ok(ids);

@@ -68,18 +68,35 @@ pub enum MaskError {
         /// The other.
         other: ReadingName,
     },
-    /// Its greys are no ids, and its stored numbers may be.
-    #[error("{0}; if its stored numbers are the ids, not the greys, ask for `mask_format=raw`")]
-    PerhapsRaw(Box<MaskError>),
-    /// Only 0 and 255: one object's mask.
+    /// Its greys are no ids, or its colours no labels', and its stored numbers may be ids.
     #[error(
-        "it holds 0 and 255 alone, as the mask of one object does; send every pixel's class id, or ask for \
-         `mask_format=ids` if class 0 and unknown are meant"
+        "{0}; if its stored numbers are the ids, not the colours that they show, ask for `mask_format=raw`"
     )]
-    Binary,
+    PerhapsRaw(Box<MaskError>),
+    /// Two palette entries that are used have one colour.
+    #[error(
+        "its palette entries {} and {} have the same colour, {}, so its indices tell apart what its colours do not; ask for \
+         `mask_format=raw` if the indices are the ids, or `mask_format=colors` for the colours",
+        entries[0], entries[1], hex(*color)
+    )]
+    SharedEntries {
+        /// The first two entries of one colour.
+        entries: [u16; 2],
+        /// Their colour.
+        color: [u8; 3],
+    },
+    /// Only 0 and 255: one object's mask, or class 0 with pixels that are unknown.
+    #[error(
+        "it holds 0 and 255 alone: as the mask of one object it names no classes, so send every pixel's class id; if class 0 \
+         (`{name}`) and unknown are meant, ask for `mask_format=ids`"
+    )]
+    Binary {
+        /// The name of class 0.
+        name: String,
+    },
     /// Drawn in the palette of another data set.
     #[error(
-        "it is drawn in {palette}'s colours and the model's labels have others; draw it in the model's colours, send ids, \
+        "it is drawn in the colours of {palette} and the model's labels have others; draw it in the model's colours, send ids, \
          or import the model with these colours (`spadework import --labels`)"
     )]
     ForeignPalette {
@@ -183,7 +200,8 @@ impl MaskError {
             | Self::AllTransparent
             | Self::Ambiguous { .. }
             | Self::PerhapsRaw(_)
-            | Self::Binary
+            | Self::Binary { .. }
+            | Self::SharedEntries { .. }
             | Self::ForeignPalette { .. }
             | Self::WebPalette
             | Self::OneChannel { .. }
@@ -199,7 +217,7 @@ impl MaskError {
     /// are where the mask is one of a data set's.
     pub fn is_settled_by_grey_ids(&self) -> bool {
         match self {
-            Self::Binary => true,
+            Self::Binary { .. } => true,
             Self::Ambiguous { one, other } => {
                 (one.option, other.option) == ("mask_format=raw", "mask_format=colors")
             }
@@ -244,9 +262,12 @@ impl fmt::Display for UnknownId {
 
 impl fmt::Display for UnknownColor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [r, g, b] = self.color;
-        write!(f, "#{r:02x}{g:02x}{b:02x} ({})", pixels(self.pixels))
+        write!(f, "{} ({})", hex(self.color), pixels(self.pixels))
     }
+}
+
+fn hex([r, g, b]: [u8; 3]) -> String {
+    format!("#{r:02x}{g:02x}{b:02x}")
 }
 
 fn pixels(count: u64) -> String {

@@ -118,7 +118,10 @@ fn report(
     labels: &LabelSet,
     [original_size, size]: [Size; 2],
 ) -> MaskReport {
-    let shared = reading.color_pixels().filter_map(|(color, _)| {
+    let mut colors: Vec<[u8; 3]> = reading.color_pixels().map(|(color, _)| color).collect();
+    colors.sort_unstable();
+    colors.dedup();
+    let shared = colors.into_iter().filter_map(|color| {
         let names = labels.names_of_color(color);
         (names.len() > 1).then_some(SharedColor { color, labels: names })
     });

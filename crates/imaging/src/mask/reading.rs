@@ -96,6 +96,16 @@ impl Reading {
             .sum()
     }
 
+    /// Whether a colour is a label's, or near enough to one's; black aside, which is no evidence of either.
+    pub(super) fn matches_more_than_black(&self) -> bool {
+        let is_black = |color: &[u8; 3]| {
+            color.iter().map(|&sample| u32::from(sample).pow(2)).sum::<u32>() <= COLOR_TOLERANCE.pow(2)
+        };
+        self.colors.iter().zip(&self.meanings).any(|(color, (_, meaning, _))| {
+            !is_black(color) && matches!(meaning, Meaning::Class(_) | Meaning::Near(_))
+        })
+    }
+
     /// The distinct values that are read as ids, ascending.
     pub(super) fn values(&self) -> Vec<u16> {
         let mut values = self.values.clone();

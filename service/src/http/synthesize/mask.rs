@@ -10,15 +10,14 @@ use spadework_imaging::{encode_label_png, peek};
 use tokio::time::timeout;
 
 use super::{
-    AnswerFormat, accepted, mask_format, request,
+    AnswerFormat, accepted, mask_format,
+    refusals::Refusals,
+    request,
     schema::{MaskAnswer, SynthesisForm, SynthesisJson, SynthesisQuery, mask_answer},
 };
 use crate::{
     codec::{Kind, Work},
-    http::{
-        app::App,
-        problem::{Problem, ProblemBody},
-    },
+    http::{app::App, problem::Problem},
     synthesis::read_mask as decode,
 };
 
@@ -46,17 +45,7 @@ use crate::{
             ("X-Model" = String, description = "The model it was read for"),
             ("X-Mask-Format" = String, description = "What its pixels were read as"),
         )),
-        (status = 400, description = "Not an image, damaged, or not parseable", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "An API key is needed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such model", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 406, description = "No accepted type can be answered", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 408, description = "The upload took too long", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "Too many bytes or pixels", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "A type that is not read here", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "The mask's size or labels, or the options, do not fit the model", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "This key sent too much", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "The fault is the server's", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "The server is starting, stopping or busy", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
     ),
     security((), ("key" = []), ("key_header" = [])),
 )]

@@ -8,6 +8,7 @@ mod intake;
 mod json;
 mod mask;
 mod part;
+mod refusals;
 mod request;
 mod schema;
 mod timing;
@@ -41,6 +42,7 @@ use crate::{
 };
 use accept::{AnswerFormat, negotiate};
 use answer_body::{AnswerBody, Segment};
+use refusals::Refusals;
 use request::SynthesisRequest;
 use schema::MadeFile;
 use timing::Timing;
@@ -78,17 +80,9 @@ pub use schema::{SynthesisAnswer, SynthesisForm, SynthesisJson, SynthesisQuery};
             ("X-Batch-Size" = u32, description = "Pictures that were computed together"),
             ("Server-Timing" = String, description = "Milliseconds in decode, plan, queue, generate and encode"),
         )),
-        (status = 400, description = "Not an image, damaged, or not parseable", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "An API key is needed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such model", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
         (status = 406, description = "No accepted type can be answered, or several pictures were asked for as one image", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 408, description = "The upload took too long", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "Too many bytes or pixels", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "A type that is not read here", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "The mask's size or labels, or the options, do not fit the model", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "The answer would be late, or this key sent too much; Retry-After says when to come back", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "The fault is the server's", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "The server is starting or stopping; Retry-After says when to come back", body = ProblemBody, content_type = "application/problem+json"),
         (status = 504, description = "The deadline passed", body = ProblemBody, content_type = "application/problem+json"),
     ),
     security((), ("key" = []), ("key_header" = [])),
