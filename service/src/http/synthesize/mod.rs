@@ -4,6 +4,7 @@
 mod accept;
 mod answer_body;
 mod base64_in_place;
+mod body_buffer;
 mod intake;
 mod json;
 mod mask;
