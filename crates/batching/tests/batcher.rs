@@ -420,9 +420,32 @@ async fn a_device_whose_thread_never_comes_for_what_waits_is_stalled() {
     assert_eq!(batcher.health(), Health::Serving);
     moved.store(stall + 1, Ordering::SeqCst);
     assert_eq!(batcher.health(), Health::Stalled { device: "gone".to_owned() });
+    drop(waits);
+    assert_eq!(batcher.health(), Health::Stalled { device: "gone".to_owned() }, "whoever still waits");
     let_go.send(()).unwrap();
-    waits.await.unwrap();
+    queue.submit(Clinging(None), 1, deadline).unwrap().await.unwrap();
     assert_eq!(batcher.health(), Health::Serving);
+}
+
+#[tokio::test]
+async fn a_device_that_hangs_keeps_no_job_from_the_others_and_is_stalled_though_none_waits() {
+    let start = Instant::now();
+    let moved = Arc::new(AtomicU64::new(0));
+    let read = moved.clone();
+    let clock = move || start + Duration::from_millis(read.load(Ordering::SeqCst));
+    let devices = ["one", "two"].map(|name| Device::new(name, || Ok(Taker))).into();
+    let batcher = Batcher::start(Settings::default(), Arc::new(clock), Arc::new(()), devices).unwrap();
+    let queue = batcher.open("q", cost(1));
+    let ((let_go, until), (clings, clung)) = (channel(), channel());
+    let deadline = start + Duration::from_secs(3600);
+    queue.submit(Clinging(Some((clings, until))), 1, deadline).unwrap().await.unwrap();
+    clung.recv().unwrap();
+    for _ in 0..20 {
+        queue.submit(Clinging(None), 1, deadline).unwrap().await.unwrap();
+    }
+    moved.store(Settings::default().stall_after.as_millis() as u64 + 1, Ordering::SeqCst);
+    assert!(matches!(batcher.health(), Health::Stalled { .. }));
+    let_go.send(()).unwrap();
 }
 
 #[tokio::test]

@@ -182,6 +182,7 @@ impl Simulation {
             Event::Encoded(caller) => {
                 let took = self.world.encode; // of the work, not of what it waited
                 self.encode.observe(1.0, took, self.now);
+                self.idle_since = None; // until then something ran, whoever waited for it
                 self.end(caller, End::Answered);
             }
             Event::Leave(caller) => {
@@ -228,6 +229,7 @@ impl Simulation {
             return self.end(caller, End::Refused);
         }
         let places = Places { count, bytes };
+        let least = self.scheduler.least_time(queue, count);
         match self.reserve(queue, places, deadline) {
             Ok(_) => {
                 self.callers[caller].places = Some(places);
@@ -240,7 +242,7 @@ impl Simulation {
                 self.after(preparing, Event::Prepared(caller));
             }
             Err(refused) => {
-                self.refusal_has_a_reason(queue, places, deadline, refused);
+                self.refusal_has_a_reason(queue, places, deadline, least, refused);
                 self.end(caller, End::Refused);
             }
         }
@@ -252,16 +254,28 @@ impl Simulation {
         self.scheduler.reserve(queue, places, deadline, self.now)
     }
 
-    /// A refusal passes: on an idle server whose estimates are forgotten, only what never fits is refused.
-    fn refusal_has_a_reason(&self, queue: QueueId, places: Places, deadline: Instant, refused: Refused) {
+    /// A refusal passes: on an idle server whose estimates are forgotten, only what never fits is refused. `least` is the least
+    /// time before it: the refusal itself may take credit from the estimates, which is for the next one.
+    fn refusal_has_a_reason(
+        &self,
+        queue: QueueId,
+        places: Places,
+        deadline: Instant,
+        least: Duration,
+        refused: Refused,
+    ) {
         let idle = self.idle_since.is_some_and(|since| self.now - since > FORGOTTEN);
         if !idle {
             return;
         }
-        let least = self.scheduler.least_time(queue, places.count);
+        let least = least.max(self.scheduler.least_time(queue, places.count));
         let needed = least.mul_f64(1.0 + MARGIN) + self.encode.fastest(1.0) + MS;
         let fits = places.count <= self.world.limits.jobs && places.bytes <= self.world.limits.bytes;
-        assert!(!fits || deadline < self.now + needed, "an idle queue stays closed: {refused}");
+        let (allowed, count) = (deadline - self.now, places.count);
+        assert!(
+            !fits || allowed < needed,
+            "an idle queue stays closed: {refused}; {count} in {allowed:?} need {needed:?}"
+        );
     }
 
     fn submit(&mut self, caller: usize) {

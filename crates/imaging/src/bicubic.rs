@@ -11,17 +11,17 @@ const PRECISION: u32 = 22;
 /// Half the kernel's width, in source pixels, before it is widened to antialias.
 const SUPPORT: f64 = 2.0;
 
-/// `pixels` (R, G, B, row-major, of size `from`) at size `to`.
-pub(crate) fn resize(pixels: &[u8], from: Size, to: Size) -> Vec<u8> {
+/// `pixels` (R, G, B, row-major, of size `from`) at size `to`; none when `stop`, which is asked between rows, says so.
+pub(crate) fn resize(pixels: &[u8], from: Size, to: Size, stop: &dyn Fn() -> bool) -> Option<Vec<u8>> {
     let across = if from.width == to.width {
         pixels.to_vec()
     } else {
-        rows(pixels, from.width, &Kernel::windows(from.width, to.width))
+        rows(pixels, from.width, &Kernel::windows(from.width, to.width), stop)?
     };
     if from.height == to.height {
-        return across;
+        return Some(across);
     }
-    columns(&across, to.width, &Kernel::windows(from.height, to.height))
+    columns(&across, to.width, &Kernel::windows(from.height, to.height), stop)
 }
 
 /// One output pixel's window of source pixels.
@@ -78,9 +78,12 @@ fn byte(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8
 }
 
-fn rows(pixels: &[u8], width: usize, kernels: &[Kernel]) -> Vec<u8> {
+fn rows(pixels: &[u8], width: usize, kernels: &[Kernel], stop: &dyn Fn() -> bool) -> Option<Vec<u8>> {
     let mut out = vec![0; pixels.len() / width * kernels.len()];
-    out.chunks_exact_mut(3 * kernels.len()).zip(pixels.chunks_exact(3 * width)).for_each(|(out, row)| {
+    for (out, row) in out.chunks_exact_mut(3 * kernels.len()).zip(pixels.chunks_exact(3 * width)) {
+        if stop() {
+            return None;
+        }
         for (pixel, kernel) in out.as_chunks_mut::<3>().0.iter_mut().zip(kernels) {
             let mut sums = [1 << (PRECISION - 1); 3];
             for (source, weight) in row[3 * kernel.first..].as_chunks::<3>().0.iter().zip(&kernel.weights) {
@@ -90,14 +93,17 @@ fn rows(pixels: &[u8], width: usize, kernels: &[Kernel]) -> Vec<u8> {
             }
             *pixel = sums.map(byte);
         }
-    });
-    out
+    }
+    Some(out)
 }
 
-fn columns(pixels: &[u8], width: usize, kernels: &[Kernel]) -> Vec<u8> {
+fn columns(pixels: &[u8], width: usize, kernels: &[Kernel], stop: &dyn Fn() -> bool) -> Option<Vec<u8>> {
     let stride = 3 * width;
     let mut out = vec![0; stride * kernels.len()];
-    out.chunks_exact_mut(stride).zip(kernels).for_each(|(out, kernel)| {
+    for (out, kernel) in out.chunks_exact_mut(stride).zip(kernels) {
+        if stop() {
+            return None;
+        }
         let mut sums = vec![1 << (PRECISION - 1); stride];
         for (row, weight) in pixels[stride * kernel.first..].chunks_exact(stride).zip(&kernel.weights) {
             for (sum, &value) in sums.iter_mut().zip(row) {
@@ -107,8 +113,8 @@ fn columns(pixels: &[u8], width: usize, kernels: &[Kernel]) -> Vec<u8> {
         for (value, sum) in out.iter_mut().zip(sums) {
             *value = byte(sum);
         }
-    });
-    out
+    }
+    Some(out)
 }
 
 #[cfg(test)]
@@ -119,6 +125,21 @@ mod tests {
     fn picture(width: usize, height: usize) -> Vec<u8> {
         let value = |y: usize, x: usize, c: usize| ((x * 37 + y * 59 + c * 83 + x * y) % 256) as u8;
         (0..height).flat_map(|y| (0..width).flat_map(move |x| (0..3).map(move |c| value(y, x, c)))).collect()
+    }
+
+    fn resize(pixels: &[u8], from: Size, to: Size) -> Vec<u8> {
+        super::resize(pixels, from, to, &|| false).unwrap()
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_given_up_between_rows() {
+        let (from, to) = (Size::new(13, 9), Size::new(4, 3));
+        for rows in 0..9 + 3 {
+            let asked = std::cell::Cell::new(0);
+            let stop = || asked.replace(asked.get() + 1) == rows;
+            assert_eq!(super::resize(&picture(13, 9), from, to, &stop), None, "after {rows} rows");
+            assert_eq!(asked.get(), rows + 1);
+        }
     }
 
     #[test]

@@ -23,10 +23,14 @@ mod picture;
 mod png_rows;
 mod read_error;
 mod rgb_image;
+mod sink;
 mod size;
 
 pub use edge_map::EdgeMap;
-pub use encode::{EncodeError, check_encodable, encode_jpeg, encode_label_png, encode_png, encode_webp};
+pub use encode::{
+    EncodeError, check_encodable, encode_jpeg, encode_jpeg_unless, encode_label_png, encode_png,
+    encode_png_unless, encode_webp,
+};
 pub use error_kind::ErrorKind;
 pub use header::{Format, Header, peek};
 pub use instance_map::InstanceMap;

@@ -56,8 +56,16 @@ impl RgbImage {
     /// # Panics
     /// When `size` is empty.
     pub fn resized(&self, size: Size) -> Self {
+        self.resized_unless(size, &|| false).expect("nothing says to give it up")
+    }
+
+    /// [`resized`](Self::resized), given up between rows as soon as `stop` says so; none then.
+    ///
+    /// # Panics
+    /// When `size` is empty.
+    pub fn resized_unless(&self, size: Size, stop: &dyn Fn() -> bool) -> Option<Self> {
         assert!(size.pixels() > 0, "resize to {size}");
-        Self { size, pixels: bicubic::resize(&self.pixels, self.size, size) }
+        Some(Self { size, pixels: bicubic::resize(&self.pixels, self.size, size, stop)? })
     }
 
     /// Gives the bytes back without copying them.

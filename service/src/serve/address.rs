@@ -44,7 +44,8 @@ impl FromStr for Address {
         if let Ok(address) = text.parse::<SocketAddr>() {
             return tcp(&address.ip().to_string(), address.port());
         }
-        if let Ok(ip) = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        if let Ok(ip) = bare.unwrap_or(text).parse::<IpAddr>() {
             return tcp(&ip.to_string(), PORT);
         }
         // A port alone is this machine's; `:port` is every address that it has, as elsewhere.
@@ -131,6 +132,9 @@ mod tests {
             "unix:",
             "http://localhost:8080",
             "a b:80",
+            "[::1",
+            "::1]",
+            "[[::1]]",
             "[]:1",
         ] {
             let error = wrong.parse::<Address>().unwrap_err();

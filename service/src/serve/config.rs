@@ -9,6 +9,7 @@ use spadework_imaging::Limits;
 
 use super::{ServeArgs, address::Address};
 use crate::{
+    bounds::{MOST_BATCH, MOST_JOBS, MOST_MIB, MOST_THREADS},
     compute::cores,
     fleet::FleetConfig,
     http::{HttpSettings, KeyRing, RateLimit},
@@ -129,19 +130,18 @@ fn grace(args: &ServeArgs) -> Duration {
     args.grace.map_or(usual, |grace| *grace)
 }
 
-/// The numbers, the least and the most that each can be: what is beyond is a slip of the keyboard.
-fn numbers(args: &ServeArgs) -> [(&'static str, u64, u64, u64); 9] {
-    const TIB: u64 = 1 << 20; // in MiB
+/// The numbers, the least and the most that each can be.
+fn numbers(args: &ServeArgs) -> [(&'static str, u64, u64, u64); 8] {
+    const MIB: u64 = MOST_MIB as u64;
     [
-        ("--max-batch", args.max_batch as u64, 1, 1024),
-        ("--codec-threads", args.codec_threads as u64, 0, 1024),
-        ("--queue-jobs", args.queue_jobs as u64, 1, 1_000_000),
-        ("--queue-mib", args.queue_mib as u64, 1, TIB),
-        ("--codec-mib", args.codec_mib as u64, 1, TIB),
+        ("--max-batch", args.max_batch as u64, 1, MOST_BATCH as u64),
+        ("--codec-threads", args.codec_threads as u64, 0, MOST_THREADS as u64),
+        ("--queue-jobs", args.queue_jobs as u64, 1, MOST_JOBS as u64),
+        ("--queue-mib", args.queue_mib as u64, 1, MIB),
+        ("--codec-mib", args.codec_mib as u64, 1, MIB),
         ("--max-mib", args.max_mib as u64, 1, 1 << 16),
         ("--max-megapixels", args.max_megapixels, 1, 4096),
         ("--rate-limit", args.rate_limit.map_or(1, |rate| rate.get().into()), 1, 1_000_000),
-        ("--table-cache-mib", args.compute.table_cache_mib as u64, 0, TIB),
     ]
 }
 
@@ -248,27 +248,48 @@ mod tests {
 
     #[test]
     fn what_no_machine_has_is_refused_with_a_sentence_each() {
-        let most = u64::MAX.to_string();
-        for flag in [
-            "max-batch",
-            "codec-threads",
-            "queue-jobs",
-            "queue-mib",
-            "codec-mib",
-            "max-mib",
-            "max-megapixels",
+        let said = |typed: String| resolve(&[&typed]).err().unwrap();
+        for (flag, least, most) in [
+            ("max-batch", 1_u64, 1024_u64),
+            ("codec-threads", 0, 1024),
+            ("queue-jobs", 1, 1_000_000),
+            ("queue-mib", 1, 1 << 20),
+            ("codec-mib", 1, 1 << 20),
+            ("max-mib", 1, 1 << 16),
+            ("max-megapixels", 1, 4096),
+            ("rate-limit", 1, 1_000_000),
         ] {
-            for number in ["17592186044416", &most] {
-                let said = resolve(&[&format!("--{flag}={number}")]).err().unwrap();
-                assert!(said.contains(&format!("--{flag}")) && said.contains("it must be"), "{said}");
+            let beyond = [most + 1, u64::from(u32::MAX)];
+            let beyond =
+                beyond.into_iter().chain([1 << 44, u64::MAX].into_iter().filter(|_| flag != "rate-limit"));
+            for number in beyond.chain(least.checked_sub(1).filter(|_| flag != "rate-limit")) {
+                let sentence = format!("--{flag} is {number}; it must be from {least} to {most}");
+                let said = said(format!("--{flag}={number}"));
+                assert!(said.lines().any(|line| line == sentence), "{sentence}\n{said}");
             }
         }
-        for flag in ["deadline", "upload-timeout", "stall-after", "lame-duck", "grace"] {
-            let said = resolve(&[&format!("--{flag}=10000years")]).err().unwrap();
-            assert!(said.contains(&format!("--{flag}")) && said.contains("30 days"), "{said}");
+        assert!(said("--table-cache-mib=17592186044416".to_owned()).contains("from 0 to 1048576"));
+        assert!(said("--threads=1025".to_owned()).contains("from 0 to 1024"));
+    }
+
+    #[test]
+    fn times_that_no_clock_holds_and_times_of_nothing_are_refused_with_a_sentence_each() {
+        for (flag, least) in [
+            ("deadline", "1ms"),
+            ("upload-timeout", "1ms"),
+            ("stall-after", "1ms"),
+            ("lame-duck", "0s"),
+            ("grace", "0s"),
+        ] {
+            for (typed, time) in
+                [("25h", "1day 1h"), ("400days", "1year 1month 4days 7h 26m 24s"), ("0s", "0s")]
+            {
+                let said = resolve(&[&format!("--{flag}={typed}")]);
+                let sentence = format!("--{flag} is {time}; it must be from {least} to 1day");
+                let is_said = said.err().is_some_and(|said| said.lines().any(|line| line == sentence));
+                assert_eq!(is_said, typed != "0s" || least != "0s", "{sentence}");
+            }
         }
-        for flag in ["deadline", "upload-timeout", "stall-after"] {
-            assert!(resolve(&[&format!("--{flag}=0s")]).err().unwrap().contains(flag));
-        }
+        assert!(resolve(&["--deadline=soon"]).err().unwrap().contains("--deadline"));
     }
 }

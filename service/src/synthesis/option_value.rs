@@ -64,7 +64,7 @@ impl<'de> Visitor<'de> for OptionValue {
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
-        Ok(shortened(value, LONGEST_WORD).into_owned().into())
+        Ok(Self::word(value).into())
     }
 
     /// A list is read to its end, so that what follows it can be; past the most, nothing of it is kept.
@@ -88,6 +88,11 @@ impl<'de> Visitor<'de> for OptionValue {
 }
 
 impl OptionValue {
+    /// A word, or the beginning of one that is too long to be any.
+    pub fn word(text: &str) -> String {
+        shortened(text, LONGEST_WORD).into_owned()
+    }
+
     /// Reads a value that is all of a text.
     ///
     /// # Errors

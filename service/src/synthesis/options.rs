@@ -245,7 +245,7 @@ impl SynthesisOptions {
         text: &str,
         most: usize,
     ) -> Result<(), OptionsError> {
-        let word = || Value::String(text.to_owned());
+        let word = || Value::String(OptionValue::word(text));
         let value = if WORDS.contains(&name) {
             word()
         } else {

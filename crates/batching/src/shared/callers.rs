@@ -84,11 +84,8 @@ impl<W: Worker> Shared<W> {
         self.wake_prefetchers(&state, now);
         self.publish(&state);
         drop(state);
-        if ids.len() > 1 {
-            self.work.notify_all();
-        } else {
-            self.work.notify_one();
-        }
+        // All of them: the one that a single call wakes may be the one that hangs.
+        self.work.notify_all();
         Ok(ids.into_iter().zip(receivers).collect())
     }
 
@@ -97,7 +94,6 @@ impl<W: Worker> Shared<W> {
         let mut state = self.lock();
         let Some((key, job)) = state.scheduler.cancel(queue, id) else { return };
         let closed = state.scheduler.take_closed();
-        self.expect_pulls(&state, self.clock.now());
         self.publish(&state);
         drop(state);
         drop((job, closed));

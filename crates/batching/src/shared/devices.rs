@@ -31,7 +31,6 @@ impl<W: Worker> Shared<W> {
             let missed = answer_waiting(expired, &Failure::DeadlinePassed);
             let batch = bound.map(|bound| self.bind(&mut state, device, bound));
             let closed = state.scheduler.take_closed();
-            let more = state.scheduler.waiting().0 > 0;
             self.expect_pulls(&state, now);
             self.publish(&state);
             drop(state);
@@ -44,9 +43,6 @@ impl<W: Worker> Shared<W> {
                 }
             }
             if batch.is_some() {
-                if more {
-                    self.work.notify_one();
-                }
                 return batch;
             }
             state = self.lock();

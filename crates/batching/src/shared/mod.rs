@@ -103,7 +103,7 @@ struct DeviceState {
     name: String,
     /// When its batch is due, in nanoseconds after the start; `IDLE` without one.
     due: AtomicU64,
-    /// Since when it has run nothing while jobs wait: it should pull one at once. `IDLE` otherwise.
+    /// Since when its thread has been called without coming, while it runs nothing; `IDLE` otherwise.
     idle_since: AtomicU64,
     /// Wakes its thread while it is on the prefetch. Those that are idle wait for `work`: the one that an arrival wakes
     /// must be able to take it.
@@ -166,14 +166,14 @@ impl<W: Worker> Shared<W> {
         }
     }
 
-    /// What is expected of each device's thread, for `health`: to pull, if it runs nothing and jobs wait. A thread that
-    /// does starts anew, so that only one that never comes is overdue.
+    /// What is expected of each device's thread, for `health`: to come, once jobs wait while it runs nothing. That it has
+    /// come is what ends it: a thread that never does stays overdue, whoever takes or withdraws the jobs.
     fn expect_pulls(&self, state: &State<W>, now: Instant) {
         let waits = state.scheduler.waiting().0 > 0;
         for (index, device) in self.devices.iter().enumerate() {
-            if !waits || state.scheduler.due(index).is_some() {
+            if state.scheduler.due(index).is_some() {
                 device.idle_since.store(IDLE, Ordering::Relaxed);
-            } else if device.idle_since.load(Ordering::Relaxed) == IDLE {
+            } else if waits && device.idle_since.load(Ordering::Relaxed) == IDLE {
                 device.idle_since.store(self.nanos(now), Ordering::Relaxed);
             }
         }

@@ -1,4 +1,4 @@
-//! Base64 inside JSON text, decoded where it lies: a body never takes more than it did when it came.
+//! Base64 in JSON text or a part of a form, decoded where it lies: a body never takes more than it did when it came.
 
 use base64::{
     Engine as _, alphabet,
@@ -22,8 +22,25 @@ pub fn decode(text: &mut [u8]) -> Option<std::ops::Range<usize>> {
         true => find(&text[..length], b";base64,")?,
         false => 0,
     };
-    let mut end = length;
-    while end > start && text[end - 1] == b'=' && length - end < 2 {
+    decode_digits(&mut text[..length], start)
+}
+
+/// Decodes base64 in lines. The bytes are then at the beginning, as many as the answer says; none when it is no base64.
+pub fn decode_lines(text: &mut [u8]) -> Option<usize> {
+    let mut length = 0;
+    for read in 0..text.len() {
+        if !text[read].is_ascii_whitespace() {
+            text[length] = text[read];
+            length += 1;
+        }
+    }
+    decode_digits(&mut text[..length], 0).map(|bytes| bytes.end)
+}
+
+/// Decodes the digits from `start` on, without white space.
+fn decode_digits(text: &mut [u8], start: usize) -> Option<std::ops::Range<usize>> {
+    let mut end = text.len();
+    while end > start && text[end - 1] == b'=' && text.len() - end < 2 {
         end -= 1;
     }
     let (mut read, mut written) = (start, start);

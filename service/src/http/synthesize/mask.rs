@@ -1,5 +1,7 @@
 //! `POST /mask`: what a file would be taken for as a mask, without a picture.
 
+use std::time::Instant;
+
 use axum::{
     body::Body,
     extract::{Request, State},
@@ -7,7 +9,7 @@ use axum::{
     response::Response,
 };
 use spadework_imaging::{encode_label_png, peek};
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use super::{
     AnswerFormat, accepted, mask_format,
@@ -50,6 +52,15 @@ use crate::{
     security((), ("key" = []), ("key_header" = [])),
 )]
 pub async fn read_mask(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    answer(&app, request).await.inspect_err(|problem| {
+        if let Some(reason) = problem.rejected() {
+            app.metrics.rejected("none", reason);
+        }
+    })
+}
+
+async fn answer(app: &App, request: Request) -> Result<Response, Problem> {
+    let started = Instant::now();
     let _in_flight = app.enter()?;
     let accept = accepted(request.headers())?;
     if !matches!(accept, AnswerFormat::Png | AnswerFormat::Json) {
@@ -58,11 +69,12 @@ pub async fn read_mask(State(app): State<App>, request: Request) -> Result<Respo
         ));
     }
     app.check_length(request.headers())?;
-    let (request, held) = timeout(app.settings.upload_timeout, request::read(&app, request))
+    let (request, held) = timeout(app.settings.upload_timeout, request::read(app, request))
         .await
         .map_err(|_| Problem::upload_timeout(app.settings.upload_timeout))??;
     let options = &request.options;
     let serving = app.fleet.get(options.model.as_deref()).ok_or_else(|| app.unknown_model(options))?;
+    let deadline = started + app.deadline(options)?;
     let limits = app.settings.limits;
     let pixels = peek(request.files()?.mask).map_or(0, |header| header.size.pixels().min(limits.pixels));
     let model = serving.model.clone();
@@ -77,7 +89,13 @@ pub async fn read_mask(State(app): State<App>, request: Request) -> Result<Respo
         drop((request, held));
         Ok((file, mask_format(&mask.report)))
     };
-    let (file, format) = app.codec.run(Work { kind: Kind::Prepare, pixels }, job).await??;
+    let work = Work { kind: Kind::Prepare, pixels };
+    let wait = app.codec.time(work);
+    if started + wait > deadline {
+        return Err(Problem::overloaded(wait));
+    }
+    let read = timeout_at(deadline.into(), app.codec.run(work, job)).await;
+    let (file, format) = read.unwrap_or_else(|_| Ok(Err(Problem::late())))??;
     let mut response = Response::new(Body::from(file));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(accept.media_type()));

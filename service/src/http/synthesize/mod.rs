@@ -4,6 +4,7 @@
 mod accept;
 mod answer_body;
 mod base64_in_place;
+mod body_buffer;
 mod intake;
 mod json;
 mod mask;
@@ -82,8 +83,6 @@ pub use schema::{SynthesisAnswer, SynthesisForm, SynthesisJson, SynthesisQuery};
         )),
         Refusals,
         (status = 406, description = "No accepted type can be answered, or several pictures were asked for as one image", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "The answer would be late, or this key sent too much; Retry-After says when to come back", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 504, description = "The deadline passed", body = ProblemBody, content_type = "application/problem+json"),
     ),
     security((), ("key" = []), ("key_header" = [])),
 )]

@@ -1,20 +1,10 @@
 //! One part of a form: its name as clients write it, and its bytes as they were meant.
 
 use axum::http::{HeaderMap, header};
-use base64::{
-    Engine as _, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
 use bytes::Bytes;
 
-use super::json::FILES;
+use super::{base64_in_place, body_buffer::BodyBuffer, json::FILES};
 use crate::http::problem::Problem;
-
-/// Base64 as it is written anywhere: padded or not.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// A part of a form.
 #[derive(Debug)]
@@ -26,7 +16,7 @@ pub struct Part {
     /// How its bytes are written.
     pub encoding: TransferEncoding,
     /// Its bytes, as they are written.
-    pub bytes: Bytes,
+    pub bytes: BodyBuffer,
 }
 
 /// How a part's bytes are written.
@@ -54,7 +44,7 @@ impl Part {
     /// Whether nothing was filled in: browsers send a file input that was left empty, and an empty text field, all the same.
     pub fn is_left_empty(&self) -> bool {
         let is_file = FILES.contains(&&*self.name);
-        !(is_file && self.has_file_name) && self.bytes.trim_ascii().is_empty()
+        !(is_file && self.has_file_name) && self.bytes.as_slice().trim_ascii().is_empty()
     }
 
     /// Its bytes, decoded.
@@ -62,17 +52,16 @@ impl Part {
     /// # Errors
     /// When they are not written as the part says, or in a way that is not read here.
     pub fn decoded(self) -> Result<Bytes, Problem> {
-        let Self { name, encoding, bytes, .. } = self;
+        let Self { name, encoding, mut bytes, .. } = self;
         match encoding {
-            TransferEncoding::Plain => Ok(bytes),
+            TransferEncoding::Plain => Ok(bytes.into_bytes()),
             TransferEncoding::Base64 => {
-                let digits: Vec<u8> =
-                    bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-                BASE64.decode(digits).map(Bytes::from).map_err(|_| {
+                let length = base64_in_place::decode_lines(bytes.as_mut_slice()).ok_or_else(|| {
                     Problem::malformed(format!(
                         "part `{name}` says that it is base64 (Content-Transfer-Encoding) and is not; send its bytes as they are"
                     ))
-                })
+                })?;
+                Ok(bytes.into_bytes().slice(..length))
             }
             TransferEncoding::Other(other) => Err(Problem::unsupported(format!(
                 "part `{name}` is written as {other} (Content-Transfer-Encoding), which is not read here; send its bytes as they are"
@@ -134,7 +123,9 @@ mod tests {
     }
 
     fn part(name: &str, has_file_name: bool, encoding: TransferEncoding, bytes: &'static [u8]) -> Part {
-        Part { name: name.to_owned(), has_file_name, encoding, bytes: Bytes::from_static(bytes) }
+        let mut held = BodyBuffer::new(bytes.len());
+        held.extend(bytes).unwrap();
+        Part { name: name.to_owned(), has_file_name, encoding, bytes: held }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use utoipa::{
 };
 
 /// Statuses and what they mean. An operation that means more by one describes it after these.
-const REFUSALS: [(&str, &str); 11] = [
+const REFUSALS: [(&str, &str); 12] = [
     ("400", "Not an image, damaged, or not parseable"),
     ("401", "An API key is needed"),
     ("404", "There is no such model"),
@@ -17,9 +17,10 @@ const REFUSALS: [(&str, &str); 11] = [
     ("413", "Too many bytes or pixels"),
     ("415", "A type that is not read here"),
     ("422", "The mask's size or labels, or the options, do not fit the model"),
-    ("429", "This key sent too much; Retry-After says when to come back"),
+    ("429", "The answer would be late, or this key sent too much; Retry-After says when to come back"),
     ("500", "The fault is the server's"),
     ("503", "The server is starting, stopping or busy; Retry-After says when to come back"),
+    ("504", "The deadline passed"),
 ];
 
 /// The refusals as the API's description has them.

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::{
     base64_in_place,
+    body_buffer::{BodyBuffer, NoMemory},
     intake::Intake,
     json::{self, FILES, Members},
     part::{Part, TransferEncoding, name_of},
@@ -68,12 +69,13 @@ pub async fn read(app: &App, request: Request) -> Result<(SynthesisRequest, Rese
     let form = form(request.headers())?;
     let options = query_options(&request, most)?;
     let (parts, body) = request.into_parts();
-    let (intake, body) = Intake::watch(body, app.settings.limits.bytes, &app.codec.budget);
+    let limit = app.settings.limits.bytes;
+    let (intake, body) = Intake::watch(body, limit, &app.codec.budget);
     let request = Request::from_parts(parts, body);
     let content = match form {
-        Form::Multipart => read_parts(request).await.map(Content::Parts),
-        Form::Png => read_bytes(request.into_body()).await.map(Content::Mask),
-        Form::Json => read_bytes(request.into_body()).await.map(Content::Json),
+        Form::Multipart => read_parts(request, limit, &intake).await.map(Content::Parts),
+        Form::Png => read_bytes(request.into_body(), limit).await.map(Content::Mask),
+        Form::Json => read_bytes(request.into_body(), limit).await.map(Content::Json),
     };
     let content = content.map_err(|problem| intake.refusal().unwrap_or(problem))?;
     let held = intake.into_reserved();
@@ -85,8 +87,8 @@ pub async fn read(app: &App, request: Request) -> Result<(SynthesisRequest, Rese
 
 /// A body that has come.
 enum Content {
-    Mask(Vec<u8>),
-    Json(Vec<u8>),
+    Mask(BodyBuffer),
+    Json(BodyBuffer),
     Parts(Vec<Part>),
 }
 
@@ -95,11 +97,11 @@ impl Content {
     fn text_bytes(&self) -> u64 {
         let bytes = match self {
             Self::Mask(_) => 0,
-            Self::Json(text) => text.len(),
+            Self::Json(text) => text.as_slice().len(),
             Self::Parts(parts) => {
                 let is_text =
                     |part: &&Part| !FILES.contains(&&*part.name) || part.encoding == TransferEncoding::Base64;
-                parts.iter().filter(is_text).map(|part| part.bytes.len()).sum()
+                parts.iter().filter(is_text).map(|part| part.bytes.as_slice().len()).sum()
             }
         };
         bytes as u64
@@ -109,7 +111,7 @@ impl Content {
         match self {
             Self::Mask(mask) => {
                 let options = SynthesisOptions::from_object(options)?;
-                Ok(SynthesisRequest { mask: Some(mask.into()), options, ..SynthesisRequest::default() })
+                Ok(SynthesisRequest { mask: Some(mask.into_bytes()), options, ..SynthesisRequest::default() })
             }
             Self::Json(body) => parse_json(body, options, most),
             Self::Parts(parts) => parse_parts(parts, options, most),
@@ -157,13 +159,14 @@ fn query_options(request: &Request, most: usize) -> Result<Map<String, Value>, P
     Ok(options)
 }
 
-/// A body as one piece that is this request's own.
-async fn read_bytes(mut body: Body) -> Result<Vec<u8>, Problem> {
-    let mut bytes = Vec::new();
+/// A body of at most `limit` bytes as one piece that is this request's own.
+async fn read_bytes(mut body: Body, limit: usize) -> Result<BodyBuffer, Problem> {
+    let length = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
+    let mut bytes = BodyBuffer::new(length.unwrap_or(limit).min(limit));
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let frame = frame.map_err(|_| Problem::malformed("the body broke off on its way; send it whole"))?;
         if let Some(data) = frame.data_ref() {
-            bytes.extend_from_slice(data);
+            bytes.extend(data).map_err(no_memory)?;
         }
     }
     Ok(bytes)
@@ -172,12 +175,15 @@ async fn read_bytes(mut body: Body) -> Result<Vec<u8>, Problem> {
 /// Parts of a form that are read; a request has a dozen at most.
 const MOST_PARTS: usize = 64;
 
-async fn read_parts(request: Request) -> Result<Vec<Part>, Problem> {
+async fn read_parts(request: Request, limit: usize, intake: &Intake) -> Result<Vec<Part>, Problem> {
     let mut parts = Multipart::from_request(request, &())
         .await
         .map_err(|_| Problem::malformed("the Content-Type has no boundary; let your client write it"))?;
     let mut read = Vec::new();
-    while let Some(part) = parts.next_field().await.map_err(multipart_problem)? {
+    loop {
+        intake.seek_head();
+        let Some(mut part) = parts.next_field().await.map_err(multipart_problem)? else { return Ok(read) };
+        intake.found_head();
         let Some(name) = part.name().map(str::to_owned).or_else(|| name_of(part.headers())) else {
             return Err(Problem::malformed(
                 "a part has no name; name it `mask`, `style`, `instances` or an option",
@@ -191,10 +197,12 @@ async fn read_parts(request: Request) -> Result<Vec<Part>, Problem> {
             return Err(Problem::malformed(format!("there are more than {MOST_PARTS} parts; send fewer")));
         }
         let encoding = TransferEncoding::of(part.headers());
-        let bytes = part.bytes().await.map_err(multipart_problem)?;
+        let mut bytes = BodyBuffer::new(limit);
+        while let Some(piece) = part.chunk().await.map_err(multipart_problem)? {
+            bytes.extend(&piece).map_err(no_memory)?;
+        }
         read.push(Part { name, has_file_name, encoding, bytes });
     }
-    Ok(read)
 }
 
 fn parse_parts(
@@ -234,24 +242,29 @@ fn unknown_part(name: String, has_file_name: bool) -> Problem {
 }
 
 fn parse_json(
-    mut body: Vec<u8>,
+    mut body: BodyBuffer,
     options: Map<String, Value>,
     most: usize,
 ) -> Result<SynthesisRequest, Problem> {
-    let Members { files, options } = json::read(&body, "the body", true, options, most)?;
+    let Members { files, options } = json::read(body.as_slice(), "the body", true, options, most)?;
     let options = SynthesisOptions::from_object(options)?;
     let mut decoded = [None, None, None];
     for ((range, name), decoded) in files.into_iter().zip(FILES).zip(&mut decoded) {
         let Some(range) = range else { continue };
         let start = range.start;
-        let bytes = base64_in_place::decode(&mut body[range]).ok_or_else(|| {
+        let bytes = base64_in_place::decode(&mut body.as_mut_slice()[range]).ok_or_else(|| {
             Problem::malformed(format!("`{name}` is no file in base64; encode its bytes so"))
         })?;
         *decoded = Some(start + bytes.start..start + bytes.end);
     }
-    let body = Bytes::from(body);
+    let body = body.into_bytes();
     let [mask, style, instances] = decoded.map(|range| range.map(|range| body.slice(range)));
     Ok(SynthesisRequest { mask, style, instances, options })
+}
+
+fn no_memory(error: NoMemory) -> Problem {
+    tracing::error!(error = &error as &dyn std::error::Error, "a body could not be held");
+    Problem::codec_full()
 }
 
 fn multipart_problem(error: MultipartError) -> Problem {
