@@ -176,8 +176,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_head_that_is_not_found_soon_is_not_sought_for_ever() {
-        let pieces =
-            || futures_util::stream::iter(vec![Ok::<_, io::Error>(Bytes::from(vec![7; MOST_HEAD])); 9]);
+        let pieces = || {
+            futures_util::stream::iter((0..9).map(|_| Ok::<_, io::Error>(Bytes::from(vec![7; MOST_HEAD]))))
+        };
         let budget = Budget::new(MOST_HEAD * 10);
         for is_head in [true, false] {
             let (intake, body) = Intake::watch(Body::from_stream(pieces()), MOST_HEAD * 10, &budget);
