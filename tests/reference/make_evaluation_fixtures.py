@@ -62,7 +62,7 @@ print(
             "kernel": kernel(one, two),
             "directions": numbers(directions),
             "sliced": float(sliced),
-            "picture": picture.ravel().tolist(),
+            "image": picture.ravel().tolist(),
             "levels": [numbers(level, 7) for level in levels],
         }
     )

@@ -12,7 +12,7 @@ mod served;
 mod worker;
 
 pub use job::{Image, Job, Latent};
-pub use option_value::{Name, OptionValue};
+pub use option_value::{OptionValue, is_deep, unquoted};
 pub use options::{Count, MaskFormat, OptionsError, OutputSize, Resize, SynthesisOptions};
 pub use prepare::{Files, Kind, PrepareError, Prepared, prepare, read_mask};
 pub use render::{RenderError, output_size, render};

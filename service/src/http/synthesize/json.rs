@@ -7,7 +7,7 @@ use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
     http::problem::Problem,
-    synthesis::{Name, OptionValue, OptionsError, SynthesisOptions},
+    synthesis::{OptionValue, OptionsError, SynthesisOptions, is_deep, unquoted},
 };
 
 /// Names of files, in the order of [`Members::files`].
@@ -34,6 +34,11 @@ pub fn read(
     options: Map<String, Value>,
     most: usize,
 ) -> Result<Members, Problem> {
+    if is_deep(text) {
+        return Err(Problem::malformed(format!(
+            "{place} is nested too deeply; send its members as documented"
+        )));
+    }
     let mut refusal = None;
     let start = text.as_ptr().addr();
     let members = Members { files: [None, None, None], options };
@@ -65,7 +70,8 @@ impl<'de> Visitor<'de> for MembersVisitor<'_> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut object: A) -> Result<Members, A::Error> {
         let mut seen = [false; 3];
-        while let Some(Name(name)) = object.next_key()? {
+        while let Some(name) = object.next_key::<&RawValue>()? {
+            let name = unquoted(name).map_err(A::Error::custom)?;
             match FILES.iter().position(|file| self.files && *file == name) {
                 Some(file) => {
                     let value: &RawValue = object.next_value()?;
@@ -80,7 +86,8 @@ impl<'de> Visitor<'de> for MembersVisitor<'_> {
                         *self.refusal = Some(OptionsError::Unknown(name).into());
                         return Err(A::Error::custom("an unknown member"));
                     }
-                    let value = object.next_value_seed(OptionValue { most: self.most })?;
+                    let value = OptionValue { most: self.most }.of(object.next_value()?);
+                    let value = value.map_err(A::Error::custom)?;
                     if let Err(error) =
                         SynthesisOptions::add(&mut self.members.options, &name, value, self.most)
                     {
