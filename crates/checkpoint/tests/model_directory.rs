@@ -239,7 +239,10 @@ fn two_models_of_one_name_are_refused() {
     assert!(matches!(&Store::open(&roots, None).unwrap_err()[..], [CheckpointError::Twice { .. }]));
     let nothing = folder.path().to_owned();
     let errors = Store::open(&[nothing.clone(), "/nowhere".into()], None).unwrap_err();
-    assert!(matches!(&errors[..], [CheckpointError::NoModel(_), CheckpointError::Missing { .. }]), "all are told");
+    assert!(
+        matches!(&errors[..], [CheckpointError::NoModel(_), CheckpointError::Missing { .. }]),
+        "all are told"
+    );
     let mut store = Store::open(&roots[..1], None).unwrap();
     store.set_roots(vec![nothing]);
     assert!(store.reload_all().is_err() && !store.entries().is_empty(), "what was known stays");

@@ -109,14 +109,15 @@ pub fn run(args: &SynthesizeArgs) -> anyhow::Result<()> {
     for items in items.chunks(args.batch) {
         let mut ready = Vec::new();
         for item in items {
-            match prepare_item(&model, item, args.style.as_deref().zip(style.as_deref()), &options) {
+            let beside = published_instances(&model, item);
+            let instances = item.instances.as_deref().or(beside.as_deref());
+            let style = args.style.as_deref().zip(style.as_deref());
+            match prepare_item(&model, &item.mask, instances, style, &options) {
                 Ok(prepared) => {
-                    let sentence = prepared.report.sentence();
-                    let beside = match published_instances(&model, item) {
-                        Some(_) => format!(", with its *{INSTANCE_IDS}"),
-                        None => String::new(),
-                    };
-                    let sentence = sentence + &beside;
+                    let mut sentence = prepared.report.sentence();
+                    if beside.is_some() {
+                        sentence += &format!(", with its *{INSTANCE_IDS}");
+                    }
                     if sentence != said {
                         progress.line(&format!("{}: {sentence}", item.mask.display()));
                         said = sentence;
@@ -208,23 +209,27 @@ fn same_folder(one: &Path, other: &Path) -> bool {
 
 fn prepare_item(
     model: &ServedModel,
-    item: &Item,
+    mask: &Path,
+    instances: Option<&Path>,
     style: Option<(&Path, &[u8])>,
     options: &SynthesisOptions,
 ) -> anyhow::Result<Prepared> {
-    let mask = read(&item.mask)?;
-    let beside = item.instances.clone().or_else(|| published_instances(model, item));
-    let instances = beside.as_deref().map(read).transpose()?;
-    let files = Files { mask: &mask, style: style.map(|(_, bytes)| bytes), instances: instances.as_deref() };
+    let mask_bytes = read(mask)?;
+    let instance_bytes = instances.map(read).transpose()?;
+    let files = Files {
+        mask: &mask_bytes,
+        style: style.map(|(_, bytes)| bytes),
+        instances: instance_bytes.as_deref(),
+    };
     prepare(model, &files, options, &Limits::default(), &|| false).map_err(|error| {
         let file = match &error {
             PrepareError::Style(_) => style.map(|(path, _)| path),
-            PrepareError::Instances(_) => beside.as_deref(),
-            PrepareError::Mask(_) => Some(item.mask.as_path()),
+            PrepareError::Instances(_) => instances,
+            PrepareError::Mask(_) => Some(mask),
             _ => None,
         };
         if !error.is_user_error() {
-            return anyhow::Error::new(error).context(item.mask.display().to_string());
+            return anyhow::Error::new(error).context(mask.display().to_string());
         }
         let sentence = in_flags(&error.to_string());
         Mistake::error(match file {

@@ -190,7 +190,8 @@ pub fn text() -> Result<String, serde_json::Error> {
 /// A mask to try: mountains under a sky, grass, a pond, as a grey PNG of 16×16 class ids of the embedded model, in base64.
 const EXAMPLE_MASK: &str = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAAA6mKC9AAAAJklEQVR42mNgoC1gQuczMaHzUUSYmFBFmJjgImxogDgBTgggVgAAk4kCstDNf/UAAAAASUVORK5CYII=";
 
-/// Gives bodies that work as they stand, so that a viewer does not fill every option with a value of its own.
+/// Gives JSON that works as it stands, and what a form needs beside its mask. Viewers that fill in every field of a form take
+/// the examples that its options have.
 struct ShowExamples;
 
 impl Modify for ShowExamples {

@@ -113,7 +113,7 @@ impl Evidence<'_> {
             MaskFormat::Ids | MaskFormat::Raw => indices().checked(self.labels),
             MaskFormat::Shown => Err(MaskError::ColorsAsIds),
             MaskFormat::Colors => self.checked_colors(colors()),
-            MaskFormat::Auto => self.colored_palette(palette, &colors(), indices()),
+            MaskFormat::Auto => self.colored_palette(palette, colors(), indices()),
         }
     }
 
@@ -121,14 +121,14 @@ impl Evidence<'_> {
     fn colored_palette(
         &self,
         palette: &Palette,
-        colors: &Reading,
+        colors: Reading,
         indices: Reading,
     ) -> Result<Reading, MaskError> {
         // The studio's files: labels without a colour have any, and several may have the same.
         let is_by_position = self.is_the_model_s_by_position(palette);
         match self.shared_entries(palette) {
             Some(shared) if !is_by_position => return Err(shared),
-            None if self.is_the_model_s(colors) => return Ok(colors.clone()),
+            None if self.is_the_model_s(&colors) => return Ok(colors),
             _ => {}
         }
         // labelme's files, and PASCAL VOC's: the palette is for looking at.
@@ -138,12 +138,12 @@ impl Evidence<'_> {
         if palette.is_web_safe() {
             return Err(MaskError::WebPalette);
         }
-        self.refuse_foreign_palette(colors)?;
+        self.refuse_foreign_palette(&colors)?;
         // Black stands in nearly every palette, so it alone is no evidence.
         if !self.labels.has_colors() || !colors.matches_more_than_black() {
             return indices.checked(self.labels);
         }
-        colors.clone().checked(self.labels).map_err(|error| MaskError::PerhapsRaw(Box::new(error)))
+        colors.checked(self.labels).map_err(|error| MaskError::PerhapsRaw(Box::new(error)))
     }
 
     /// The refusal of a mask that uses two palette entries of one colour: read by its colours, two labels would be one.

@@ -6,6 +6,7 @@ mod evaluate;
 mod export;
 mod features;
 mod fit;
+mod numbers;
 mod render_dataset;
 mod resume;
 mod steer;

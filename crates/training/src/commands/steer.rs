@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::numbers::{not_a_rate, not_a_weight};
 use crate::{
     optimizer::{Rates, Schedule},
     outcome::Mistake,
@@ -88,8 +89,8 @@ impl SteerArgs {
 
     fn rates(&self, config: &mut RunConfig) -> anyhow::Result<()> {
         let Some(lr) = self.lr else { return Ok(()) };
-        if !(lr > 0.0 && lr.is_finite()) {
-            return Err(Mistake::error(format!("--lr is {lr}; it must be more than 0")));
+        if let Some(sentence) = not_a_rate(lr) {
+            return Err(Mistake::error(sentence));
         }
         let rates = &mut config.optimization.rates;
         *rates = Rates::new(lr, rates.generator != rates.discriminator);
@@ -104,8 +105,8 @@ impl SteerArgs {
             ("--lambda-l1", self.lambda_l1),
             ("--lambda-l1-end", self.lambda_l1_end),
         ] {
-            if let Some(weight) = weight.filter(|weight| !(*weight >= 0.0 && weight.is_finite())) {
-                return Err(Mistake::error(format!("{flag} is {weight}; a weight is 0 or more")));
+            if let Some(sentence) = weight.and_then(|weight| not_a_weight(flag, weight)) {
+                return Err(Mistake::error(sentence));
             }
         }
         if self.lambda_vgg.is_some_and(|weight| weight > 0.0)

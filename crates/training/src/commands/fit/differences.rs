@@ -2,6 +2,7 @@
 
 use super::defaults::{Defaults, betas};
 use crate::{
+    objective::Objective,
     optimizer::{Rates, Schedule},
     run::{Difference, RunConfig, as_text, differences as members},
 };
@@ -15,11 +16,13 @@ pub(super) fn differences(config: &RunConfig, published: &Defaults) -> Vec<Strin
         found.extend(members.into_iter().map(told));
     };
     compare(members(&config.networks, &published.networks));
-    compare(members(&config.objective, &published.objective));
+    // What a perceptual loss is missing for has a sentence of its own.
+    let is_without = config.objective.perceptual == 0.0 && published.objective.perceptual > 0.0;
+    let perceptual = if is_without { 0.0 } else { published.objective.perceptual };
+    compare(members(&config.objective, &Objective { perceptual, ..published.objective }));
     compare(members(&optimization.rates, &Rates::new(published.lr, published.two_time_scales)));
     compare(members(&optimization.betas, &betas(published.two_time_scales)));
-    if config.objective.perceptual == 0.0 && published.objective.perceptual > 0.0 {
-        found.retain(|item| !item.starts_with("perceptual "));
+    if is_without {
         found.push("no perceptual loss, published with VGG19's; give its weights with --vgg FILE".to_owned());
     } else if config.perceptual.is_some() {
         found.push("the perceptual loss is of other features than VGG19's".to_owned());

@@ -14,6 +14,7 @@ use super::{
     differences::differences,
 };
 use crate::{
+    commands::numbers::{not_a_rate, not_a_weight},
     data::{DataArgs, SampleSource, read_labels},
     networks::{FEATURES_FILE, Networks},
     objective::{KlReduction, Objective},
@@ -127,12 +128,6 @@ impl Mistakes {
 
     fn share(&mut self, flag: &str, value: f64) {
         self.unless((0.0..=1.0).contains(&value), || format!("{flag} is {value}; a share goes from 0 to 1"));
-    }
-
-    fn weight(&mut self, flag: &str, value: f64) {
-        self.unless(value >= 0.0 && value.is_finite(), || {
-            format!("{flag} is {value}; a weight is 0 or more")
-        });
     }
 
     fn error(self) -> anyhow::Error {
@@ -262,7 +257,7 @@ fn objective(
         ("--lambda-l1", objective.low_resolution),
         ("--lambda-l1-end", objective.low_resolution_end.unwrap_or_default()),
     ] {
-        mistakes.weight(flag, weight);
+        mistakes.0.extend(not_a_weight(flag, weight));
     }
     if objective.perceptual > 0.0 {
         match (&args.vgg, &args.perceptual) {
@@ -320,7 +315,7 @@ fn optimization(
     mistakes: &mut Mistakes,
 ) -> Optimization {
     let lr = args.lr.unwrap_or(defaults.lr);
-    mistakes.unless(lr > 0.0 && lr.is_finite(), || format!("--lr is {lr}; it must be more than 0"));
+    mistakes.0.extend(not_a_rate(lr));
     let two_time_scales = args.ttur.unwrap_or(defaults.two_time_scales);
     let default = betas(two_time_scales);
     let betas =
